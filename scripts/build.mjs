@@ -1,0 +1,13 @@
+// Builds what a source checkout needs: dist/ from src/, then the native engine. The addon is optional: without a
+// compiler the build says so and every command still runs on the reference engine.
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+if (!existsSync(`${root}/src`)) process.exit(0); // a published package carries dist/ already
+const run = (script, args = []) =>
+  spawnSync(process.execPath, [script, ...args], { cwd: root, stdio: "inherit" }).status ?? 1;
+const status = run(`${root}/node_modules/typescript/bin/tsc`, ["-b"]);
+if (status !== 0) process.exit(status);
+if (existsSync(`${root}/native/binding.gyp`)) run(`${root}/scripts/build-native.mjs`);

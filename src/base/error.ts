@@ -1,0 +1,102 @@
+// The one error class: five fields as data, one renderer. Not a place for sentences of single features.
+// A code is stable (`shape/matmul-inner`); `internal/*` means the fault is ours, everything else the caller can mend.
+
+/** What an error says, field by field. `where` is a module path and, when known, the user's source line. */
+export interface ErrorFields {
+  readonly where?: string;
+  readonly expected?: string;
+  readonly got?: string;
+  readonly fix?: string;
+  readonly cause?: unknown;
+}
+
+/** Every error that Athanor throws on purpose. `message` is the rendered text; the fields stay readable as data. */
+export class AthanorError extends Error {
+  readonly code: string;
+  readonly what: string;
+  readonly where: string | undefined;
+  readonly expected: string | undefined;
+  readonly got: string | undefined;
+  readonly fix: string | undefined;
+
+  constructor(code: string, what: string, fields: ErrorFields = {}) {
+    super(renderError(code, what, fields), fields.cause === undefined ? undefined : { cause: fields.cause });
+    this.name = "AthanorError";
+    this.code = code;
+    this.what = what;
+    this.where = fields.where;
+    this.expected = fields.expected;
+    this.got = fields.got;
+    this.fix = fields.fix;
+  }
+
+  /** The same error told with a place, when it knew none. */
+  at(where: string): AthanorError {
+    return this.where === undefined ? new AthanorError(this.code, this.what, { ...definedFields(this), where }) : this;
+  }
+
+  toJSON(): Record<string, string | undefined> {
+    const { code, what, where, expected, got, fix } = this;
+    return { code, what, where, expected, got, fix };
+  }
+}
+
+function definedFields(error: AthanorError): ErrorFields {
+  const fields: { expected?: string; got?: string; fix?: string; cause?: unknown } = {};
+  if (error.expected !== undefined) fields.expected = error.expected;
+  if (error.got !== undefined) fields.got = error.got;
+  if (error.fix !== undefined) fields.fix = error.fix;
+  if (error.cause !== undefined) fields.cause = error.cause;
+  return fields;
+}
+
+/** Renders the five fields; the label column is fixed so that terminals and snapshots read alike. */
+export function renderError(code: string, what: string, fields: ErrorFields): string {
+  const lines = [`[${code}] ${what}`];
+  if (fields.where !== undefined) lines.push(`  at        ${fields.where}`);
+  if (fields.expected !== undefined) lines.push(`  expected  ${indent(fields.expected)}`);
+  if (fields.got !== undefined) lines.push(`  got       ${indent(fields.got)}`);
+  if (fields.fix !== undefined) lines.push(`  fix       ${indent(fields.fix)}`);
+  return lines.join("\n");
+}
+
+function indent(text: string): string {
+  return text.replaceAll("\n", "\n            ");
+}
+
+/** Throws an `AthanorError`. Returns `never`, so it can stand where a value is expected. */
+export function fail(code: string, what: string, fields: ErrorFields = {}): never {
+  throw new AthanorError(code, what, fields);
+}
+
+/** For what only a bug of ours can reach. */
+export function unreachable(what: string): never {
+  throw new AthanorError("internal/unreachable", what, { fix: "this is a fault in Athanor: please report it" });
+}
+
+/** The candidate nearest to `word` (Levenshtein distance at most a third of its length), for "did you mean". */
+export function didYouMean(word: string, candidates: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const current = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      current.push(Math.min(previous[j]! + 1, current[j - 1]! + 1, substitution));
+    }
+    previous = current;
+  }
+  return previous[b.length]!;
+}

@@ -1,0 +1,5 @@
+export * from "./dtype.ts";
+export * from "./error.ts";
+export * from "./rng.ts";
+export * from "./shape.ts";
+export * from "./units.ts";
