@@ -8,6 +8,11 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 if (!existsSync(`${root}/src`)) process.exit(0); // a published package carries dist/ already
 const run = (script, args = []) =>
   spawnSync(process.execPath, [script, ...args], { cwd: root, stdio: "inherit" }).status ?? 1;
-const status = run(`${root}/node_modules/typescript/bin/tsc`, ["-b"]);
-if (status !== 0) process.exit(status);
+for (const [script, args] of [
+  [`${root}/scripts/generate-lists.mjs`, []],
+  [`${root}/node_modules/typescript/bin/tsc`, ["-b"]],
+]) {
+  const status = run(script, args);
+  if (status !== 0) process.exit(status);
+}
 if (existsSync(`${root}/native/binding.gyp`)) run(`${root}/scripts/build-native.mjs`);
