@@ -1,24 +1,54 @@
 // Test tiers. `pure` needs no addon; `engine` needs the native addon; `e2e` starts the CLI; `slow` is by demand.
+//
+// TEST_REPORT=FILE also writes a JSON report. TEST_SHARE scales the slow tier's repetitions (see test/amount.ts).
+import { existsSync, readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
-const tier = (name: string, include: string[], timeoutMs: number) => ({
+const addonBuilt =
+  existsSync("native/build") &&
+  readdirSync("native/build", { recursive: true }).some((name) => `${name}`.endsWith(".node"));
+const report = process.env.TEST_REPORT;
+
+interface TierOptions {
+  readonly order: number;
+  readonly timeoutMs: number;
+  readonly maxWorkers?: number;
+  readonly isolate?: boolean;
+}
+
+/** Tiers run one after the other: the later ones have threads of their own and would disturb each other's timings. */
+const tier = (name: string, include: string[], { order, timeoutMs, maxWorkers = 2, isolate = true }: TierOptions) => ({
+  resolve: { alias: { athanor: fileURLToPath(new URL("src/index.ts", import.meta.url)) } },
   test: {
     name,
     include,
     exclude: ["**/node_modules/**"],
     pool: "forks" as const,
+    maxWorkers,
+    isolate,
+    sequence: { groupOrder: order },
     testTimeout: timeoutMs,
     hookTimeout: timeoutMs,
   },
 });
 
+if (!addonBuilt) {
+  console.warn("The engine tier is skipped: native/build holds no addon. `npm run build:native` builds it.");
+}
+
 export default defineConfig({
   test: {
+    reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     projects: [
-      tier("pure", ["src/**/*.test.ts", "test/pure/**/*.test.ts"], 60_000),
-      tier("engine", ["test/engine/**/*.test.ts"], 120_000),
-      tier("e2e", ["test/e2e/**/*.test.ts"], 300_000),
-      tier("slow", ["test/slow/**/*.test.ts"], 3_600_000),
+      // One process serves many files: pure tests share no state, and starting a process costs more than most of them.
+      tier("pure", ["src/**/*.test.ts", "test/pure/**/*.test.ts"], { order: 0, timeoutMs: 60_000, isolate: false }),
+      tier("engine", [addonBuilt ? "test/engine/**/*.test.ts" : "test/engine/presence.test.ts"], {
+        order: 1,
+        timeoutMs: 120_000,
+      }),
+      tier("e2e", ["test/e2e/**/*.test.ts"], { order: 2, timeoutMs: 300_000 }),
+      tier("slow", ["test/slow/**/*.test.ts"], { order: 3, timeoutMs: 3_600_000, maxWorkers: 1 }),
     ],
   },
 });

@@ -18,8 +18,12 @@ const hostGlobals = ["Date", "performance", "crypto"];
 /** Calls `say(node, what)` for each broken rule in one file. `folder` is its folder in src/, or undefined. */
 function visitFile(source, folder, test, say) {
   const visit = (node) => {
-    if (ts.isPropertyAccessExpression(node) && ts.isIdentifier(node.expression)) {
-      const access = `${node.expression.text}.${node.name.text}`;
+    if (
+      (ts.isPropertyAccessExpression(node) || ts.isElementAccessExpression(node)) &&
+      ts.isIdentifier(node.expression)
+    ) {
+      const member = ts.isPropertyAccessExpression(node) ? node.name : node.argumentExpression;
+      const access = `${node.expression.text}.${member.text}`;
       if (access === "Math.random" && !test) say(node, "Math.random: draw from a RandomStream, which has an address");
       if (/^process\.(env|argv)$/.test(access) && folder !== "cli" && !test) {
         say(node, `${access}: only src/cli reads the environment; take an option instead`);

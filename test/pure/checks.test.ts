@@ -105,6 +105,7 @@ test("check-house finds chance, clock, environment, forced casts and nameless fi
     "src/models/date.ts": ["// .\nexport const x = new Date();", "Date: a host value"],
     "src/optim/timer.ts": ["// .\nexport const x = performance.now();", "performance: a host value"],
     "src/core/environment.ts": ["// .\nexport const x = process.env.HOME;", "only src/cli"],
+    "src/core/brackets.ts": ['// .\nexport const x = process["argv"];', "only src/cli"],
     "src/core/import.ts": ['// .\nimport { env } from "node:process";', "only src/cli"],
     "src/core/cast.ts": ["// .\nexport const x = 1 as unknown as string;", "as unknown as"],
     "src/core/nameless.ts": ["export const x = 1;", "first line"],

@@ -1,0 +1,79 @@
+// What the documents tell a reader to do: blocks marked `run` are run as a user would, against dist/, in an empty folder; and the
+// commands and flags that shell blocks show must be ones that the command line knows.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import ts from "typescript";
+import { afterAll, describe, expect, test } from "vitest";
+import { allBlocks, root } from "../documents.ts";
+import { checkBlocks } from "../examples.ts";
+
+// Inside the package, so that `import ... from "athanor"` finds it as an installed one would.
+const scratch = mkdtempSync(join(root, ".tmp-documents-"));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+const runnable = checkBlocks(allBlocks().filter(({ language, marks }) => language === "ts" && marks.includes("run")));
+
+describe.skipIf(runnable.length === 0)("blocks marked run", () => {
+  test.each(
+    runnable.map((checked, index) => ({ ...checked, index, place: `${checked.block.file}:${checked.block.line}` })),
+  )("$place", ({ text, index }) => {
+    const compiled = ts.transpileModule(text, {
+      compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext },
+    }).outputText;
+    const script = join(scratch, `${index}.mjs`);
+    writeFileSync(script, compiled.replace(/"\.\/src\/([\w/]+)\.ts"/g, '"../dist/$1.js"'));
+    const cwd = mkdtempSync(join(tmpdir(), "athanor-example-"));
+    const { status, stderr } = spawnSync(process.execPath, [script], { cwd, encoding: "utf8", timeout: 240_000 });
+    rmSync(cwd, { recursive: true });
+    expect(status, stderr).toBe(0);
+  });
+});
+
+interface Command {
+  readonly place: string;
+  readonly words: readonly string[];
+}
+
+/** `athanor ...` lines of the shell blocks, without prompts, comments and what follows a pipe or redirection. */
+function shownCommands(): Command[] {
+  const shell = allBlocks().filter(({ language }) => ["sh", "bash", "console", "shell"].includes(language));
+  return shell.flatMap(({ file, line, text }) =>
+    text
+      .replaceAll("\\\n", "  ") // one line again, of the same length
+      .split("\n")
+      .flatMap((row, offset) => {
+        const command = row
+          .replace(/^\s*\$ /, "")
+          .split(/\s(?:#|\||>|&&)/)[0]!
+          .trim();
+        const words = /^(?:npx )?athanor\s+(.*)$/.exec(command)?.[1]?.split(/\s+/);
+        return words === undefined ? [] : [{ place: `${file}:${line + offset}`, words }];
+      }),
+  );
+}
+
+test("every command and flag that a shell block shows exists", ({ skip }) => {
+  const cli = join(root, "dist/cli/main.js");
+  skip(!existsSync(cli), "there is no command line yet: dist/cli/main.js");
+  const help = new Map<string, string>();
+  const helpOf = (...path: string[]): string => {
+    const key = path.join(" ");
+    if (!help.has(key)) {
+      const { status, stdout } = spawnSync(process.execPath, [cli, ...path, "--help"], { encoding: "utf8" });
+      help.set(key, status === 0 ? stdout : "");
+    }
+    return help.get(key)!;
+  };
+  const problems: string[] = [];
+  for (const { place, words } of shownCommands()) {
+    const name = words[0]!.startsWith("-") ? [] : words.slice(0, words[0] === "engine" ? 2 : 1);
+    const text = helpOf(...name);
+    if (text === "") problems.push(`${place}: no such command: athanor ${name.join(" ")}`);
+    for (const flag of words.filter((word) => /^--?[a-z]/.test(word)).map((word) => word.split("=")[0]!)) {
+      if (text !== "" && !text.includes(flag)) problems.push(`${place}: athanor ${name.join(" ")} has no ${flag}`);
+    }
+  }
+  expect(problems).toEqual([]);
+});
