@@ -1,11 +1,14 @@
 """Known answers of Philox 4x32-10 (Salmon et al. 2011). The first three are the published ones of Random123's
-kat_vectors; the rest come from XLA's implementation, and a third one in Python integers agrees with all of them."""
+kat_vectors; the rest come from the header that PyTorch ships, compiled here with g++, and a third implementation in
+Python integers agrees with all of them."""
 
-import jax
-import numpy as np
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
 from common import mix32, versions, write
 
-jax.config.update("jax_enable_x64", True)
 MASK = 0xFFFFFFFF
 
 PUBLISHED = [
@@ -28,30 +31,48 @@ def philox(counter, key, rounds=10):
     return c
 
 
-def xla_philox(counter, key):
-    state = np.array(
-        [key[0] | key[1] << 32, counter[0] | counter[1] << 32, counter[2] | counter[3] << 32], dtype=np.uint64
-    )
-    _, out = jax.lax.rng_bit_generator(state, (4,), dtype=np.uint32, algorithm=jax.lax.RandomAlgorithm.RNG_PHILOX)
-    return [int(word) for word in np.asarray(out)]
+PROGRAM = """
+#include <ATen/core/PhiloxRNGEngine.h>
+#include <cstdio>
+int main() {
+  unsigned c[4], k[2];
+  while (std::scanf("%u %u %u %u %u %u", c, c + 1, c + 2, c + 3, k, k + 1) == 6) {
+    at::philox_engine engine(k[0] | uint64_t(k[1]) << 32, c[2] | uint64_t(c[3]) << 32, 0);
+    engine.set_offset(c[0] | uint64_t(c[1]) << 32);
+    unsigned out[4];
+    for (unsigned& word : out) word = engine();
+    std::printf("%u %u %u %u\\n", out[0], out[1], out[2], out[3]);
+  }
+}
+"""
+
+
+def torch_philox(inputs):
+    """PyTorch's words for rows of (c0, c1, c2, c3, k0, k1)."""
+    include = Path(torch.__file__).parent / "include"
+    with tempfile.TemporaryDirectory() as folder:
+        source, program = Path(folder) / "philox.cc", Path(folder) / "philox"
+        source.write_text(PROGRAM)
+        subprocess.run(["g++", "-std=c++20", "-I", include, source, "-o", program], check=True)
+        text = "\n".join(" ".join(map(str, row)) for row in inputs)
+        lines = subprocess.run([program], input=text, text=True, capture_output=True, check=True).stdout.splitlines()
+    return [[int(word) for word in line.split()] for line in lines]
 
 
 def main():
+    published = [(words(counter) + words(key), words(out)) for counter, key, out in PUBLISHED]
+    # one word of all ones, the others zero, tells each input word from the others
+    probes = [[MASK if j == i else 0 for j in range(6)] for i in range(6)]
+    probes += [[mix32(6 * i + j + 1) for j in range(6)] for i in range(26)]
+    inputs = [row for row, _ in published] + probes
+    outputs = torch_philox(inputs)
+    assert outputs[: len(published)] == [out for _, out in published]
     vectors = []
-    for counter, key, expected in PUBLISHED:
-        assert philox(words(counter), words(key)) == words(expected)
-        vectors.append({"source": "Random123", "counter": words(counter), "key": words(key), "out": words(expected)})
-    for i in range(32):
-        draw = [mix32(6 * i + j + 1) for j in range(6)]
-        if i < 6:  # one word of all ones, the others zero: each input word is told from the others
-            draw = [MASK if j == i else 0 for j in range(6)]
-        counter, key = draw[:4], draw[4:]
-        out = xla_philox(counter, key)
-        assert out == philox(counter, key), (counter, key, out)
-        vectors.append({"source": "XLA", "counter": counter, "key": key, "out": out})
-    for vector in vectors:
-        assert xla_philox(vector["counter"], vector["key"]) == vector["out"]
-    write("philox.json", {"madeBy": "philox.py", "versions": versions("jax", "jaxlib", "numpy"), "vectors": vectors})
+    for i, (row, out) in enumerate(zip(inputs, outputs, strict=True)):
+        assert philox(row[:4], row[4:]) == out
+        source = "Random123" if i < len(published) else "PyTorch"
+        vectors.append({"source": source, "counter": row[:4], "key": row[4:], "out": out})
+    write("philox.json", {"madeBy": "philox.py", "versions": versions("torch"), "vectors": vectors})
 
 
 main()
