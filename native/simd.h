@@ -1,0 +1,65 @@
+// One vector vocabulary, three instruction sets: a kernel written with V, VI and M is written once.
+//
+//   V   LANES floats          VI  LANES int32          M  one bool per lane
+//
+// `fma(a, b, c)` is one rounding on avx512 and avx2 and two on portable; the compiler itself never contracts
+// (-ffp-contract=off), so every path is reproducible. Reductions add in one fixed order. Loads and stores need no
+// alignment. `min` and `max` return their second argument when either is NaN, as the hardware does.
+#pragma once
+
+#include "kernel.h"
+
+#if defined(ATHANOR_ISA_AVX512)
+#include "simd-avx512.h"
+#elif defined(ATHANOR_ISA_AVX2)
+#include "simd-avx2.h"
+#else
+#include "simd-portable.h"
+#endif
+
+namespace athanor::ATHANOR_ISA {
+
+ATHANOR_INLINE V operator-(V a) { return asFloat(asInt(a) ^ setInt(static_cast<int32_t>(0x80000000u))); }
+ATHANOR_INLINE V abs(V a) { return asFloat(asInt(a) & setInt(0x7fffffff)); }
+/** The magnitude of `a` with the sign of `b`. */
+ATHANOR_INLINE V copySign(V a, V b) {
+  VI sign = setInt(static_cast<int32_t>(0x80000000u));
+  return asFloat((asInt(a) & setInt(0x7fffffff)) | (asInt(b) & sign));
+}
+ATHANOR_INLINE V& operator+=(V& a, V b) { return a = a + b; }
+ATHANOR_INLINE V& operator-=(V& a, V b) { return a = a - b; }
+ATHANOR_INLINE V& operator*=(V& a, V b) { return a = a * b; }
+
+ATHANOR_INLINE M isNan(V a) { return ~(a == a); }
+ATHANOR_INLINE M isFinite(V a) { return abs(a) < set(__builtin_inff()); }
+/** max and min that give NaN when either is NaN. */
+ATHANOR_INLINE V maxNan(V a, V b) { return select(isNan(a), a, max(a, b)); }
+ATHANOR_INLINE V minNan(V a, V b) { return select(isNan(a), a, min(a, b)); }
+
+/** Loads the lanes of `mask`; the others are `other`. */
+ATHANOR_INLINE V loadOr(const float* p, M mask, V other) { return select(mask, load(p, mask), other); }
+
+/** Runs `whole(i)` for each full vector of [0, n) and `part(i, mask)` for the rest. */
+template <class Whole, class Part>
+ATHANOR_INLINE void forVectors(int64_t n, const Whole& whole, const Part& part) {
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) whole(i);
+  if (i < n) part(i, tail(n - i));
+}
+
+/** A mask that is full at compile time: a body written once with `load(p, mask)` costs nothing on whole vectors. */
+struct AllLanes {};
+ATHANOR_INLINE V load(const float* p, AllLanes) { return load(p); }
+ATHANOR_INLINE V loadOr(const float* p, AllLanes, V) { return load(p); }
+ATHANOR_INLINE void store(float* p, V a, AllLanes) { store(p, a); }
+ATHANOR_INLINE V select(AllLanes, V yes, V) { return yes; }
+
+/** Runs `body(i, mask)` for each vector of [0, n): with AllLanes for the full ones, with an M for the rest. */
+template <class Body>
+ATHANOR_INLINE void forLanes(int64_t n, const Body& body) {
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) body(i, AllLanes{});
+  if (i < n) body(i, tail(n - i));
+}
+
+}  // namespace athanor::ATHANOR_ISA
