@@ -1,6 +1,7 @@
 // Finds the code that documents and docstrings show: fenced blocks, with their place and their marks. Judges nothing.
 //
-// Marks stand after the language: ```ts run (is run too), ```ts no-check (looked at by nobody; for what cannot compile).
+// Marks stand after the language: ```ts run (is run too), ```ts file=src/nn/scale.ts (checked as if it were that file),
+// ```ts no-check (looked at by nobody; for what cannot compile).
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

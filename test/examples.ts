@@ -37,7 +37,10 @@ function doorsOf({ file }: Block): string[] {
 
 /** Checks each block. The virtual files lie in the root, so that paths and the package's scope are as for a real one. */
 export function checkBlocks(blocks: readonly Block[]): CheckedBlock[] {
-  const paths = blocks.map((_, index) => posix.join(root, `.tmp-example-${index}.ts`));
+  const paths = blocks.map(({ marks }, index) => {
+    const file = marks.find((mark) => mark.startsWith("file="))?.slice("file=".length);
+    return posix.join(root, file ?? `.tmp-example-${index}.ts`);
+  });
   const preludes = blocks.map(() => "");
   const doors = new Set(blocks.flatMap(doorsOf).map((door) => posix.join(root, door)));
   const text = (index: number): string => `${preludes[index]}${blocks[index]!.text}\nexport {};\n`;

@@ -38,6 +38,10 @@ test("a block that does not compile is found, at its line; a docstring block see
     block("docs/c.md", 'byteSize("f32");\n'),
     block("src/base/dtype.ts", 'const size: number = byteSize("f32");\n'),
     block("src/base/dtype.ts", 'const size: string = byteSize("f32");\n'),
+    {
+      ...block("docs/d.md", 'import { byteSize } from "./dtype.ts";\nbyteSize(1);\n'),
+      marks: ["file=src/base/new.ts"],
+    },
   ]);
   expect(checked.map(({ problems }) => problems.map((problem) => problem.split(": ")[0]))).toEqual([
     [],
@@ -45,6 +49,7 @@ test("a block that does not compile is found, at its line; a docstring block see
     ["docs/c.md:10"],
     [],
     ["src/base/dtype.ts:10"],
+    ["docs/d.md:11"],
   ]);
 });
 
