@@ -56,10 +56,29 @@ ATHANOR_INLINE V select(AllLanes, V yes, V) { return yes; }
 
 /** Runs `body(i, mask)` for each vector of [0, n): with AllLanes for the full ones, with an M for the rest. */
 template <class Body>
-ATHANOR_INLINE void forLanes(int64_t n, const Body& body) {
+ATHANOR_INLINE void forEachVector(int64_t n, const Body& body) {
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) body(i, AllLanes{});
   if (i < n) body(i, tail(n - i));
+}
+
+/**
+ * The sum over [0, n) of the vectors `term(i, mask)`, which must be 0 outside the mask: four running sums, added in a fixed
+ * order at the end.
+ */
+template <class Term>
+ATHANOR_INLINE float sumVectors(int64_t n, const Term& term) {
+  V s0 = zero(), s1 = zero(), s2 = zero(), s3 = zero();
+  int64_t i = 0;
+  for (; i + 4 * LANES <= n; i += 4 * LANES) {
+    s0 += term(i, AllLanes{});
+    s1 += term(i + LANES, AllLanes{});
+    s2 += term(i + 2 * LANES, AllLanes{});
+    s3 += term(i + 3 * LANES, AllLanes{});
+  }
+  for (; i + LANES <= n; i += LANES) s0 += term(i, AllLanes{});
+  if (i < n) s1 += term(i, tail(n - i));
+  return reduceAdd((s0 + s1) + (s2 + s3));
 }
 
 }  // namespace athanor::ATHANOR_ISA
