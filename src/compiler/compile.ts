@@ -1,0 +1,80 @@
+// Compilation: the list of passes and the way from a traced graph to a plan. Each pass lives in its own file.
+import { fail } from "../base/index.ts";
+import { formatGraph, type Graph, verifyGraph } from "../core/index.ts";
+import { lower } from "./lower.ts";
+import { mergeCommonSubexpressions } from "./passes/common-subexpressions.ts";
+import { removeDeadCode } from "./passes/dead-code.ts";
+import { expandFused } from "./passes/expand.ts";
+import { foldConstants } from "./passes/fold-constants.ts";
+import { fuseElementwise } from "./passes/fuse.ts";
+import { orderEffectsLast } from "./passes/order.ts";
+import { simplify } from "./passes/simplify.ts";
+import type { Plan } from "./plan.ts";
+import type { Pass } from "./rewrite.ts";
+import type { Target } from "./target.ts";
+
+export interface CompileOptions {
+  /** Names given with `tap()` whose tensors become outputs `tap:<name>`. */
+  readonly taps?: readonly string[];
+  /** Checks the graph after every pass: tests do. */
+  readonly verify?: boolean;
+  /** Leaves out every pass that is not needed for correctness. */
+  readonly optimize?: boolean;
+  /** Called with the graph after each pass, for `athanor inspect`. */
+  readonly onPass?: (pass: Pass, graph: Graph) => void;
+}
+
+/** The passes for a target, in order. */
+export function passesFor(target: Target, optimize = true): readonly Pass[] {
+  if (!optimize) return [expandFused(target), removeDeadCode, orderEffectsLast];
+  return [
+    expandFused(target),
+    removeDeadCode,
+    simplify,
+    foldConstants,
+    mergeCommonSubexpressions,
+    removeDeadCode,
+    orderEffectsLast,
+    ...(target.tapes ? [fuseElementwise, removeDeadCode] : []),
+  ];
+}
+
+/** Compiles a traced graph to a plan for `target`. The graph given is not changed. */
+export function compile(graph: Graph, target: Target, options: CompileOptions = {}): Plan {
+  return lower(optimize(graph, target, options), target);
+}
+
+/** Runs the passes alone. */
+export function optimize(graph: Graph, target: Target, options: CompileOptions = {}): Graph {
+  let current = withTaps(graph, options.taps ?? []);
+  for (const pass of passesFor(target, options.optimize ?? true)) {
+    current = pass.run(current);
+    if (options.verify) verifyAfter(pass, current);
+    options.onPass?.(pass, current);
+  }
+  return current;
+}
+
+function verifyAfter(pass: Pass, graph: Graph): void {
+  try {
+    verifyGraph(graph);
+  } catch (cause) {
+    fail("internal/pass", `pass ${pass.name} broke the graph`, { got: formatGraph(graph), cause });
+  }
+}
+
+function withTaps(graph: Graph, taps: readonly string[]): Graph {
+  const copy = Object.assign(Object.create(Object.getPrototypeOf(graph)), graph) as Graph;
+  const outputs = new Map(graph.outputs);
+  for (const name of taps) {
+    const id = graph.taps.get(name);
+    if (id === undefined) {
+      fail("trace/tap", `no tensor was tapped as "${name}"`, {
+        expected: graph.taps.size === 0 ? "a call of tap(name, x) in the model" : [...graph.taps.keys()].join(", "),
+        got: name,
+      });
+    }
+    outputs.set(`tap:${name}`, id);
+  }
+  return Object.assign(copy, { outputs, taps: new Map<string, number>() });
+}

@@ -1,0 +1,14 @@
+export { type CompileOptions, compile, optimize, passesFor } from "./compile.ts";
+export { type Lifetime, planMemory } from "./memory.ts";
+export {
+  type Instruction,
+  kernelNames,
+  type Plan,
+  type PlanOutput,
+  type PlanSpace,
+  type PlanTensor,
+  type PlanType,
+  planSpaces,
+} from "./plan.ts";
+export type { Pass } from "./rewrite.ts";
+export { nativeTarget, referenceTarget, type Target } from "./target.ts";

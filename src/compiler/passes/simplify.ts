@@ -1,0 +1,91 @@
+// Pass `simplify`: algebra that never changes a result's bits (but for the sign of zero). One rule a line where it can be.
+import { sameShape } from "../../base/index.ts";
+import type { Graph, Node } from "../../core/index.ts";
+import { type Pass, type Rewriter, rewrite } from "../rewrite.ts";
+
+export const simplify: Pass = {
+  name: "simplify",
+  doc: "removes operations that change nothing, joins views",
+  run: (graph) => rewrite(graph, (node, rewriter) => rules[node.op.name]?.(node, rewriter)),
+};
+
+type Rule = (node: Node, rewriter: Rewriter) => readonly number[] | undefined;
+
+const rules: { readonly [op: string]: Rule } = {
+  stopGradient: (node, r) => [r.map(node.inputs[0]!)],
+  reshape: (node, r) => joinViews(node, r, "reshape", (outer) => outer),
+  broadcast: (node, r) => sameType(node, r),
+  cast: (node, r) => sameType(node, r),
+  permute: (node, r) =>
+    joinViews(node, r, "permute", (outer, inner) => ({
+      order: (outer.order as number[]).map((axis) => (inner.order as number[])[axis]!),
+    })),
+  add: (node, r) => neutral(node, r, 0, 0) ?? neutral(node, r, 1, 0),
+  sub: (node, r) => neutral(node, r, 1, 0),
+  mul: (node, r) => neutral(node, r, 0, 1) ?? neutral(node, r, 1, 1),
+  div: (node, r) => neutral(node, r, 1, 1),
+  neg: (node, r) => {
+    const inner = r.graph.producer(r.map(node.inputs[0]!));
+    return inner.op.name === "neg" ? [inner.inputs[0]!] : undefined;
+  },
+  concat: (node, r) => (node.inputs.length === 1 ? [r.map(node.inputs[0]!)] : undefined),
+};
+
+/** A node that leaves dtype and shape as they are does nothing. */
+function sameType(node: Node, r: Rewriter): readonly number[] | undefined {
+  const input = r.map(node.inputs[0]!);
+  const { dtype, shape } = r.graph.value(input);
+  const wanted = node.attrs.shape as number[] | undefined;
+  const same = wanted === undefined ? dtype === node.attrs.to : sameShape(shape, wanted);
+  return same ? [input] : undefined;
+}
+
+/** Two views of one kind in a row are one; a reshape or permutation to the same shape and order is none. */
+function joinViews(
+  node: Node,
+  r: Rewriter,
+  name: string,
+  join: (outer: Node["attrs"], inner: Node["attrs"]) => Node["attrs"],
+): readonly number[] | undefined {
+  let input = r.map(node.inputs[0]!);
+  let attrs = node.attrs;
+  const inner = r.graph.producer(input);
+  if (inner.op.name === name) {
+    attrs = join(attrs, inner.attrs);
+    input = inner.inputs[0]!;
+  }
+  const unchanged =
+    name === "permute"
+      ? (attrs.order as number[]).every((axis, at) => axis === at)
+      : sameShape(r.graph.value(input).shape, attrs.shape as number[]);
+  if (unchanged) return [input];
+  return inner.op.name === name ? r.add(node.op, [input], attrs, node.scope) : undefined;
+}
+
+/** x∘c = x for the neutral constant c. Shapes must agree: a broadcast operand gives the result its shape. */
+function neutral(node: Node, r: Rewriter, at: 0 | 1, value: number): readonly number[] | undefined {
+  if (scalarConstant(r.graph, r.map(node.inputs[at]!)) !== value) return undefined;
+  return [r.map(node.inputs[1 - at]!)];
+}
+
+/** The number that every element of a value equals, when that is known. Looks through views. */
+export function scalarConstant(graph: Graph, id: number): number | undefined {
+  const node = graph.producer(id);
+  switch (node.op.name) {
+    case "constant": {
+      const { value } = node.attrs;
+      const isScalar = typeof value === "object" && "data" in value && value.data.length === 1;
+      if (!isScalar || value.dtype === "bf16" || value.dtype === "f16" || value.dtype === "i64") return undefined;
+      return Number(value.data[0]);
+    }
+    case "fill":
+      return node.attrs.value as number;
+    case "broadcast":
+    case "reshape":
+    case "permute":
+    case "slice":
+      return scalarConstant(graph, node.inputs[0]!);
+    default:
+      return undefined;
+  }
+}

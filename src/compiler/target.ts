@@ -1,0 +1,30 @@
+// What a compilation aims at: which kernels exist, and what they can address. Not an engine: nothing runs here.
+import { allOps } from "../core/index.ts";
+
+export interface Target {
+  readonly name: string;
+  /** Kernels the engine has, by op name. */
+  hasKernel(op: string): boolean;
+  /** True where kernels address by strides, so that views cost nothing. */
+  readonly strided: boolean;
+  /** True where elementwise chains run as one `tape`. */
+  readonly tapes: boolean;
+}
+
+/** The reference engine: every op with a scalar function or a naive implementation, on dense arrays. */
+export const referenceTarget: Target = {
+  name: "reference",
+  hasKernel: (name) => {
+    const op = allOps().get(name);
+    return op !== undefined && (op.scalar !== undefined || op.reference !== undefined);
+  },
+  strided: false,
+  tapes: false,
+};
+
+/** The native engine, given the names of the kernels its binary holds. */
+export function nativeTarget(kernels: Iterable<string>, tapeOps: Iterable<string>): Target {
+  const names = new Set(kernels);
+  const opcodes = new Set(tapeOps);
+  return { name: "native", hasKernel: (op) => names.has(op) || opcodes.has(op), strided: true, tapes: true };
+}

@@ -1,0 +1,432 @@
+// The functional form of the language: what Tensor's methods call. Coerces numbers, broadcasts, normalizes axes; the ops
+// beneath take exact shapes. Composite functions (mean, stopGradient, linear algebra helpers) live here too.
+import {
+  broadcastShapes,
+  type DType,
+  fail,
+  formatType,
+  fromNumbers,
+  type HostArray,
+  isFloat,
+  normalizeAxis,
+  type Shape,
+  sameShape,
+  sizeOf,
+} from "../base/index.ts";
+import { gradients } from "./grad.ts";
+import type { Attrs, OpSpec } from "./op.ts";
+import { gelu as geluOp, geluTanh as geluTanhOp, silu as siluOp } from "./ops/activation.ts";
+import { type AttentionAttrs, attention as attentionOp } from "./ops/attention.ts";
+import * as e from "./ops/elementwise.ts";
+import * as ix from "./ops/indexing.ts";
+import { assignOp, constantLeaf, variableLeaf } from "./ops/leaf.ts";
+import { matmul as matmulOp } from "./ops/matmul.ts";
+import { layerNorm as layerNormOp, rmsNorm as rmsNormOp } from "./ops/norm.ts";
+import * as random from "./ops/random.ts";
+import * as r from "./ops/reduce.ts";
+import { crossEntropy as crossEntropyOp, logSoftmax as logSoftmaxOp, softmax as softmaxOp } from "./ops/softmax.ts";
+import { adamw as adamwOp, sgd as sgdOp } from "./ops/update.ts";
+import * as view from "./ops/view.ts";
+import { applyMulti, applyOp, type Operand, type ReduceOptions, Tensor } from "./tensor.ts";
+import { currentScope, currentTrace } from "./trace.ts";
+
+export type { Tensor } from "./tensor.ts";
+
+// ---- leaves -------------------------------------------------------------------------------------------------------
+
+/** A constant: a number, nested arrays of numbers, or a host array. Numbers take the trace's float dtype unless given. */
+export function constant(value: number | readonly number[] | HostArray, dtype?: DType): Tensor {
+  if (typeof value === "object" && "data" in value) return applyOp(constantLeaf, [], { value });
+  const type = dtype ?? currentTrace().floatDType;
+  const array = typeof value === "number" ? fromNumbers(type, [], [value]) : fromNumbers(type, [value.length], value);
+  return applyOp(constantLeaf, [], { value: array });
+}
+
+/** A tensor of the store, as it is before this run. */
+export function variable(name: string, dtype: DType, shape: Shape): Tensor {
+  return applyOp(variableLeaf, [], { name, dtype, shape });
+}
+
+/** Gives a variable its next value. */
+export function assign(name: string, value: Tensor): void {
+  applyMulti(assignOp, [value], { name, dtype: value.dtype, shape: value.shape });
+}
+
+export function full(shape: Shape, value: number, dtype?: DType): Tensor {
+  return applyOp(view.fill, [], { shape, dtype: dtype ?? currentTrace().floatDType, value });
+}
+
+export function zeros(shape: Shape, dtype?: DType): Tensor {
+  return full(shape, 0, dtype);
+}
+
+export function ones(shape: Shape, dtype?: DType): Tensor {
+  return full(shape, 1, dtype);
+}
+
+export function zerosLike(x: Tensor): Tensor {
+  return full(x.shape, 0, x.dtype);
+}
+
+/** i32 tensor of each element's index along `axis`. */
+export function iota(shape: Shape, axis: number): Tensor {
+  return applyOp(view.iota, [], { shape, axis: normalizeAxis(axis, shape.length, "iota") });
+}
+
+// ---- elementwise --------------------------------------------------------------------------------------------------
+
+/** Numbers become constants of the first tensor's dtype; shapes are broadcast. */
+function align(name: string, operands: readonly Operand[], dtypeOf: readonly number[]): Tensor[] {
+  const model = dtypeOf.map((at) => operands[at]).find((operand) => Tensor.is(operand));
+  const tensors = operands.map((operand) => {
+    if (Tensor.is(operand)) return operand;
+    if (typeof operand !== "number") {
+      return fail("tensor/operand", `an operand of ${name} is neither a Tensor nor a number`, {
+        where: currentScope(),
+        got: operand === null ? "null" : typeof operand,
+        fix: "pass a Tensor of the same trace, or a plain number",
+      });
+    }
+    return constant(operand, model?.dtype);
+  });
+  let shape: number[] = [];
+  for (const tensor of tensors) {
+    shape =
+      broadcastShapes(shape, tensor.shape) ??
+      fail("shape/broadcast", `shapes of ${name}'s operands do not broadcast`, {
+        where: currentScope(),
+        expected: "from the right, dimensions that are equal or 1",
+        got: tensors.map((x) => formatType(x.dtype, x.shape)).join(", "),
+        fix: "reshape one of them, or sum the longer one first",
+      });
+  }
+  return tensors.map((tensor) => broadcastTo(tensor, shape));
+}
+
+/** Applies an elementwise op to tensors that already have equal shapes. */
+export function elementwise<In extends readonly string[]>(
+  op: OpSpec<In, Record<string, never>>,
+  ...inputs: readonly Tensor[]
+): Tensor {
+  return applyOp(op, inputs, {});
+}
+
+const binary = (op: OpSpec<["a", "b"], Record<string, never>>) => (a: Operand, b: Operand) =>
+  elementwise(op, ...align(op.name, [a, b], [0, 1]));
+const unary = (op: OpSpec<["x"], Record<string, never>>) => (x: Tensor) => elementwise(op, x);
+
+// Each function looks its op up when called: the op modules import this one.
+export const add = (a: Operand, b: Operand): Tensor => binary(e.add)(a, b);
+export const sub = (a: Operand, b: Operand): Tensor => binary(e.sub)(a, b);
+export const mul = (a: Operand, b: Operand): Tensor => binary(e.mul)(a, b);
+export const div = (a: Operand, b: Operand): Tensor => binary(e.div)(a, b);
+export const pow = (a: Operand, b: Operand): Tensor => binary(e.pow)(a, b);
+export const mod = (a: Operand, b: Operand): Tensor => binary(e.mod)(a, b);
+export const maximum = (a: Operand, b: Operand): Tensor => binary(e.max)(a, b);
+export const minimum = (a: Operand, b: Operand): Tensor => binary(e.min)(a, b);
+export const equal = (a: Operand, b: Operand): Tensor => binary(e.eq)(a, b);
+export const notEqual = (a: Operand, b: Operand): Tensor => binary(e.ne)(a, b);
+export const less = (a: Operand, b: Operand): Tensor => binary(e.lt)(a, b);
+export const lessEqual = (a: Operand, b: Operand): Tensor => binary(e.le)(a, b);
+export const greater = (a: Operand, b: Operand): Tensor => binary(e.gt)(a, b);
+export const greaterEqual = (a: Operand, b: Operand): Tensor => binary(e.ge)(a, b);
+export const logicalAnd = (a: Operand, b: Operand): Tensor => binary(e.and)(a, b);
+export const logicalOr = (a: Operand, b: Operand): Tensor => binary(e.or)(a, b);
+export const logicalXor = (a: Operand, b: Operand): Tensor => binary(e.xor)(a, b);
+export const neg = (x: Tensor): Tensor => unary(e.neg)(x);
+export const abs = (x: Tensor): Tensor => unary(e.abs)(x);
+export const sign = (x: Tensor): Tensor => unary(e.sign)(x);
+export const exp = (x: Tensor): Tensor => unary(e.exp)(x);
+export const log = (x: Tensor): Tensor => unary(e.log)(x);
+export const log1p = (x: Tensor): Tensor => unary(e.log1p)(x);
+export const expm1 = (x: Tensor): Tensor => unary(e.expm1)(x);
+export const sqrt = (x: Tensor): Tensor => unary(e.sqrt)(x);
+export const rsqrt = (x: Tensor): Tensor => unary(e.rsqrt)(x);
+export const reciprocal = (x: Tensor): Tensor => unary(e.reciprocal)(x);
+export const square = (x: Tensor): Tensor => unary(e.square)(x);
+export const sin = (x: Tensor): Tensor => unary(e.sin)(x);
+export const cos = (x: Tensor): Tensor => unary(e.cos)(x);
+export const tanh = (x: Tensor): Tensor => unary(e.tanh)(x);
+export const sigmoid = (x: Tensor): Tensor => unary(e.sigmoid)(x);
+export const erf = (x: Tensor): Tensor => unary(e.erf)(x);
+export const floor = (x: Tensor): Tensor => unary(e.floor)(x);
+export const ceil = (x: Tensor): Tensor => unary(e.ceil)(x);
+export const round = (x: Tensor): Tensor => unary(e.round)(x);
+export const relu = (x: Tensor): Tensor => unary(e.relu)(x);
+export const isFinite = (x: Tensor): Tensor => unary(e.isFinite)(x);
+export const logicalNot = (x: Tensor): Tensor => unary(e.not)(x);
+/** Exact GELU, x·Φ(x). */
+export const gelu = (x: Tensor): Tensor => unary(geluOp)(x);
+/** GELU by tanh, as GPT-2 used it. */
+export const geluTanh = (x: Tensor): Tensor => unary(geluTanhOp)(x);
+export const silu = (x: Tensor): Tensor => unary(siluOp)(x);
+
+/** `a` where the condition holds, else `b`. */
+export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+  const [first, second] = [a, b].map((operand) => (Tensor.is(operand) ? operand.dtype : undefined));
+  const dtype = first ?? second ?? currentTrace().floatDType;
+  const toTensor = (operand: Operand) => (Tensor.is(operand) ? operand : constant(operand, dtype));
+  return elementwise(e.where, ...align("where", [condition, toTensor(a), toTensor(b)], [1, 2]));
+}
+
+/** The same values in another dtype. Nothing happens when it has it already. */
+export function cast(x: Tensor, dtype: DType): Tensor {
+  return x.dtype === dtype ? x : applyOp(e.cast, [x], { to: dtype });
+}
+
+// ---- reductions ---------------------------------------------------------------------------------------------------
+
+function normalAxes(x: Tensor, axis: number | readonly number[] | undefined, name: string): number[] {
+  if (axis === undefined) return x.shape.map((_, at) => at);
+  const list = (typeof axis === "number" ? [axis] : axis).map((one) => normalizeAxis(one, x.rank, name));
+  return [...new Set(list)].sort((a, b) => a - b);
+}
+
+type ReduceOp = OpSpec<["x"], { readonly axes: readonly number[] }>;
+
+function reduceBy(op: ReduceOp, x: Tensor, { axis, keepDim = false }: ReduceOptions = {}): Tensor {
+  const axes = normalAxes(x, axis, op.name);
+  const kept = axes.length === 0 ? x : applyOp(op, [x], { axes });
+  return keepDim
+    ? kept
+    : reshape(
+        kept,
+        x.shape.filter((_, at) => !axes.includes(at)),
+      );
+}
+
+/** Sum over `axis` (all axes when left out). */
+export const sum = (x: Tensor, options?: ReduceOptions): Tensor => reduceBy(r.sum, x, options);
+export const max = (x: Tensor, options?: ReduceOptions): Tensor => reduceBy(r.reduceMax, x, options);
+export const min = (x: Tensor, options?: ReduceOptions): Tensor => reduceBy(r.reduceMin, x, options);
+export const prod = (x: Tensor, options?: ReduceOptions): Tensor => reduceBy(r.prod, x, options);
+
+/** Arithmetic mean over `axis`. */
+export function mean(x: Tensor, options?: ReduceOptions): Tensor {
+  const count = normalAxes(x, options?.axis, "mean").reduce((product, axis) => product * x.shape[axis]!, 1);
+  if (!isFloat(x.dtype))
+    fail("dtype/float", "mean needs a floating-point tensor", { got: x.toString(), fix: "cast it first" });
+  return sum(x, options).mul(1 / count);
+}
+
+/** Index of the largest element along `axis`, i32; the axis is dropped. */
+export function argMax(x: Tensor, axis = -1): Tensor {
+  const at = normalizeAxis(axis, x.rank, "argMax");
+  return reshape(
+    applyOp(r.argmax, [x], { axis: at }),
+    x.shape.filter((_, i) => i !== at),
+  );
+}
+
+export function cumulativeSum(x: Tensor, axis = -1, options: { exclusive?: boolean; reverse?: boolean } = {}): Tensor {
+  const { exclusive = false, reverse = false } = options;
+  return applyOp(r.cumsum, [x], { axis: normalizeAxis(axis, x.rank, "cumulativeSum"), exclusive, reverse });
+}
+
+/** Sum of the squares of all elements. */
+export const sumSquares = (x: Tensor): Tensor => applyOp(r.sumSquares, [x], {});
+
+/** Sums the dimensions that broadcasting to `x`'s shape had repeated, back to `shape`. */
+export function sumTo(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.shape, shape)) return x;
+  const lead = x.rank - shape.length;
+  const axes = x.shape.flatMap((dim, axis) => (axis < lead || (shape[axis - lead] === 1 && dim !== 1) ? [axis] : []));
+  return reshape(axes.length === 0 ? x : sum(x, { axis: axes, keepDim: true }), shape);
+}
+
+// ---- views --------------------------------------------------------------------------------------------------------
+
+/** One dimension may be -1: it is computed. */
+export function reshape(x: Tensor, shape: Shape): Tensor {
+  const known = shape.filter((dim) => dim !== -1);
+  const full = shape.map((dim) =>
+    dim === -1 && known.length === shape.length - 1 ? x.shape.reduce((a, b) => a * b, 1) / sizeOf(known) : dim,
+  );
+  return sameShape(full, x.shape) ? x : applyOp(view.reshape, [x], { shape: full });
+}
+
+export function permute(x: Tensor, order: readonly number[]): Tensor {
+  const axes = order.map((axis) => normalizeAxis(axis, x.rank, "permute"));
+  return axes.length === x.rank && axes.every((axis, at) => axis === at)
+    ? x
+    : applyOp(view.permute, [x], { order: axes });
+}
+
+export function transpose(x: Tensor): Tensor {
+  if (x.rank < 2) fail("shape/rank", "transpose needs a matrix", { got: x.toString() });
+  return permute(
+    x,
+    [...x.shape.keys()].map((axis) => (axis < x.rank - 2 ? axis : 2 * x.rank - 3 - axis)),
+  );
+}
+
+export function broadcastTo(x: Tensor, shape: Shape): Tensor {
+  return sameShape(x.shape, shape) ? x : applyOp(view.broadcast, [x], { shape: [...shape] });
+}
+
+/** Elements start ≤ i < stop along `axis`; negative positions count from the end. */
+export function slice(x: Tensor, axis: number, start: number, stop: number): Tensor {
+  const at = normalizeAxis(axis, x.rank, "slice");
+  const length = x.shape[at]!;
+  const [from, to] = [start < 0 ? start + length : start, stop < 0 ? stop + length : stop];
+  return from === 0 && to === length ? x : applyOp(view.slice, [x], { axis: at, start: from, stop: to });
+}
+
+/** Cuts an axis into equal parts. */
+export function split(x: Tensor, parts: number, axis = -1): readonly Tensor[] {
+  return applyMulti(view.split, [x], { axis: normalizeAxis(axis, x.rank, "split"), parts });
+}
+
+export function concat(parts: readonly Tensor[], axis = 0): Tensor {
+  if (parts.length === 1) return parts[0]!;
+  const rank = parts[0]?.rank ?? 1;
+  return applyOp(view.concat, parts, { axis: normalizeAxis(axis, rank, "concat") });
+}
+
+export function pad(x: Tensor, axis: number, low: number, high: number, value = 0): Tensor {
+  const at = normalizeAxis(axis, x.rank, "pad");
+  return low === 0 && high === 0 ? x : applyOp(view.pad, [x], { axis: at, low, high, value });
+}
+
+// ---- gather and scatter -------------------------------------------------------------------------------------------
+
+/** Rows of `x` by an i32 index: an embedding lookup. x (V, …), index (…) → (…index, …). */
+export const take = (x: Tensor, index: Tensor): Tensor => applyOp(ix.take, [x, index], {});
+export const scatterAdd = (index: Tensor, source: Tensor, rows: number): Tensor =>
+  applyOp(ix.scatterAdd, [index, source], { rows });
+export const takeAlong = (x: Tensor, index: Tensor): Tensor => applyOp(ix.takeAlong, [x, index], {});
+export const scatterAlong = (index: Tensor, source: Tensor, width: number): Tensor =>
+  applyOp(ix.scatterAlong, [index, source], { width });
+/** `x` with `value` written from position `start` (an i32 scalar tensor) of `axis` on. */
+export const updateSlice = (x: Tensor, value: Tensor, start: Tensor, axis: number): Tensor =>
+  applyOp(ix.updateSlice, [x, value, start], { axis: normalizeAxis(axis, x.rank, "updateSlice") });
+
+// ---- products -----------------------------------------------------------------------------------------------------
+
+/** Product with explicit transposition; ranks are equal. */
+export const matmulOf = (a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor =>
+  applyOp(matmulOp, [a, b], { transposeA, transposeB });
+
+/**
+ * Matrix product over the last two dimensions. Leading dimensions broadcast; a matrix on the right is shared by all rows
+ * of the left, as one large product. Errors with `shape/matmul-inner` when the inner dimensions differ.
+ */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+  if (a.rank < 2 || b.rank < 2) {
+    fail("shape/matmul-rank", "matmul needs matrices", {
+      where: currentScope(),
+      got: `a ${formatType(a.dtype, a.shape)}, b ${formatType(b.dtype, b.shape)}`,
+      fix: "reshape a vector v to (1, n) or (n, 1)",
+    });
+  }
+  if (b.rank === 2 && a.rank > 2 && a.shape.at(-1) === b.shape[0]) {
+    return matmulOf(a.reshape(-1, a.shape.at(-1)!), b, false, false).reshape(...a.shape.slice(0, -1), b.shape[1]!);
+  }
+  const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2));
+  if (batch === undefined) return matmulOf(a, b, false, false); // says what is wrong
+  return matmulOf(
+    broadcastTo(a, [...batch, ...a.shape.slice(-2)]),
+    broadcastTo(b, [...batch, ...b.shape.slice(-2)]),
+    false,
+    false,
+  );
+}
+
+/**
+ * Scaled dot-product attention. q (B,T,H,D), k and v (B,S,G,D) → (B,T,H,D).
+ * `mask` bool, broadcastable to (B,H,T,S): true may be seen. `scale` defaults to 1/√D.
+ */
+export function attention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: { causal?: boolean; scale?: number; mask?: Tensor; dropout?: { rate: Tensor; stream: string } } = {},
+): Tensor {
+  const { causal = false, scale = 1 / Math.sqrt(q.shape.at(-1) ?? 1), mask, dropout } = options;
+  const { random } = currentTrace();
+  const rate = dropout?.rate ?? constant(0, q.dtype);
+  const key = dropout && random ? random.key : constant(fromNumbers("i32", [3], [0, 0, 0]));
+  const rows = dropout && random ? random.rows : full([q.shape[0]!], 0, "i32");
+  const attrs: AttentionAttrs = { causal, scale, dropoutStream: dropout && random ? dropout.stream : "" };
+  return applyMulti(attentionOp, [q, k, v, rate, key, rows, ...(mask ? [mask] : [])], attrs)[0]!;
+}
+
+// ---- fused compositions -------------------------------------------------------------------------------------------
+
+/** Softmax over the last axis. */
+export const softmax = (x: Tensor): Tensor => applyOp(softmaxOp, [x], {});
+export const logSoftmax = (x: Tensor): Tensor => applyOp(logSoftmaxOp, [x], {});
+
+/** Loss per row from logits (N,V) and class ids i32 (N); 0 for rows whose target is `ignoreIndex` (default −1). */
+export const crossEntropy = (logits: Tensor, targets: Tensor, ignoreIndex = -1): Tensor =>
+  applyMulti(crossEntropyOp, [logits, targets], { ignoreIndex })[0]!;
+
+export const layerNorm = (x: Tensor, weight: Tensor, bias: Tensor, eps = 1e-5): Tensor =>
+  applyMulti(layerNormOp, [x, weight, bias], { eps })[0]!;
+export const rmsNorm = (x: Tensor, weight: Tensor, eps = 1e-6): Tensor =>
+  applyMulti(rmsNormOp, [x, weight], { eps })[0]!;
+
+export const uniform = (key: Tensor, rows: Tensor, shape: Shape, stream: string): Tensor =>
+  applyOp(random.uniform, [key, rows], { shape, stream });
+export const normal = (key: Tensor, rows: Tensor, shape: Shape, stream: string): Tensor =>
+  applyOp(random.normal, [key, rows], { shape, stream });
+/** True with probability `p` (a scalar tensor). */
+export const bernoulli = (p: Tensor, key: Tensor, rows: Tensor, shape: Shape, stream: string): Tensor =>
+  uniform(key, rows, shape, stream).cast(p.dtype).less(p);
+export const dropoutOf = (x: Tensor, p: Tensor, key: Tensor, rows: Tensor, stream: string): Tensor =>
+  applyOp(random.dropout, [x, p, key, rows], { stream });
+
+/** AdamW on one tensor; see the op `adamw` for the meaning of the scalars. Returns the new p, m, v. */
+export const adamw = (
+  tensors: readonly Tensor[],
+  attrs: { beta1: number; beta2: number; eps: number; weightDecay: number },
+): readonly Tensor[] => applyMulti(adamwOp, tensors, attrs);
+/** SGD on one tensor: (p, g, scale, lr[, velocity]) → the new p[, velocity]. */
+export const sgd = (
+  tensors: readonly Tensor[],
+  attrs: { momentum: number; dampening: number; nesterov: boolean; weightDecay: number },
+): readonly Tensor[] => applyMulti(sgdOp, tensors, attrs);
+
+/** Applies a fused op by its definition: for ops that exist only as gradients of others. */
+export function fused<In extends readonly string[], A extends Attrs>(
+  op: OpSpec<In, A>,
+  inputs: readonly Tensor[],
+  attrs: NoInfer<A> = {} as A,
+): Tensor {
+  return applyOp(op, inputs, attrs);
+}
+
+export function fusedMulti<In extends readonly string[], A extends Attrs>(
+  op: OpSpec<In, A>,
+  inputs: readonly Tensor[],
+  attrs: NoInfer<A>,
+): readonly Tensor[] {
+  return applyMulti(op, inputs, attrs);
+}
+
+// ---- gradients ----------------------------------------------------------------------------------------------------
+
+/** The same value, through which no gradient flows. */
+export function stopGradient(x: Tensor): Tensor {
+  return applyOp(view.stopGradient, [x], {});
+}
+
+/** Gradients of a composition at `inputs`, given the gradient of its single output. */
+export function gradientOf(
+  fn: (...inputs: Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  grad: Tensor,
+): readonly Tensor[] {
+  return gradientOfMany((...given) => [fn(...given)], inputs, [grad]);
+}
+
+export function gradientOfMany(
+  fn: (...inputs: Tensor[]) => readonly Tensor[],
+  inputs: readonly Tensor[],
+  grads: readonly (Tensor | undefined)[],
+): readonly Tensor[] {
+  // A fresh name for each input: the composition is differentiated with respect to it, not to what it was made from.
+  const own = inputs.map((input) => applyOp(view.reshape, [input], { shape: input.shape }));
+  const found = gradients(fn(...own), own, grads);
+  return found.map((grad, at) => grad ?? zerosLike(inputs[at]!));
+}

@@ -1,0 +1,124 @@
+// Reverse-mode differentiation: one loop over the graph, from the outputs back, which appends nodes. Knows no op by name.
+import { fail, formatType, isFloat } from "../base/index.ts";
+import { add, gradientOfMany, ones, zerosLike } from "./functions.ts";
+import type { Node } from "./graph.ts";
+import { Tensor } from "./tensor.ts";
+import { currentTrace, withScope } from "./trace.ts";
+
+/**
+ * Gradients of `outputs` with respect to `wrt`, in the trace under way.
+ *
+ * `seeds[i]` is the gradient flowing into `outputs[i]`; left out, it is 1 (for a scalar loss).
+ * A result is `undefined` where no path leads from the tensor to the outputs.
+ */
+export function gradients(
+  outputs: readonly Tensor[],
+  wrt: readonly Tensor[],
+  seeds?: readonly (Tensor | undefined)[],
+): (Tensor | undefined)[] {
+  const { graph } = currentTrace();
+  const highest = Math.max(-1, ...outputs.map((output) => output.id));
+  const wanted = reachableFrom(wrt, highest);
+  const flowing = new Map<number, Tensor>();
+  const accumulate = (id: number, grad: Tensor) => {
+    const sum = flowing.get(id);
+    flowing.set(id, sum === undefined ? grad : add(sum, grad));
+  };
+  outputs.forEach((output, at) => {
+    const seed = seeds === undefined ? ones(output.shape, output.dtype) : seeds[at];
+    if (seed !== undefined && wanted.has(output.id)) accumulate(output.id, seed);
+  });
+
+  const targets = new Set(wrt.map((tensor) => tensor.id));
+  const lastNode = highest < 0 ? -1 : graph.value(highest).node;
+  for (let at = lastNode; at >= 0; at--) {
+    const node = graph.nodes[at]!;
+    const grads = node.outputs.map((id) => flowing.get(id));
+    if (grads.every((grad) => grad === undefined)) continue;
+    if (!node.inputs.some((id) => wanted.has(id))) continue;
+    for (const id of node.outputs) if (!targets.has(id)) flowing.delete(id);
+    const contributions = withScope(node.scope, () => contributionsOf(node, grads));
+    node.inputs.forEach((input, position) => {
+      const contribution = contributions[position];
+      if (contribution && wanted.has(input)) accumulate(input, contribution);
+    });
+  }
+  return wrt.map((tensor) => flowing.get(tensor.id));
+}
+
+/** Values up to `highest` that depend on one of `roots`, the roots included. */
+function reachableFrom(roots: readonly Tensor[], highest: number): Set<number> {
+  const { graph } = currentTrace();
+  const reached = new Set(roots.map((root) => root.id));
+  const last = highest < 0 ? -1 : graph.value(highest).node;
+  for (let at = 0; at <= last; at++) {
+    const node = graph.nodes[at]!;
+    if (node.inputs.some((id) => reached.has(id))) for (const id of node.outputs) reached.add(id);
+  }
+  return reached;
+}
+
+/** What flows into each input of a node, given what flows into its outputs. */
+function contributionsOf(node: Node, grads: readonly (Tensor | undefined)[]): readonly (Tensor | null | undefined)[] {
+  const { op } = node;
+  const { graph } = currentTrace();
+  const inputs = node.inputs.map((id) => new Tensor(graph, id));
+  const outputs = node.outputs.map((id) => new Tensor(graph, id));
+  if (op.vjp === "zero") return [];
+  if (op.vjp === "none") {
+    const output = outputs[0];
+    if (output !== undefined && !isFloat(output.dtype)) return [];
+    fail("grad/none", `${op.name} has no gradient`, {
+      got: output ? formatType(output.dtype, output.shape) : op.name,
+      fix: "differentiate with respect to something else, or wrap its input in stopGradient()",
+    });
+  }
+  if (op.vjp === undefined) {
+    // A fused op without a rule of its own: its composition is differentiated.
+    const compose = (...own: Tensor[]): readonly Tensor[] => {
+      const result: Tensor | readonly Tensor[] = op.expand!(own, node.attrs);
+      return Array.isArray(result) ? (result as readonly Tensor[]) : [result as Tensor];
+    };
+    return gradientOfMany(compose, inputs, grads).map((grad) => (isFloat(grad.dtype) ? grad : null));
+  }
+  const first = grads[0] ?? zerosLike(outputs[0]!);
+  return op.vjp({ inputs, outputs, output: outputs[0]!, grad: first, grads, attrs: node.attrs });
+}
+
+type Differentiable = (...inputs: Tensor[]) => Tensor;
+
+function checkScalar(loss: Tensor): Tensor {
+  if (loss.shape.length !== 0 || !isFloat(loss.dtype)) {
+    fail("grad/scalar", "only a scalar can be differentiated", {
+      expected: "a floating-point scalar",
+      got: loss.toString(),
+      fix: "reduce it first: loss.mean() or loss.sum()",
+    });
+  }
+  return loss;
+}
+
+/**
+ * Value and gradient of a scalar function with respect to its first argument.
+ *
+ * @example
+ * ```ts run
+ * import { evaluate, valueAndGrad } from "athanor";
+ * const parabola = valueAndGrad((x) => x.square().sum());
+ * console.log(evaluate((x) => parabola(x).grad, { x: [1, 2] }).data); // [2, 4]
+ * ```
+ */
+export function valueAndGrad(fn: Differentiable): (...inputs: Tensor[]) => { value: Tensor; grad: Tensor } {
+  return (...inputs) => {
+    const value = checkScalar(fn(...inputs));
+    const [first] = inputs;
+    if (first === undefined) fail("grad/arguments", "a function without arguments has no gradient");
+    return { value, grad: gradients([value], [first])[0] ?? zerosLike(first) };
+  };
+}
+
+/** The gradient of a scalar function with respect to its first argument; nests: `grad(grad(f))`. */
+export function grad(fn: Differentiable): Differentiable {
+  const both = valueAndGrad(fn);
+  return (...inputs) => both(...inputs).grad;
+}

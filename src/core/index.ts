@@ -1,0 +1,23 @@
+export * from "./functions.ts";
+export { grad, gradients, valueAndGrad } from "./grad.ts";
+export { formatGraph, Graph, type Node, type Value, verifyGraph } from "./graph.ts";
+export * from "./op.ts";
+export { allOpModules } from "./ops/all.generated.ts";
+export { tape } from "./ops/tape.ts";
+export { tapeOpcodes } from "./tape-opcodes.ts";
+export { type Operand, type ReduceOptions, Tensor } from "./tensor.ts";
+export {
+  currentScope,
+  currentTrace,
+  feed,
+  insideTrace,
+  markOutput,
+  type RandomInputs,
+  type TraceContext,
+  type TraceOptions,
+  tap,
+  trace,
+  withContext,
+  withScope,
+  withTrace,
+} from "./trace.ts";

@@ -1,0 +1,30 @@
+// The op files of this folder, one namespace each. Written by scripts/generate-lists.mjs: do not edit.
+import * as activationModule from "./activation.ts";
+import * as attentionModule from "./attention.ts";
+import * as elementwiseModule from "./elementwise.ts";
+import * as indexingModule from "./indexing.ts";
+import * as leafModule from "./leaf.ts";
+import * as matmulModule from "./matmul.ts";
+import * as normModule from "./norm.ts";
+import * as randomModule from "./random.ts";
+import * as reduceModule from "./reduce.ts";
+import * as softmaxModule from "./softmax.ts";
+import * as tapeModule from "./tape.ts";
+import * as updateModule from "./update.ts";
+import * as viewModule from "./view.ts";
+
+export const allOpModules = [
+  activationModule,
+  attentionModule,
+  elementwiseModule,
+  indexingModule,
+  leafModule,
+  matmulModule,
+  normModule,
+  randomModule,
+  reduceModule,
+  softmaxModule,
+  tapeModule,
+  updateModule,
+  viewModule,
+];

@@ -1,0 +1,181 @@
+// Scaled dot-product attention in the layout (B, T, H, D), in which a projection's output splits into heads without a copy.
+// B batch, T queries, S keys, H query heads, G key heads (H a multiple of G), D head width.
+import { fail, formatType, hashName, isFloat, sizeOf } from "../../base/index.ts";
+import * as f from "../functions.ts";
+import { defineOp, type ValueType } from "../op.ts";
+import type { Tensor } from "../tensor.ts";
+import { checkRandomInputs } from "./random.ts";
+
+export type AttentionAttrs = {
+  /** Query i sees keys j ≤ i + (S − T): the last query sees all. */
+  readonly causal: boolean;
+  readonly scale: number;
+  /** Stream of the dropout on the probabilities, or "" for none. */
+  readonly dropoutStream: string;
+};
+
+function check(q: ValueType, k: ValueType, v: ValueType, mask: ValueType | undefined): void {
+  const [batch, queries, heads, width] = q.shape;
+  const fits =
+    q.shape.length === 4 &&
+    k.shape.length === 4 &&
+    v.shape.length === 4 &&
+    isFloat(q.dtype) &&
+    k.dtype === q.dtype &&
+    v.dtype === q.dtype &&
+    k.shape[0] === batch &&
+    v.shape[0] === batch &&
+    k.shape[1] === v.shape[1] &&
+    k.shape[2] === v.shape[2] &&
+    k.shape[3] === width &&
+    v.shape[3] === width &&
+    heads! % k.shape[2]! === 0;
+  if (!fits) {
+    fail("shape/attention", "queries, keys and values do not fit", {
+      expected: "q [B,T,H,D], k and v [B,S,G,D] of one float dtype, H a multiple of G",
+      got: `q ${formatType(q.dtype, q.shape)}, k ${formatType(k.dtype, k.shape)}, v ${formatType(v.dtype, v.shape)}`,
+    });
+  }
+  const full = [batch!, heads!, queries!, k.shape[1]!];
+  if (
+    mask &&
+    (mask.dtype !== "bool" ||
+      mask.shape.length !== 4 ||
+      mask.shape.some((dim, at) => dim !== full[at] && (dim !== 1 || at === 3)))
+  ) {
+    fail("shape/attention-mask", "the mask does not fit", {
+      expected: `bool[${full}], dimensions but the last may be 1; true = may be seen`,
+      got: formatType(mask.dtype, mask.shape),
+    });
+  }
+}
+
+/** The composition: T×S probabilities are materialized, which kernels avoid. */
+function compose(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  p: Tensor,
+  key: Tensor,
+  rows: Tensor,
+  mask: Tensor | undefined,
+  attrs: AttentionAttrs,
+): readonly [Tensor, Tensor] {
+  const [batch, queries, heads, width] = q.shape as [number, number, number, number];
+  const [, keys, groups] = k.shape as [number, number, number, number];
+  const perHead = (x: Tensor) => {
+    // (B,S,G,D) → (B,G,1,S,D) → (B,H,S,D): heads of one group share keys and values
+    const grouped = x.permute(0, 2, 1, 3).reshape(batch, groups, 1, keys, width);
+    return grouped.broadcastTo([batch, groups, heads / groups, keys, width]).reshape(batch, heads, keys, width);
+  };
+  const scores = f.matmulOf(q.permute(0, 2, 1, 3), perHead(k), false, true).mul(attrs.scale); // (B,H,T,S)
+  const visible: Tensor[] = [];
+  const full = [batch, heads, queries, keys];
+  if (attrs.causal) {
+    const position = f.iota([queries, keys], 0).add(keys - queries);
+    visible.push(f.iota([queries, keys], 1).lessEqual(position).broadcastTo(full));
+  }
+  if (mask) visible.push(mask.broadcastTo(full));
+  const seen = visible.reduce<Tensor | undefined>((all, one) => (all ? all.and(one) : one), undefined);
+  const masked = seen ? f.where(seen, scores, Number.NEGATIVE_INFINITY) : scores;
+  const largest = f.stopGradient(masked.max({ axis: -1, keepDim: true }));
+  const safe = f.where(largest.isFinite(), largest, 0); // rows that see nothing give zeros
+  const raised = seen ? f.where(seen, f.where(seen, scores, 0).sub(safe).exp(), 0) : scores.sub(safe).exp();
+  const total = raised.sum({ axis: -1, keepDim: true });
+  const empty = total.equal(0);
+  let probabilities = raised.div(f.where(empty, 1, total));
+  if (attrs.dropoutStream !== "") probabilities = f.dropoutOf(probabilities, p, key, rows, attrs.dropoutStream);
+  const out = f.matmulOf(probabilities, perHead(v), false, false).permute(0, 2, 1, 3); // (B,T,H,D)
+  const lse = f
+    .where(empty, Number.NEGATIVE_INFINITY, f.where(empty, 1, total).log().add(safe))
+    .reshape(batch, heads, queries);
+  return [out, lse];
+}
+
+const params = ({ causal, scale, dropoutStream }: AttentionAttrs): number[] => [
+  Number(causal),
+  scale,
+  dropoutStream === "" ? -1 : hashName(dropoutStream),
+];
+
+const flopsOf = (q: ValueType, k: ValueType, causal: boolean, products: number) => ({
+  flops: (2 * products * sizeOf(q.shape) * k.shape[1]!) / (causal ? 2 : 1),
+});
+
+const key = { shape: [3], dtype: "i32", values: [3, 1, 4] } as const;
+const rate = { shape: [], values: [0.3] } as const;
+const rowsOf = (n: number) =>
+  ({ shape: [n], dtype: "i32", values: Array.from({ length: n }, (_, i) => 5 + 2 * i) }) as const;
+const plain = { causal: true, scale: 0.5, dropoutStream: "" };
+
+const cases = [
+  {
+    inputs: [{ shape: [2, 5, 2, 4] }, { shape: [2, 5, 2, 4] }, { shape: [2, 5, 2, 4] }, rate, key, rowsOf(2)],
+    attrs: plain,
+  },
+  {
+    inputs: [{ shape: [1, 3, 4, 3] }, { shape: [1, 6, 2, 3] }, { shape: [1, 6, 2, 3] }, rate, key, rowsOf(1)],
+    attrs: plain,
+  },
+  {
+    inputs: [{ shape: [2, 4, 1, 4] }, { shape: [2, 4, 1, 4] }, { shape: [2, 4, 1, 4] }, rate, key, rowsOf(2)],
+    attrs: { ...plain, dropoutStream: "d" },
+  },
+  {
+    inputs: [
+      { shape: [2, 3, 2, 4] },
+      { shape: [2, 3, 2, 4] },
+      { shape: [2, 3, 2, 4] },
+      rate,
+      key,
+      rowsOf(2),
+      { shape: [2, 1, 1, 3], dtype: "bool" as const, values: [1, 0, 1, 0, 0, 0] },
+    ],
+    attrs: { ...plain, causal: false },
+  },
+];
+
+export const attention = defineOp<["q", "k", "v", "p", "key", "rows", "mask"], AttentionAttrs>({
+  name: "attention",
+  kind: "fused",
+  layout: "rows",
+  doc: "softmax(q·kᵀ·scale)·v per head; also returns the log-sum-exp of the scores [B,H,T]",
+  inputs: ["q", "k", "v", "p", "key", "rows", "mask"],
+  optional: 1,
+  infer: ([q, k, v, p, key, rows, mask]) => {
+    check(q, k, v, mask);
+    if (p.shape.length !== 0)
+      fail("shape/attention", "the dropout rate is a scalar", { got: formatType(p.dtype, p.shape) });
+    checkRandomInputs("attention", key, rows, q.shape);
+    return [q, { dtype: q.dtype, shape: [q.shape[0]!, q.shape[2]!, q.shape[1]!] }];
+  },
+  expand: ([q, k, v, p, key, rows, mask], attrs) => compose(q, k, v, p, key, rows, mask, attrs),
+  params,
+  vjp: ({ grads, inputs, outputs: [o, lse], attrs }) => {
+    const [q, k, v, p, key, rows, mask] = inputs;
+    if (grads[1] !== undefined) {
+      const three = f.gradientOfMany((a, b, c) => compose(a!, b!, c!, p, key, rows, mask, attrs), [q, k, v], grads);
+      return [...(three as [Tensor, Tensor, Tensor]), null, null, null, null];
+    }
+    const rest = mask ? [mask] : [];
+    const [dq, dk, dv] = f.fusedMulti(attentionGrad, [grads[0]!, q, k, v, p, key, rows, o!, lse!, ...rest], attrs);
+    return [dq!, dk!, dv!, null, null, null, null];
+  },
+  cost: ([q, k], _, { causal }) => flopsOf(q!, k!, causal, 2),
+  samples: cases.map((sample) => ({ ...sample, differentiable: [0, 1, 2] })),
+});
+
+export const attentionGrad = defineOp<["grad", "q", "k", "v", "p", "key", "rows", "o", "lse", "mask"], AttentionAttrs>({
+  name: "attentionGrad",
+  kind: "fused",
+  layout: "rows",
+  doc: "gradients of attention with respect to q, k and v; probabilities are computed again from the log-sum-exp",
+  inputs: ["grad", "q", "k", "v", "p", "key", "rows", "o", "lse", "mask"],
+  optional: 1,
+  infer: ([, q, k, v]) => [q, k, v],
+  expand: ([grad, q, k, v, p, key, rows, , , mask], attrs) =>
+    f.gradientOfMany((a, b, c) => compose(a!, b!, c!, p, key, rows, mask, attrs), [q, k, v], [grad]),
+  params,
+  cost: ([, q, k], _, { causal }) => flopsOf(q!, k!, causal, 5),
+  samples: [], // its kernel is checked through attention's gradient: o and lse must belong to q, k, v
+});

@@ -1,0 +1,77 @@
+// What every engine offers: load a plan over a store, run programs, read and write variables. No engine lives here.
+import { fail, formatType, type HostArray, sameShape, sizeOf } from "../base/index.ts";
+import type { Plan, PlanType, Target } from "../compiler/index.ts";
+
+/** Host arrays by name. */
+export type Feeds = { readonly [name: string]: HostArray };
+
+/** Named tensors that outlive a run: parameters, slots, statistics, caches. All programs of a model share one. */
+export interface Store {
+  /** Makes variables, zeroed. Names already declared with the same type are left as they are. */
+  declare(types: readonly PlanType[]): void;
+  names(): string[];
+  typeOf(name: string): PlanType;
+  /** A copy of a variable's value. Errors with `store/unknown`. */
+  read(name: string): HostArray;
+  /** Errors with `store/type` when dtype or shape differ. */
+  write(name: string, value: HostArray): void;
+  /** Bytes of all variables. */
+  readonly bytes: number;
+}
+
+/** A plan loaded on an engine, bound to a store. */
+export interface Program {
+  readonly plan: Plan;
+  readonly store: Store;
+  readonly workspaceBytes: number;
+}
+
+export interface ProgramCall {
+  readonly program: Program;
+  readonly feeds: Feeds;
+}
+
+export interface RunResult {
+  /** False when the program's guard was false: no variable was written. */
+  readonly committed: boolean;
+  readonly outputs: { readonly [name: string]: HostArray };
+}
+
+export interface Engine {
+  readonly name: "reference" | "native";
+  /** Instruction-set path: results are the same bytes on one path. */
+  readonly isa: string;
+  readonly threads: number;
+  readonly target: Target;
+  createStore(): Store;
+  /** Validates the plan and takes memory for it. Errors with `engine/*`. */
+  load(plan: Plan, store: Store): Program;
+  /** Runs programs in order, as one job. Errors with `run/*`; what ran before the error has happened. */
+  run(calls: readonly ProgramCall[]): Promise<RunResult[]>;
+}
+
+/** The plan's feeds in order. Errors with `run/feed` when one is missing, unknown, or of another type. */
+export function orderFeeds(plan: Plan, feeds: Feeds): HostArray[] {
+  const unknown = Object.keys(feeds).filter((name) => !plan.feeds.some((feed) => feed.name === name));
+  if (unknown.length > 0) {
+    fail("run/feed", `the program has no feed called ${unknown.join(", ")}`, {
+      expected: plan.feeds.map((feed) => feed.name).join(", ") || "no feeds",
+      got: unknown.join(", "),
+    });
+  }
+  return plan.feeds.map((type) => checkArray(type, feeds[type.name], "run/feed", "feed"));
+}
+
+/** Checks that a host array has the declared dtype, shape and length. */
+export function checkArray(type: PlanType, value: HostArray | undefined, code: string, what: string): HostArray {
+  if (value === undefined) {
+    return fail(code, `${what} "${type.name}" is missing`, { expected: formatType(type.dtype, type.shape) });
+  }
+  if (value.dtype !== type.dtype || !sameShape(value.shape, type.shape) || value.data.length !== sizeOf(type.shape)) {
+    fail(code, `${what} "${type.name}" has another type`, {
+      expected: formatType(type.dtype, type.shape),
+      got: `${formatType(value.dtype, value.shape)} with ${value.data.length} elements`,
+    });
+  }
+  return value;
+}

@@ -1,0 +1,207 @@
+// The reference engine: runs a plan instruction by instruction with each op's naive implementation. Slow on purpose: it is
+// the oracle that every other engine is compared with, and what runs where no binary exists.
+import {
+  allocate,
+  type DType,
+  fail,
+  type HostArray,
+  roundTo,
+  sizeOf,
+  toBf16,
+  toF16,
+  toNumbers,
+  viewOf,
+} from "../base/index.ts";
+import { type Instruction, type Plan, type PlanTensor, type PlanType, referenceTarget } from "../compiler/index.ts";
+import { allOps, type Op } from "../core/index.ts";
+import {
+  checkArray,
+  type Engine,
+  type Feeds,
+  orderFeeds,
+  type Program,
+  type ProgramCall,
+  type RunResult,
+  type Store,
+} from "./engine.ts";
+
+class ReferenceStore implements Store {
+  private readonly variables = new Map<string, HostArray>();
+
+  declare(types: readonly PlanType[]): void {
+    for (const { name, dtype, shape } of types) {
+      const known = this.variables.get(name);
+      if (known !== undefined) checkArray({ name, dtype, shape }, known, "store/type", "variable");
+      else this.variables.set(name, { dtype, shape, data: allocate(dtype, sizeOf(shape)) });
+    }
+  }
+
+  names(): string[] {
+    return [...this.variables.keys()];
+  }
+
+  typeOf(name: string): PlanType {
+    const { dtype, shape } = this.get(name);
+    return { name, dtype, shape };
+  }
+
+  read(name: string): HostArray {
+    const { dtype, shape, data } = this.get(name);
+    return { dtype, shape, data: data.slice() };
+  }
+
+  write(name: string, value: HostArray): void {
+    const { data } = this.get(name);
+    checkArray(this.typeOf(name), value, "store/type", "variable");
+    (data as Float64Array).set(value.data as Float64Array);
+  }
+
+  get(name: string): HostArray {
+    return (
+      this.variables.get(name) ??
+      fail("store/unknown", `the store has no variable "${name}"`, { expected: this.names().slice(0, 8).join(", ") })
+    );
+  }
+
+  get bytes(): number {
+    let total = 0;
+    for (const { data } of this.variables.values()) total += data.byteLength;
+    return total;
+  }
+}
+
+type Step = { readonly instruction: Instruction; run(): void };
+
+class ReferenceProgram implements Program {
+  readonly plan: Plan;
+  readonly store: ReferenceStore;
+  readonly workspaceBytes = 0;
+  private readonly feeds: HostArray[];
+  private readonly arrays: HostArray[];
+  private readonly steps: Step[];
+
+  constructor(plan: Plan, store: ReferenceStore) {
+    this.plan = plan;
+    this.store = store;
+    store.declare(plan.variables);
+    this.feeds = plan.feeds.map(({ dtype, shape }) => ({ dtype, shape, data: allocate(dtype, sizeOf(shape)) }));
+    const arena = new ArrayBuffer(plan.arenaBytes);
+    const constants = plan.constants.slice().buffer;
+    this.arrays = plan.tensors.map((tensor) => this.resolve(tensor, arena, constants));
+    this.steps = plan.code.map((instruction) => ({ instruction, run: this.prepare(instruction) }));
+  }
+
+  private resolve(tensor: PlanTensor, arena: ArrayBuffer, constants: ArrayBuffer): HostArray {
+    const { space, index, offset, dtype, shape } = tensor;
+    const whole = space === "variable" ? this.store.get(this.plan.variables[index]!.name) : this.feeds[index];
+    const [buffer, start] =
+      space === "arena"
+        ? [arena, 0]
+        : space === "constant"
+          ? [constants, 0]
+          : [whole!.data.buffer, whole!.data.byteOffset];
+    return { dtype, shape, data: viewOf(dtype, buffer, start + offset, sizeOf(shape)) };
+  }
+
+  /** Binds one instruction to its memory. */
+  private prepare(instruction: Instruction): () => void {
+    const op = allOps().get(instruction.kernel);
+    if (op === undefined) return fail("engine/no-kernel", `the reference engine has no op ${instruction.kernel}`);
+    const inputs = instruction.inputs.map((at) => this.arrays[at]!);
+    const outputs = instruction.outputs.map((at) => this.arrays[at]!);
+    const run = implementation(op, instruction);
+    if (![...inputs, ...outputs].some(({ dtype }) => isHalf(dtype))) return () => run(inputs, outputs);
+    return () => {
+      const wide = outputs.map(
+        ({ dtype, shape, data }): HostArray => ({ dtype, shape, data: new Float64Array(data.length) }),
+      );
+      run(inputs.map(widen), wide);
+      outputs.forEach((output, at) => {
+        narrow(wide[at]!, output);
+      });
+    };
+  }
+
+  run(feeds: Feeds): RunResult {
+    orderFeeds(this.plan, feeds).forEach((value, at) => {
+      (this.feeds[at]!.data as Float64Array).set(value.data as Float64Array);
+    });
+    const committed = this.execute();
+    const outputs = this.plan.outputs.map(({ name, tensor }) => {
+      const { dtype, shape, data } = this.arrays[tensor]!;
+      return [name, { dtype, shape, data: data.slice() }] as const;
+    });
+    return { committed, outputs: Object.fromEntries(outputs) };
+  }
+
+  private execute(): boolean {
+    let guard: boolean | undefined;
+    for (const { instruction, run } of this.steps) {
+      if (instruction.commit) {
+        guard ??= this.plan.guard < 0 || this.arrays[this.plan.guard]!.data[0] !== 0;
+        if (!guard) continue;
+      }
+      run();
+    }
+    return guard ?? (this.plan.guard < 0 || this.arrays[this.plan.guard]!.data[0] !== 0);
+  }
+}
+
+type Implementation = (inputs: readonly HostArray[], outputs: readonly HostArray[]) => void;
+
+function implementation(op: Op, { attrs }: Instruction): Implementation {
+  const { reference, scalar } = op;
+  if (reference !== undefined) return (inputs, outputs) => reference(inputs, attrs, outputs);
+  if (scalar === undefined) return fail("engine/no-kernel", `op ${op.name} has no reference`);
+  return (inputs, outputs) => {
+    const [a, b, c] = inputs.map((input) => input.data as Float64Array);
+    const into = outputs[0]!.data as Float64Array;
+    if (c !== undefined) for (let i = 0; i < into.length; i++) into[i] = scalar(a![i]!, b![i]!, c[i]!);
+    else if (b !== undefined) for (let i = 0; i < into.length; i++) into[i] = scalar(a![i]!, b[i]!);
+    else for (let i = 0; i < into.length; i++) into[i] = scalar(a![i]!);
+  };
+}
+
+const isHalf = (dtype: DType): boolean => dtype === "bf16" || dtype === "f16";
+
+function widen(array: HostArray): HostArray {
+  return isHalf(array.dtype) ? { ...array, data: toNumbers(array) } : array;
+}
+
+function narrow(from: HostArray, into: HostArray): void {
+  const { dtype } = into;
+  const convert = dtype === "bf16" ? toBf16 : dtype === "f16" ? toF16 : (value: number) => roundTo(dtype, value);
+  for (let i = 0; i < into.data.length; i++) into.data[i] = convert(Number(from.data[i]));
+}
+
+/** The oracle engine. It computes in f64 and rounds each result to its dtype; it alone runs f64 graphs. */
+export class ReferenceEngine implements Engine {
+  readonly name = "reference";
+  readonly isa = "javascript";
+  readonly threads = 1;
+  readonly target = referenceTarget;
+
+  createStore(): Store {
+    return new ReferenceStore();
+  }
+
+  load(plan: Plan, store: Store): Program {
+    if (!(store instanceof ReferenceStore)) fail("engine/store", "the store belongs to another engine");
+    return new ReferenceProgram(plan, store);
+  }
+
+  async run(calls: readonly ProgramCall[]): Promise<RunResult[]> {
+    const results: RunResult[] = [];
+    for (const call of calls) {
+      await new Promise(setImmediate); // lets timers and I/O in between two programs
+      results.push(this.runNow(call));
+    }
+    return results;
+  }
+
+  /** The same, at once and blocking. */
+  runNow({ program, feeds }: ProgramCall): RunResult {
+    if (!(program instanceof ReferenceProgram)) return fail("engine/program", "the program belongs to another engine");
+    return program.run(feeds);
+  }
+}
