@@ -31,6 +31,16 @@ describe.skipIf(runnable.length === 0)("blocks marked run", () => {
   });
 });
 
+test("every C++ block compiles as the kernel file it names", ({ skip }) => {
+  skip(spawnSync("g++", ["--version"]).status !== 0, "g++ is not installed");
+  for (const { file, line, text } of allBlocks().filter(({ language }) => language === "cpp")) {
+    // From standard input, with quoted includes searched where the kernel would lie.
+    const flags = ["-std=c++20", "-fsyntax-only", "-w", "-x", "c++", "-iquote", join(root, "native/kernels"), "-"];
+    const { status, stderr } = spawnSync("g++", flags, { input: text, encoding: "utf8" });
+    expect(status, `${file}:${line}\n${stderr}`).toBe(0);
+  }
+});
+
 interface Command {
   readonly place: string;
   readonly words: readonly string[];
