@@ -9,9 +9,9 @@ const small: Plan = {
     { space: "arena", index: 0, offset: 5 * 2 ** 32 + 64, dtype: "bool", shape: [], strides: [] },
   ],
   code: [
-    { kernel: "fill", inputs: [], outputs: [1], params: [0.5, -1e300], node: 7, commit: false },
-    { kernel: "copy", inputs: [0], outputs: [1], params: [], node: 2 ** 40, commit: true },
-    { kernel: "fill", inputs: [], outputs: [1], params: [Number.NaN], node: 9, commit: false },
+    { kernel: "fill", inputs: [], outputs: [1], params: [0.5, -1e300], node: 7, attrs: {}, commit: false },
+    { kernel: "copy", inputs: [0], outputs: [1], params: [], node: 2 ** 40, attrs: {}, commit: true },
+    { kernel: "fill", inputs: [], outputs: [1], params: [Number.NaN], node: 9, attrs: {}, commit: false },
   ],
   arenaBytes: 6 * 2 ** 32,
   constants: new Uint8Array([1, 2, 3]),
@@ -19,6 +19,7 @@ const small: Plan = {
   feeds: [{ name: "x", dtype: "f32", shape: [2, 3] }],
   outputs: [{ name: "y", tensor: 1 }],
   guard: -1,
+  nodes: [],
 };
 
 describe("encodePlan", () => {

@@ -1,7 +1,7 @@
 // A Plan as bytes for the native engine: little-endian 64-bit words, integers as i64, parameters as f64 bits. Names
 // travel beside it as strings. native/program.cc decodes and checks every number again.
 import { dtypes } from "../base/index.ts";
-import type { Plan, PlanSignature, PlanTensor } from "./plan.ts";
+import { kernelNames, type Plan, planSpaces } from "./plan.ts";
 
 const magic = 0x4154484e; // "ATHN"
 const version = 1;
@@ -10,7 +10,6 @@ const tensorWords = 22;
 const codeWords = 8;
 const signatureWords = 10;
 const maxRank = 8;
-const spaces: readonly PlanTensor["space"][] = ["arena", "variable", "feed", "constant"];
 
 /** A plan's words, and the names that go beside them. */
 export interface EncodedPlan {
@@ -39,16 +38,16 @@ export function encodePlan(plan: Plan): EncodedPlan {
   out.integers(magic, version, plan.tensors.length, plan.code.length, numOperands, numParams, plan.arenaBytes);
   out.integers(constantBytes, plan.variables.length, plan.feeds.length, plan.outputs.length, plan.guard, 0, 0, 0, 0);
   for (const { space, index, offset, dtype, shape, strides } of plan.tensors) {
-    out.integers(spaces.indexOf(space), index, offset, dtypes.indexOf(dtype), shape.length, 0);
+    out.integers(planSpaces.indexOf(space), index, offset, dtypes.indexOf(dtype), shape.length, 0);
     out.dims(shape);
     out.dims(strides);
   }
 
-  const kernels = new Map<string, number>();
+  const names = kernelNames(plan);
+  const kernels = new Map(names.map((name, at) => [name, at]));
   let operandStart = 0;
   let paramStart = 0;
   for (const { kernel, inputs, outputs, params, node, commit } of plan.code) {
-    if (!kernels.has(kernel)) kernels.set(kernel, kernels.size);
     out.integers(kernels.get(kernel)!, operandStart, inputs.length, operandStart + inputs.length, outputs.length);
     out.integers(paramStart, params.length, node * 2 + (commit ? 1 : 0));
     operandStart += inputs.length + outputs.length;
@@ -63,12 +62,11 @@ export function encodePlan(plan: Plan): EncodedPlan {
   }
   out.rest(plan.constants);
 
-  const nameOf = ({ name }: PlanSignature): string => name;
   return {
     bytes: out.buffer,
-    kernelNames: [...kernels.keys()],
-    variableNames: plan.variables.map(nameOf),
-    feedNames: plan.feeds.map(nameOf),
+    kernelNames: names,
+    variableNames: plan.variables.map(({ name }) => name),
+    feedNames: plan.feeds.map(({ name }) => name),
   };
 }
 

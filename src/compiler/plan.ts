@@ -1,46 +1,65 @@
 // A Plan: what an engine runs, as plain data. No addresses, no functions, nothing of one machine.
-import type { DType } from "../base/index.ts";
+import type { DType, Shape } from "../base/index.ts";
+import type { Attrs } from "../core/index.ts";
+
+export const planSpaces = ["arena", "variable", "feed", "constant"] as const;
+/** The memory a tensor lies in. */
+export type PlanSpace = (typeof planSpaces)[number];
 
 /** Where a tensor's bytes are. Row-major; strides make slices, transposes and broadcasts free. */
 export interface PlanTensor {
-  space: "arena" | "variable" | "feed" | "constant";
+  readonly space: PlanSpace;
   /** Of the variable or feed; 0 otherwise. */
-  index: number;
+  readonly index: number;
   /** Bytes from the start of that space's block (arena, constant) or of that variable or feed. */
-  offset: number;
-  dtype: DType;
-  shape: number[];
+  readonly offset: number;
+  readonly dtype: DType;
+  readonly shape: Shape;
   /** In elements; 0 = broadcast. */
-  strides: number[];
+  readonly strides: readonly number[];
 }
 
 export interface Instruction {
-  kernel: string;
+  readonly kernel: string;
   /** Indices into `tensors`. */
-  inputs: number[];
-  outputs: number[];
-  params: number[];
+  readonly inputs: readonly number[];
+  readonly outputs: readonly number[];
+  readonly params: readonly number[];
+  /** The op's attributes, for engines that run ops instead of kernels. */
+  readonly attrs: Attrs;
   /** Graph node id, for errors and profiles. */
-  node: number;
+  readonly node: number;
   /** Skipped when the guard is false. */
-  commit: boolean;
+  readonly commit: boolean;
 }
 
 /** Name, dtype and shape of what a plan is given or keeps. */
-export interface PlanSignature {
-  name: string;
-  dtype: DType;
-  shape: number[];
+export interface PlanType {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+export interface PlanOutput {
+  readonly name: string;
+  readonly tensor: number;
 }
 
 export interface Plan {
-  tensors: PlanTensor[];
-  code: Instruction[];
-  arenaBytes: number;
-  constants: Uint8Array;
-  variables: PlanSignature[];
-  feeds: PlanSignature[];
-  outputs: { name: string; tensor: number }[];
-  /** Tensor index of a bool scalar, or -1. */
-  guard: number;
+  readonly tensors: readonly PlanTensor[];
+  readonly code: readonly Instruction[];
+  readonly arenaBytes: number;
+  readonly constants: Uint8Array;
+  readonly variables: readonly PlanType[];
+  readonly feeds: readonly PlanType[];
+  readonly outputs: readonly PlanOutput[];
+  /** Tensor index of a bool scalar, or -1: every commit is made. */
+  readonly guard: number;
+  /** What each graph node is, for errors, profiles and forecasts. */
+  readonly nodes: readonly { readonly op: string; readonly scope: string; readonly flops: number }[];
+}
+
+/** The kernels that a plan needs, each once, in order of first use. */
+export function kernelNames(plan: Plan): string[] {
+  return [...new Set(plan.code.map(({ kernel }) => kernel))];
 }
