@@ -29,9 +29,9 @@
     },
     {
       "target_name": "athanor",
-      "sources": ["addon.cc", "pool.cc", "registry.cc"],
+      "sources": ["addon.cc", "executor.cc", "memory.cc", "pool.cc", "program.cc", "registry.cc", "store.cc"],
       "include_dirs": ["<(napi)"],
-      "defines": ["NAPI_CPP_EXCEPTIONS", "NAPI_VERSION=9"],
+      "defines": ["NAPI_CPP_EXCEPTIONS", "NAPI_VERSION=9", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "cflags_cc!": ["-fno-exceptions"],
       "xcode_settings": { "GCC_ENABLE_CPP_EXCEPTIONS": "YES", "OTHER_LDFLAGS": ["-Wl,-all_load"] },
       "msvs_settings": {
@@ -67,8 +67,9 @@
           "type": "static_library",
           "sources": ["<@(kernels)"],
           "defines": ["ATHANOR_ISA=avx512", "ATHANOR_ISA_AVX512"],
+          # gcc 12 warns inside its own avx512 headers (its bug 105593)
           # the place for -mavx512bf16 is a fourth path: this one must run on every processor with f, bw, dq and vl
-          "cflags": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512"],
+          "cflags": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512", "-Wno-maybe-uninitialized", "-Wno-uninitialized"],
           "cflags_cc": ["-fno-exceptions", "-fno-rtti"],
           "xcode_settings": { "OTHER_CFLAGS": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mf16c"] },
           "msvs_settings": { "VCCLCompilerTool": { "AdditionalOptions": ["/arch:AVX512"] } }

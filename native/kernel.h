@@ -50,9 +50,14 @@ enum class Fault : int32_t { none = 0, indexOutOfRange = 1 };
  * Where a running kernel says that a value was wrong. Of several reports the smallest (fault, value) is kept, so that the
  * message does not depend on which thread came first.
  */
-struct Status {
+class Status {
+ public:
   void report(Fault fault, int64_t value);
-  uint64_t word = ~uint64_t{0};  // accessed atomically; ~0 = nothing reported
+  /** False when nothing was reported. Not while a kernel runs. */
+  bool reported(Fault* fault, int64_t* value) const;
+
+ private:
+  uint64_t word_ = ~uint64_t{0};  // accessed atomically; ~0 = nothing reported
 };
 
 struct Call {

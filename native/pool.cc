@@ -28,14 +28,6 @@ constexpr uint64_t insideMask = 0x1fffe;
 constexpr int sequenceShift = 17;
 constexpr auto spinTime = std::chrono::microseconds(200);
 
-void pause() {
-#if defined(__x86_64__) || defined(_M_X64)
-  _mm_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
 /** Spins until `ready()` or until the time is over; says which. */
 template <class Ready>
 bool spinUntil(const Ready& ready) {
@@ -43,7 +35,7 @@ bool spinUntil(const Ready& ready) {
   do {
     for (int i = 0; i < 64; ++i) {
       if (ready()) return true;
-      pause();
+      Pool::pause();
     }
   } while (std::chrono::steady_clock::now() < end);
   return ready();
@@ -154,5 +146,13 @@ void Pool::loop(int64_t numChunks, LoopBody body, const void* context) {
 }
 
 void Pool::setFloatingPointPolicy() { std::fesetenv(FE_DFL_ENV); }
+
+void Pool::pause() {
+#if defined(__x86_64__) || defined(_M_X64)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
 
 }  // namespace athanor

@@ -37,6 +37,8 @@ class Pool {
 
   /** One floating-point policy for every thread that computes: round to nearest, subnormals kept. */
   static void setFloatingPointPolicy();
+  /** Tells the processor that this thread spins. */
+  static void pause();
 
  private:
   struct Shared;

@@ -22,7 +22,7 @@ using Table = std::map<std::string_view, const Kernel*>;
 
 /** A function-local static: kernel files register before this file's own globals would exist. */
 Table& table(Isa isa) {
-  static Table tables[numIsas];
+  static Table* tables = new Table[numIsas];  // never freed: a thread may still run while the process exits
   return tables[static_cast<int>(isa)];
 }
 
@@ -95,10 +95,17 @@ void Status::report(Fault fault, int64_t value) {
   // indices are int32; anything else is clamped, which keeps it visibly absurd
   const int64_t clamped = value < INT32_MIN ? INT32_MIN : value > INT32_MAX ? INT32_MAX : value;
   const uint64_t mine = static_cast<uint64_t>(fault) << 32 | static_cast<uint32_t>(clamped - INT32_MIN);
-  std::atomic_ref<uint64_t> shared(word);
+  std::atomic_ref<uint64_t> shared(word_);
   uint64_t seen = shared.load(std::memory_order_relaxed);
   while (mine < seen && !shared.compare_exchange_weak(seen, mine, std::memory_order_relaxed)) {
   }
+}
+
+bool Status::reported(Fault* fault, int64_t* value) const {
+  if (word_ == ~uint64_t{0}) return false;
+  *fault = static_cast<Fault>(word_ >> 32);
+  *value = static_cast<int64_t>(word_ & 0xffffffffu) + INT32_MIN;
+  return true;
 }
 
 Isa bestIsa() {

@@ -1,0 +1,157 @@
+// The executor's thread behind executor.h.
+#include "executor.h"
+
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+namespace athanor {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/** Writes a view's elements row by row; only host copies of outputs come here, so a plain odometer will do. */
+void copyDense(char* to, const View& from) {
+  const size_t element = static_cast<size_t>(portable::elementBytes(from.dtype));
+  if (from.size == 0) return;
+  if (portable::isContiguous(from)) {
+    std::memcpy(to, from.data, static_cast<size_t>(from.size) * element);
+    return;
+  }
+  int64_t index[maxRank] = {};
+  const char* source = static_cast<const char*>(from.data);
+  for (int64_t i = 0; i < from.size; ++i) {
+    std::memcpy(to, source, element);
+    to += element;
+    for (int d = from.rank - 1; d >= 0; --d) {
+      const int64_t step = from.strides[d] * static_cast<int64_t>(element);
+      source += step;
+      if (++index[d] < from.shape[d]) break;
+      source -= step * index[d];
+      index[d] = 0;
+    }
+  }
+}
+
+const char* faultCode(Fault fault) {
+  return fault == Fault::indexOutOfRange ? "run/index-out-of-range" : "internal/unknown-fault";
+}
+
+}  // namespace
+
+Executor::Executor(int numThreads, std::function<void()> onFinished)
+    : pool_(numThreads), onFinished_(std::move(onFinished)), thread_([this] { main(); }) {}
+
+Executor::~Executor() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  work_.notify_all();
+  thread_.join();
+}
+
+void Executor::submit(std::unique_ptr<Job> job) {
+  for (const Entry& entry : job->entries) entry.program->store->runsInFlight.fetch_add(1);
+  {
+    std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(job));
+    queued_.fetch_add(1);
+  }
+  work_.notify_one();
+}
+
+std::vector<std::unique_ptr<Job>> Executor::takeFinished() {
+  std::lock_guard lock(mutex_);
+  return std::exchange(finished_, {});
+}
+
+/** Steps follow each other closely: look for the next one a while before sleeping. */
+std::unique_ptr<Job> Executor::nextJob() {
+  const auto end = Clock::now() + std::chrono::microseconds(200);
+  while (queued_.load(std::memory_order_acquire) == 0 && !stopping_ && Clock::now() < end) Pool::pause();
+  std::unique_lock lock(mutex_);
+  work_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+  if (stopping_) return nullptr;
+  std::unique_ptr<Job> job = std::move(queue_.front());
+  queue_.pop_front();
+  queued_.fetch_sub(1);
+  return job;
+}
+
+void Executor::main() {
+  Pool::setFloatingPointPolicy();
+  while (std::unique_ptr<Job> job = nextJob()) {
+    run(*job);
+    for (const Entry& entry : job->entries) entry.program->store->runsInFlight.fetch_sub(1);
+    {
+      std::lock_guard lock(mutex_);
+      finished_.push_back(std::move(job));
+    }
+    onFinished_();
+  }
+}
+
+void Executor::run(Job& job) {
+  for (size_t i = 0; i < job.entries.size(); ++i) {
+    try {
+      runProgram(job.entries[i], job.profile);
+    } catch (EngineError& error) {
+      error.entry = static_cast<int64_t>(i);
+      job.error = error;
+      return;
+    }
+  }
+}
+
+void Executor::runProgram(Entry& entry, bool profile) {
+  Program& program = *entry.program;
+  const std::shared_ptr<Scratch> scratch = program.store->scratch();
+  if (scratch->arena.size() < program.arenaBytes || scratch->workspace.size() < program.workspaceBytes) {
+    throw EngineError("engine/out-of-memory", "the arena could not be allocated");
+  }
+  program.bind(scratch->arena.data(), entry.staging.data());
+  bool guardRead = program.guard < 0;
+  Status status;
+  for (size_t i = 0; i < program.code.size(); ++i) {
+    const Instruction& instruction = program.code[i];
+    if (stopping_.load(std::memory_order_relaxed)) throw EngineError("engine/stopped", "the engine was stopped");
+    if (instruction.commit && !guardRead) {
+      const View& guard = program.outputViews[static_cast<size_t>(program.guard)];
+      entry.committed = *static_cast<const uint8_t*>(guard.data) != 0;
+      guardRead = true;
+    }
+    if (instruction.commit && !entry.committed) continue;
+    const View* views = program.operands.data() + instruction.operands;
+    const Call call{views,
+                    instruction.numIn,
+                    views + instruction.numIn,
+                    instruction.numOut,
+                    program.params.data() + instruction.params,
+                    instruction.numParams,
+                    &pool_,
+                    scratch->workspace.data(),
+                    &status};
+    if (profile) {
+      const auto start = Clock::now();
+      instruction.kernel->run(call);
+      entry.profile[i] = std::chrono::duration<double, std::nano>(Clock::now() - start).count();
+    } else {
+      instruction.kernel->run(call);
+    }
+    Fault fault;
+    int64_t value;
+    if (status.reported(&fault, &value)) {
+      EngineError error(faultCode(fault), "a value was out of range");
+      error.atInstruction(static_cast<int64_t>(i), instruction.node, instruction.kernel->name);
+      error.value = value;
+      error.hasValue = true;
+      throw error;
+    }
+  }
+  for (size_t i = 0; i < program.outputs.size(); ++i) {
+    copyDense(entry.staging.data() + program.outputs[i].offset, program.outputViews[i]);
+  }
+}
+
+}  // namespace athanor

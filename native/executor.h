@@ -1,0 +1,67 @@
+// Runs jobs, one after the other, on the engine's own threads. Knows nothing of JavaScript.
+//
+// A job is a list of programs with their feeds, run in order with nothing between them: n times `accumulate`, then
+// `update`. Feeds were copied before; outputs are copied out right after their program, because the next one reuses
+// the arena. A fault ends the job; nothing of it commits from there on.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "error.h"
+#include "pool.h"
+#include "program.h"
+
+namespace athanor {
+
+struct Entry {
+  std::shared_ptr<Program> program;
+  Block staging;  // feeds, then outputs
+  bool committed = true;
+  std::vector<double> profile;  // nanoseconds of each instruction, when asked for
+};
+
+struct Job {
+  uint64_t id = 0;
+  std::vector<Entry> entries;
+  bool profile = false;
+  std::optional<EngineError> error;
+};
+
+class Executor {
+ public:
+  /** `onFinished` is called from the executor's thread after each job. Throws when threads cannot be made. */
+  Executor(int numThreads, std::function<void()> onFinished);
+  /** Stops after the instruction under way, drops what is queued, joins the threads. */
+  ~Executor();
+
+  int numThreads() const { return pool_.numThreads(); }
+
+  /** Each store of the job counts as in flight until the job is among the finished ones. */
+  void submit(std::unique_ptr<Job> job);
+  std::vector<std::unique_ptr<Job>> takeFinished();
+
+ private:
+  void main();
+  std::unique_ptr<Job> nextJob();
+  void run(Job& job);
+  void runProgram(Entry& entry, bool profile);
+
+  Pool pool_;
+  std::function<void()> onFinished_;
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::deque<std::unique_ptr<Job>> queue_;
+  std::vector<std::unique_ptr<Job>> finished_;
+  std::atomic<int> queued_{0};
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;  // last: it uses everything above
+};
+
+}  // namespace athanor
