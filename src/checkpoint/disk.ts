@@ -29,20 +29,24 @@ const causes: Record<string, readonly [code: string, what: string, fix: string]>
   ELOOP: ["path", "the path runs in a circle of links", "mend the symbolic links, or choose another folder"],
   ENAMETOOLONG: ["path", "the path is too long for this system", "choose a shorter folder name"],
   EEXIST: ["path", "something else stands where the folder should be", "move it away, or choose another folder"],
+  ERR_INVALID_ARG_VALUE: ["path", "the path holds a NUL character", "check the path"],
   EMFILE: ["io", "too many open files", "raise the limit of open files (ulimit -n)"],
 };
 
-/** The typed error for a failed system call: `checkpoint/no-space`, `/read-only`, `/denied`, `/path`, `/missing`, `/io`. */
-export function diskError(error: unknown, doing: string, where: string): AthanorError {
-  if (error instanceof AthanorError) return error;
+/**
+ * The typed error for a failed system call: `checkpoint/no-space`, `/read-only`, `/denied`, `/path`, `/missing`, `/io`.
+ * What is no system error comes back as it is.
+ */
+export function diskError(error: unknown, doing: string, where: string): unknown {
   const system = systemCode(error);
-  const [code, what, fix] = causes[system ?? ""] ?? [
+  if (!(error instanceof Error) || error instanceof AthanorError || system === undefined) return error;
+  if (system.startsWith("ERR_") && system !== "ERR_INVALID_ARG_VALUE") return error;
+  const [code, what, fix] = causes[system] ?? [
     "io",
     "the system reported an error",
     "check the disk (dmesg, smartctl)",
   ];
-  const got = error instanceof Error ? error.message : String(error);
-  return new AthanorError(`checkpoint/${code}`, `${doing}: ${what}`, { where, got, fix, cause: error });
+  return new AthanorError(`checkpoint/${code}`, `${doing}: ${what}`, { where, got: error.message, fix, cause: error });
 }
 
 /** Runs `work` and gives what it throws as a typed error. */

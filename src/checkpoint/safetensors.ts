@@ -22,6 +22,8 @@ export interface TensorSource extends TensorSpec {
 export interface WrittenSafetensors {
   readonly bytes: number;
   readonly sha256: string;
+  /** The part before the data: the length and the table. */
+  readonly header: { readonly bytes: number; readonly sha256: string };
   readonly tensors: readonly (TensorEntry & { readonly sha256: string })[];
 }
 
@@ -49,7 +51,8 @@ export async function writeSafetensors(
     const handle = await open(path, "wx");
     try {
       const writer = new SlicedWriter(handle);
-      await writer.write(bytes);
+      const headerHash = createHash("sha256");
+      await writer.write(bytes, headerHash);
       const written: WrittenSafetensors["tensors"][number][] = [];
       for (const entry of header.entries) {
         const source = sources.get(entry.name)!;
@@ -61,7 +64,8 @@ export async function writeSafetensors(
       }
       const sha256 = await writer.end();
       await handle.sync();
-      return { bytes: header.fileBytes, sha256, tensors: written };
+      const headerPart = { bytes: bytes.length, sha256: headerHash.digest("hex") };
+      return { bytes: header.fileBytes, sha256, header: headerPart, tensors: written };
     } finally {
       await handle.close();
     }
@@ -98,12 +102,12 @@ class SlicedWriter {
     this.handle = handle;
   }
 
-  async write(data: HostData, alsoHash?: Hash): Promise<void> {
+  async write(data: HostData, alsoHash: Hash): Promise<void> {
     for (let at = 0; at < data.byteLength; ) {
       const count = Math.min(data.byteLength - at, sliceBytes - this.filled);
       const target = this.slice.subarray(this.filled, this.filled + count);
       target.set(bytesOf(data, at, count));
-      alsoHash?.update(target);
+      alsoHash.update(target);
       this.filled += count;
       at += count;
       if (this.filled === sliceBytes) await this.flush();

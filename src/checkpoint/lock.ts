@@ -1,0 +1,243 @@
+// One writer per run folder: `run.lock` names its owner. Not a general mutex: nobody waits for it, the second run is refused.
+// A lock whose owner is dead is taken over. Two processes may try that at once, so the right to replace one certain lock is
+// itself taken exclusively, by a claim named after that lock's nonce.
+import { randomBytes } from "node:crypto";
+import { link, open, readdir, readFile, rename, rm, stat, unlink, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fail } from "../base/index.ts";
+import { onDisk, systemCode, writeAll } from "./disk.ts";
+import { currentProcess, type Liveness, liveness, type ProcessIdentity } from "./process-identity.ts";
+
+const lockName = "run.lock";
+const heartbeatMs = 4_000;
+
+/** What `run.lock` holds. */
+export interface LockOwner extends ProcessIdentity {
+  readonly nonce: string;
+  /** For people. */
+  readonly since: string;
+}
+
+export interface RunLock {
+  readonly path: string;
+  readonly held: boolean;
+  /** Fails with `run/lock-lost` when the lock on disk is no longer this one: someone deleted or replaced it. */
+  check(): Promise<void>;
+  /** Gives the folder free. Calling it again does nothing. */
+  release(): Promise<void>;
+}
+
+export interface LockOptions {
+  /** How long an owner on another machine or in another container is watched for a sign of life. Default 20 s. */
+  readonly watchMs?: number;
+}
+
+/**
+ * Takes the one writer's place in a run folder, which must exist. A lock left by `kill -9`, a power cut or a restarted
+ * container is taken over.
+ * Errors with `run/locked` when another run has it, and with `checkpoint/*` when the disk refuses.
+ * @example const lock = await lockRun(folder); try { await train(); } finally { await lock.release(); }
+ */
+export async function lockRun(runFolder: string, options: LockOptions = {}): Promise<RunLock> {
+  const path = join(runFolder, lockName);
+  const owner: LockOwner = {
+    ...currentProcess(),
+    nonce: randomBytes(8).toString("hex"),
+    since: new Date().toISOString(),
+  };
+  return await onDisk("locking the run folder", path, async () => {
+    const candidate = join(runFolder, `.${lockName}.${owner.nonce}`);
+    try {
+      await writeOwner(candidate, owner);
+      await acquire(runFolder, candidate, options.watchMs ?? 20_000);
+    } finally {
+      await rm(candidate, { force: true }).catch(() => undefined);
+    }
+    await sweep(runFolder).catch(() => undefined);
+    return new HeldLock(path, owner.nonce);
+  });
+}
+
+/** Who has a run folder, and whether that process lives; `undefined` when nobody does. */
+export async function readLock(runFolder: string): Promise<{ owner: LockOwner; liveness: Liveness } | undefined> {
+  const owner = await readOwner(join(runFolder, lockName));
+  return owner === undefined ? undefined : { owner, liveness: liveness(owner) };
+}
+
+class HeldLock implements RunLock {
+  readonly path: string;
+  private readonly nonce: string;
+  private readonly heartbeat: NodeJS.Timeout;
+  private released = false;
+
+  constructor(path: string, nonce: string) {
+    this.path = path;
+    this.nonce = nonce;
+    // a changing time of change tells watchers who cannot see this process that it lives
+    this.heartbeat = setInterval(() => {
+      const now = new Date();
+      utimes(path, now, now).catch(() => undefined);
+    }, heartbeatMs).unref();
+  }
+
+  get held(): boolean {
+    return !this.released;
+  }
+
+  async check(): Promise<void> {
+    const owner = await readOwner(this.path);
+    if (this.held && owner?.nonce === this.nonce) return;
+    fail("run/lock-lost", "this run no longer has its folder", {
+      where: this.path,
+      expected: "the lock that this run took",
+      got: owner === undefined ? "no lock" : describe(owner),
+      fix: "do not delete run.lock of a running run; start one run at a time in a folder",
+    });
+  }
+
+  async release(): Promise<void> {
+    if (this.released) return;
+    this.released = true;
+    clearInterval(this.heartbeat);
+    if ((await readOwner(this.path))?.nonce === this.nonce) await rm(this.path, { force: true });
+  }
+}
+
+async function acquire(runFolder: string, candidate: string, watchMs: number): Promise<void> {
+  const path = join(runFolder, lockName);
+  for (;;) {
+    if (await createAs(candidate, path)) return;
+    const holder = await readOwner(path);
+    if (holder === undefined) continue; // released this very moment
+    await refuseIfAlive(path, holder, watchMs);
+    const claims = await claim(runFolder, candidate, holder, watchMs);
+    let replaced = false;
+    try {
+      // only the one with the last claim on this nonce comes here, and only it may replace the lock
+      if ((await readOwner(path))?.nonce === holder.nonce) {
+        await rename(candidate, path);
+        replaced = true;
+        return;
+      }
+    } finally {
+      for (const one of replaced ? claims : claims.slice(-1)) await unlink(one);
+    }
+  }
+}
+
+/** Claims the lock of a dead holder, past claims of others who died while they held one. Gives the claims, own one last. */
+async function claim(runFolder: string, candidate: string, holder: LockOwner, watchMs: number): Promise<string[]> {
+  const claims: string[] = [];
+  for (let dead = holder; ; ) {
+    const path = join(runFolder, `.${lockName}.claim-${dead.nonce}`);
+    if (await createAs(candidate, path)) return [...claims, path];
+    const claimant = await readOwner(path);
+    if (claimant === undefined) continue;
+    await refuseIfAlive(path, claimant, watchMs);
+    claims.push(path);
+    dead = claimant;
+  }
+}
+
+async function refuseIfAlive(path: string, owner: LockOwner, watchMs: number): Promise<void> {
+  let state = liveness(owner);
+  const unseen = state === "unknown";
+  if (unseen) state = (await changes(path, watchMs)) ? "alive" : "dead";
+  if (state === "dead") return;
+  fail("run/locked", "another run is using this folder", {
+    where: path,
+    got: describe(owner),
+    fix: unseen
+      ? "stop that run first, on its own machine or in its own container"
+      : `wait for it, stop it (kill ${owner.pid}), or choose another run folder`,
+  });
+}
+
+/** Whether a file changes or goes away within the time. Compares what is seen, not clocks. */
+async function changes(path: string, watchMs: number): Promise<boolean> {
+  const look = async () => (await stat(path).catch(() => undefined))?.mtimeMs;
+  const first = await look();
+  for (const end = performance.now() + watchMs; performance.now() < end; ) {
+    await sleep(Math.min(250, watchMs));
+    if ((await look()) !== first) return true;
+  }
+  return false;
+}
+
+function describe({ pid, host, since }: LockOwner): string {
+  return `process ${pid} on ${host.split("/")[0]}, since ${since}`;
+}
+
+/** Puts the candidate's content under `path` if that is free: complete or not at all, which `link` gives and `open` does not. */
+async function createAs(candidate: string, path: string): Promise<boolean> {
+  try {
+    await link(candidate, path);
+    return true;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === "EEXIST") return false;
+    if (!["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(code ?? "")) throw error;
+  }
+  try {
+    await writeText(path, await readFile(candidate, "utf8")); // a file system without links
+    return true;
+  } catch (error) {
+    if (systemCode(error) === "EEXIST") return false;
+    throw error;
+  }
+}
+
+async function writeOwner(path: string, owner: LockOwner): Promise<void> {
+  await writeText(path, `${JSON.stringify(owner)}\n`);
+}
+
+async function writeText(path: string, text: string): Promise<void> {
+  const handle = await open(path, "wx");
+  try {
+    await writeAll(handle, Buffer.from(text));
+  } finally {
+    await handle.close();
+  }
+}
+
+async function readOwner(path: string): Promise<LockOwner | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+  const owner = parseOwner(text);
+  if (owner !== undefined) return owner;
+  return fail("run/locked", "the run folder has a lock that names no owner", {
+    where: path,
+    got: JSON.stringify(text.slice(0, 80)),
+    fix: "delete this file if no run is using the folder",
+  });
+}
+
+function parseOwner(text: string): LockOwner | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== "object" || value === null) return undefined;
+    const { pid, host, boot, pidSpace, started, nonce, since } = value as Partial<Record<string, unknown>>;
+    if (typeof pid !== "number" || typeof host !== "string" || typeof boot !== "string") return undefined;
+    if (typeof pidSpace !== "string" || typeof started !== "string" || typeof since !== "string") return undefined;
+    if (typeof nonce !== "string" || !/^[0-9a-f]{16}$/.test(nonce)) return undefined;
+    return { pid, host, boot, pidSpace, started, nonce, since };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Removes candidates that dead processes left. Claims stay with the one who made them. */
+async function sweep(runFolder: string): Promise<void> {
+  for (const name of await readdir(runFolder)) {
+    if (!/^\.run\.lock\.[0-9a-f]{16}$/.test(name)) continue;
+    const path = join(runFolder, name);
+    const owner = await readOwner(path).catch(() => undefined);
+    if (owner !== undefined && liveness(owner) === "dead") await rm(path, { force: true });
+  }
+}
