@@ -2,7 +2,7 @@
 //
 // Marks stand after the language: ```ts run (is run too), ```ts file=src/nn/scale.ts (checked as if it were that file),
 // ```ts no-check (looked at by nobody; for what cannot compile).
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -43,6 +43,7 @@ export function docstringBlocks(file: string, source: string): Block[] {
 }
 
 function filesUnder(folder: string, ending: string): string[] {
+  if (!existsSync(join(root, folder))) return [];
   const names = readdirSync(join(root, folder), { recursive: true }).map((name) =>
     `${folder}/${name}`.replaceAll("\\", "/"),
   );
