@@ -63,7 +63,7 @@ ATHANOR_INLINE bool isInnerDense(const View& view, int innerDims) {
 /** True when two elements of the view share memory: such a view can be read, never written. */
 ATHANOR_INLINE bool repeats(const View& view) {
   for (int d = 0; d < view.rank; ++d) {
-    if (view.shape[d] > 1 && view.strides[d] == 0) return true;
+    if (view.shape[d] > 1 && view.strides[d] == 0 && view.size > 0) return true;
   }
   return false;
 }

@@ -1,0 +1,76 @@
+// Packing for matmul: a panel of `width` rows (of A) or columns (of B) is copied so that the tile kernel reads it straight
+// through, [depth][width], zeros beyond the matrix's edge. Not the multiplication.
+//
+// `src(k, w)` lies at k * depthStride + w * widthStride. A later element type (bf16 pairs) is another pack function with
+// the same panel geometry.
+#pragma once
+
+#include <string.h>
+
+#include "simd.h"
+
+namespace athanor::ATHANOR_ISA {
+
+/** A panel may be written this many floats beyond its end: the buffer needs the room after its last panel. */
+constexpr int64_t packSlack = 8;
+
+/** dst[k * stride + w] = src[w * widthStride + k] for k, w in [0, 8); rows from `count` on are zeros. */
+#if defined(ATHANOR_ISA_AVX512) || defined(ATHANOR_ISA_AVX2)
+ATHANOR_INLINE void transpose8(float* dst, int64_t stride, const float* src, int64_t widthStride, int64_t count) {
+  // rows w and w + 4 share a register: the halves need no exchange at the end
+  const auto half = [&](int64_t w, int64_t k) {
+    return w < count ? _mm_loadu_ps(src + w * widthStride + k) : _mm_setzero_ps();
+  };
+  __m256 r[8];
+  for (int k = 0; k < 2; ++k) {
+    for (int w = 0; w < 4; ++w) {
+      r[4 * k + w] = _mm256_insertf128_ps(_mm256_castps128_ps256(half(w, 4 * k)), half(w + 4, 4 * k), 1);
+    }
+  }
+  for (int k = 0; k < 2; ++k) {
+    const __m256 *q = r + 4 * k;
+    const __m256 low01 = _mm256_unpacklo_ps(q[0], q[1]), high01 = _mm256_unpackhi_ps(q[0], q[1]);
+    const __m256 low23 = _mm256_unpacklo_ps(q[2], q[3]), high23 = _mm256_unpackhi_ps(q[2], q[3]);
+    float* to = dst + 4 * k * stride;
+    _mm256_storeu_ps(to, _mm256_shuffle_ps(low01, low23, 0x44));
+    _mm256_storeu_ps(to + stride, _mm256_shuffle_ps(low01, low23, 0xee));
+    _mm256_storeu_ps(to + 2 * stride, _mm256_shuffle_ps(high01, high23, 0x44));
+    _mm256_storeu_ps(to + 3 * stride, _mm256_shuffle_ps(high01, high23, 0xee));
+  }
+}
+#else
+ATHANOR_INLINE void transpose8(float* dst, int64_t stride, const float* src, int64_t widthStride, int64_t count) {
+  for (int64_t k = 0; k < 8; ++k) {
+    for (int64_t w = 0; w < 8; ++w) dst[k * stride + w] = w < count ? src[w * widthStride + k] : 0.0f;
+  }
+}
+#endif
+
+/** Packs one panel; `count` of its `width` rows exist. Writes depth * width floats, and up to packSlack behind them. */
+template <int width>
+static void packPanel(float* dst, const float* src, int64_t depthStride, int64_t widthStride, int64_t depth, int64_t count) {
+  if (widthStride == 1 && count == width) {
+    for (int64_t k = 0; k < depth; ++k) memcpy(dst + k * width, src + k * depthStride, width * sizeof(float));
+    return;
+  }
+  if (depthStride == 1 && widthStride != 1) {
+    const int64_t whole = depth / 8 * 8;
+    // k outside, so that where `width` is no multiple of 8 the next k overwrites what this one wrote too far
+    for (int64_t k = 0; k < whole; k += 8) {
+      for (int64_t w = 0; w < width; w += 8) {
+        transpose8(dst + k * width + w, width, src + k + w * widthStride, widthStride, minOf<int64_t>(width, count) - w);
+      }
+    }
+    for (int64_t k = whole; k < depth; ++k) {
+      for (int64_t w = 0; w < width; ++w) dst[k * width + w] = w < count ? src[k + w * widthStride] : 0.0f;
+    }
+    return;
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    for (int64_t w = 0; w < width; ++w) {
+      dst[k * width + w] = w < count ? src[k * depthStride + w * widthStride] : 0.0f;
+    }
+  }
+}
+
+}  // namespace athanor::ATHANOR_ISA
