@@ -37,7 +37,7 @@ export class Permutation {
     for (let round = 0; round < numRounds; round++) {
       let partner = keys[round] - x;
       if (partner < 0) partner += length;
-      if (mix((x > partner ? x : partner) ^ coins[round]) & 1) x = partner;
+      if (mix(Math.max(x, partner) ^ coins[round]) & 1) x = partner;
     }
     return x;
   }
