@@ -1,0 +1,20 @@
+// The door of `track`: the run folder, its record and its log. Depends on base alone.
+export { describeEnvironment, type Environment, findCommit } from "./environment.ts";
+export * from "./events.ts";
+export { MetricsLog, type MetricsLogOptions } from "./metrics-log.ts";
+export { metricsName, type ReadMetricsOptions, readEvents, readMetrics } from "./metrics-reader.ts";
+export {
+  createRun,
+  listRuns,
+  type NewRun,
+  type Run,
+  type RunList,
+  type RunPlace,
+  type RunRecord,
+  type RunStatus,
+  readRun,
+  recordName,
+  runStatuses,
+  updateRun,
+} from "./run.ts";
+export { runName } from "./run-name.ts";

@@ -1,0 +1,225 @@
+// The run folder and its record, `run.json`: what was asked, on what machine, and how it stands. The log is in metrics-log.ts.
+import { mkdir, open, readdir, readFile, rename, rm, rmdir } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { AthanorError, fail } from "../base/index.ts";
+import type { Environment } from "./environment.ts";
+import { runName } from "./run-name.ts";
+
+export const recordName = "run.json";
+const format = "athanor-run";
+const version = 1;
+
+export const runStatuses = ["running", "finished", "failed", "interrupted", "preempted"] as const;
+/** `running` is what was last written: whether the process still lives, its lock tells. */
+export type RunStatus = (typeof runStatuses)[number];
+
+export interface RunRecord {
+  readonly name: string;
+  /** For people. */
+  readonly createdAt: string;
+  readonly status: RunStatus;
+  /** The last step that is known here; the log may be ahead. */
+  readonly step: number;
+  /** The recipe with every default filled in, as JSON. */
+  readonly recipe: unknown;
+  /** SHA-256 of the recipe as it is compared on resume. */
+  readonly recipeHash: string;
+  /** SHA-256 of the data, as the loader tells it. */
+  readonly dataHash: string;
+  readonly environment: Environment;
+  /** Each time it was started: from which step. */
+  readonly starts: readonly { readonly at: string; readonly step: number }[];
+  /** The run or checkpoint that its first state was taken from. */
+  readonly origin?: string;
+  readonly result?: { readonly loss: number; readonly evalLoss?: number; readonly hash: string };
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+export type NewRun = Pick<RunRecord, "recipe" | "recipeHash" | "dataHash" | "environment" | "origin">;
+
+/** Where a new run goes: a fresh name under `root`, or exactly `folder`, which must be empty or not there yet. */
+export type RunPlace = { readonly root: string; readonly label: string } | { readonly folder: string };
+
+export interface Run {
+  readonly folder: string;
+  readonly record: RunRecord;
+}
+
+/**
+ * Makes a run folder with its record. A given folder may already hold the run's lock, and should: of two runs started in
+ * one folder only the lock decides. Errors with `run/exists` when the folder holds anything else, `run/disk` when the
+ * system refuses.
+ * @example const { folder } = await createRun({ root: "runs", label: "gpt" }, { recipe, recipeHash, dataHash, environment });
+ */
+export async function createRun(place: RunPlace, run: NewRun, now: Date = new Date()): Promise<Run> {
+  const { folder, isNew } = await makeFolder(place, now);
+  const at = now.toISOString();
+  const record: RunRecord = {
+    name: basename(folder),
+    createdAt: at,
+    status: "running",
+    step: 0,
+    ...run,
+    starts: [{ at, step: 0 }],
+  };
+  try {
+    await writeRecord(folder, record);
+  } catch (error) {
+    await rm(join(folder, `${recordName}.new`), { force: true }).catch(() => undefined);
+    if (isNew) await rmdir(folder).catch(() => undefined); // nothing half-made stays
+    throw error;
+  }
+  return { folder, record };
+}
+
+async function makeFolder(place: RunPlace, now: Date): Promise<{ folder: string; isNew: boolean }> {
+  if ("folder" in place) {
+    const first = await onDisk(place.folder, () => mkdir(place.folder, { recursive: true }));
+    const held = (await onDisk(place.folder, () => readdir(place.folder))).filter((name) => !name.startsWith("."));
+    if (held.length > 0 && !(held.length === 1 && held[0] === "run.lock"))
+      fail("run/exists", "this folder already holds something", {
+        where: place.folder,
+        got: held.slice(0, 5).join(", "),
+        fix: held.includes(recordName)
+          ? "resume that run (--resume), or choose another folder"
+          : "choose an empty or new folder",
+      });
+    return { folder: place.folder, isNew: first !== undefined };
+  }
+  await onDisk(place.root, () => mkdir(place.root, { recursive: true }));
+  for (let attempt = 0; ; attempt++) {
+    const folder = join(place.root, runName(place.label, now, Math.random()));
+    const made = await onDisk(folder, async () => {
+      try {
+        await mkdir(folder);
+        return true;
+      } catch (error) {
+        if (error instanceof Error && "code" in error && error.code === "EEXIST" && attempt < 1000) return false;
+        throw error;
+      }
+    });
+    if (made) return { folder, isNew: true };
+    if (attempt % 20 === 19) now = new Date(now.getTime() + 1000); // all draws of this second are taken
+  }
+}
+
+/** The record of a run. Errors with `run/missing`, `run/foreign` or `run/version`. */
+export async function readRun(folder: string): Promise<Run> {
+  const path = join(folder, recordName);
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (cause) {
+    return fail("run/missing", "there is no run here", {
+      where: path,
+      got: cause instanceof Error ? cause.message : String(cause),
+      fix: "give the folder of a run; `athanor runs` lists them",
+      cause,
+    });
+  }
+  return { folder, record: decodeRecord(text, path) };
+}
+
+/** Changes a record, atomically: readers see the old or the new one. The caller holds the run's lock. */
+export async function updateRun(folder: string, change: Partial<RunRecord>): Promise<RunRecord> {
+  const { record } = await readRun(folder);
+  const changed = { ...record, ...change };
+  await writeRecord(folder, changed);
+  return changed;
+}
+
+export interface RunList {
+  /** Oldest first. */
+  readonly runs: readonly Run[];
+  /** Folders with a record that cannot be read. */
+  readonly unreadable: readonly { readonly folder: string; readonly error: AthanorError }[];
+}
+
+/** The runs under a folder. Folders without a record are not runs and are passed over; a missing root has none. */
+export async function listRuns(root: string): Promise<RunList> {
+  const runs: Run[] = [];
+  const unreadable: { folder: string; error: AthanorError }[] = [];
+  for (const name of await readdir(root).catch(() => [])) {
+    const folder = join(root, name);
+    try {
+      runs.push(await readRun(folder));
+    } catch (error) {
+      if (!(error instanceof AthanorError)) throw error;
+      if (error.code !== "run/missing") unreadable.push({ folder, error });
+    }
+  }
+  runs.sort((a, b) => compare(a.record.createdAt, b.record.createdAt) || compare(a.folder, b.folder));
+  return { runs, unreadable };
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function decodeRecord(text: string, where: string): RunRecord {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    return fail("run/foreign", "the run's record is not JSON", { where, fix: "restore run.json from a copy", cause });
+  }
+  if (!isRecordLike(value))
+    return fail("run/foreign", "this is not the record of a run", { where, expected: `"format": "${format}"` });
+  const { format: _, version: found, ...record } = value;
+  if (found !== version)
+    fail("run/version", "this run has a format that this version does not know", {
+      where,
+      expected: `version ${version}`,
+      got: String(found),
+      fix: "update athanor",
+    });
+  return record;
+}
+
+function isRecordLike(value: unknown): value is RunRecord & { format: string; version: unknown } {
+  if (typeof value !== "object" || value === null) return false;
+  const row = value as Partial<Record<keyof RunRecord | "format", unknown>>;
+  return (
+    row.format === format &&
+    typeof row.name === "string" &&
+    typeof row.createdAt === "string" &&
+    (runStatuses as readonly unknown[]).includes(row.status) &&
+    Number.isSafeInteger(row.step) &&
+    typeof row.recipeHash === "string" &&
+    typeof row.dataHash === "string" &&
+    typeof row.environment === "object" &&
+    Array.isArray(row.starts)
+  );
+}
+
+async function writeRecord(folder: string, record: RunRecord): Promise<void> {
+  const path = join(folder, recordName);
+  const text = `${JSON.stringify({ format, version, ...record }, null, 1)}\n`;
+  await onDisk(path, async () => {
+    const handle = await open(`${path}.new`, "w");
+    try {
+      await handle.writeFile(text);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(`${path}.new`, path);
+    const parent = await open(dirname(path), "r").catch(() => undefined); // a folder cannot be opened on Windows
+    await parent?.sync().catch(() => undefined);
+    await parent?.close();
+  });
+}
+
+async function onDisk<T>(where: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (cause instanceof AthanorError || !(cause instanceof Error)) throw cause;
+    return fail("run/disk", "the run folder cannot be written", {
+      where,
+      got: cause.message,
+      fix: "choose a folder on a disk that can be written and has space",
+      cause,
+    });
+  }
+}
