@@ -1,4 +1,6 @@
 // Element types: names, sizes, and the host arrays that hold them. bf16 and f16 are carried as raw 16-bit words.
+import { fail } from "./error.ts";
+import { formatType, sizeOf } from "./shape.ts";
 
 export const dtypes = ["f64", "f32", "bf16", "f16", "i64", "i32", "u8", "bool"] as const;
 /** An element type. `bool` is one byte, 0 or 1. */
@@ -55,7 +57,7 @@ export function viewOf(dtype: DType, buffer: ArrayBufferLike, byteOffset: number
 
 const word = new DataView(new ArrayBuffer(4));
 
-/** Rounds to the nearest bf16, ties to even, and returns its 16 bits. NaN stays a quiet NaN. */
+/** Rounds to f32 and then to the nearest bf16, each with ties to even as PyTorch does, and returns its 16 bits. NaN stays a quiet NaN. */
 export function toBf16(value: number): number {
   word.setFloat32(0, value);
   const bits = word.getUint32(0);
@@ -68,7 +70,7 @@ export function fromBf16(bits: number): number {
   return word.getFloat32(0);
 }
 
-/** Rounds to the nearest IEEE half, ties to even, and returns its 16 bits. */
+/** Rounds to f32 and then to the nearest IEEE half, each with ties to even as PyTorch does, and returns its 16 bits. */
 export function toF16(value: number): number {
   word.setFloat32(0, value);
   const bits = word.getUint32(0);
@@ -116,7 +118,7 @@ export function roundTo(dtype: DType, value: number): number {
     case "u8":
       return value & 0xff;
     case "bool":
-      return value ? 1 : 0;
+      return value !== 0 ? 1 : 0; // NaN is not zero
   }
 }
 
@@ -129,14 +131,21 @@ export function toNumbers(array: HostArray): Float64Array {
   return Float64Array.from(data as Float32Array);
 }
 
-/** Makes a host array of `dtype` from plain numbers, rounding each. */
+/** Makes a host array of `dtype` from plain numbers, rounding each. Errors with `shape/size` when they do not fill `shape`. */
 export function fromNumbers(dtype: DType, shape: readonly number[], values: ArrayLike<number>): HostArray {
+  if (sizeOf(shape) !== values.length) {
+    fail("shape/size", "the values do not fill the shape", {
+      expected: `${sizeOf(shape)} values for ${formatType(dtype, shape)}`,
+      got: `${values.length} values`,
+      fix: "pass as many values as the shape has elements",
+    });
+  }
   const data = allocate(dtype, values.length);
   if (dtype === "bf16") for (let i = 0; i < values.length; i++) data[i] = toBf16(values[i]!);
   else if (dtype === "f16") for (let i = 0; i < values.length; i++) data[i] = toF16(values[i]!);
   else if (dtype === "i64")
     for (let i = 0; i < values.length; i++) (data as BigInt64Array)[i] = BigInt(Math.trunc(values[i]!));
-  else if (dtype === "bool") for (let i = 0; i < values.length; i++) data[i] = values[i] ? 1 : 0;
+  else if (dtype === "bool") for (let i = 0; i < values.length; i++) data[i] = values[i] !== 0 ? 1 : 0;
   else (data as Float64Array).set(values);
   return { dtype, shape, data };
 }
