@@ -2,6 +2,7 @@
 // as 1, 2, 3"). A draw depends on (seed, stream name, step, row, element) and on nothing else: there is no state to
 // save, no order of calls, and no split of rows over lanes or processes that could change a mask.
 // native/kernels/random.cc computes the same words.
+import { fail } from "./error.ts";
 
 /** Four 32-bit words from one counter block and one key. Writes into `out` (length 4). */
 export function philox(
@@ -72,7 +73,15 @@ export class RandomStream {
   private cachedRow = -1;
   private cachedStep = -1;
 
+  /** Errors with `config/seed` when the seed is not a safe integer: its bits would be cut off silently. */
   constructor(seed: number, name: string) {
+    if (!Number.isSafeInteger(seed)) {
+      fail("config/seed", "the seed is not a whole number", {
+        expected: "an integer from -(2^53 - 1) to 2^53 - 1",
+        got: String(seed),
+        fix: "give a whole number, such as 1",
+      });
+    }
     this.seed = seed;
     this.stream = hashName(name);
   }
