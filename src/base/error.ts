@@ -32,7 +32,11 @@ export class AthanorError extends Error {
 
   /** The same error told with a place, when it knew none. */
   at(where: string): AthanorError {
-    return this.where === undefined ? new AthanorError(this.code, this.what, { ...definedFields(this), where }) : this;
+    if (this.where !== undefined) return this;
+    const placed = new AthanorError(this.code, this.what, { ...definedFields(this), where });
+    // the frames stay those of the fault, not of whoever knew the place
+    if (this.stack !== undefined) placed.stack = this.stack.replace(this.message, () => placed.message);
+    return placed;
   }
 
   toJSON(): Record<string, string | undefined> {
@@ -53,7 +57,7 @@ function definedFields(error: AthanorError): ErrorFields {
 /** Renders the five fields; the label column is fixed so that terminals and snapshots read alike. */
 export function renderError(code: string, what: string, fields: ErrorFields): string {
   const lines = [`[${code}] ${what}`];
-  if (fields.where !== undefined) lines.push(`  at        ${fields.where}`);
+  if (fields.where !== undefined) lines.push(`  at        ${indent(fields.where)}`);
   if (fields.expected !== undefined) lines.push(`  expected  ${indent(fields.expected)}`);
   if (fields.got !== undefined) lines.push(`  got       ${indent(fields.got)}`);
   if (fields.fix !== undefined) lines.push(`  fix       ${indent(fields.fix)}`);
@@ -74,10 +78,14 @@ export function unreachable(what: string): never {
   throw new AthanorError("internal/unreachable", what, { fix: "this is a fault in Athanor: please report it" });
 }
 
-/** The candidate nearest to `word` (Levenshtein distance at most a third of its length), for "did you mean". */
+/**
+ * The candidate nearest to `word`, for "did you mean". Case apart, at most a third of the letters may differ; from four
+ * letters on always two, since an exchange of neighbours counts as two.
+ */
 export function didYouMean(word: string, candidates: Iterable<string>): string | undefined {
+  const allowed = word.length < 4 ? Math.floor(word.length / 3) : Math.max(2, Math.floor(word.length / 3));
   let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  let bestDistance = allowed + 1;
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) {
