@@ -49,7 +49,7 @@ export function normalizeAxis(axis: number, rank: number, where: string): number
       fix: "count axes of the tensor's shape; negative ones count from the end",
     });
   }
-  return normal;
+  return normal + 0; // -0 becomes 0
 }
 
 /** `f32[4,3]`, as graphs and errors print it. */
