@@ -7,21 +7,23 @@ const byteUnits = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
 export function formatBytes(bytes: number): string {
   let unit = 0;
   let value = bytes;
-  while (Math.abs(value) >= 1024 && unit < byteUnits.length - 1) {
+  // 1023.95 would be printed as 1024.0: it belongs to the next unit
+  while (Math.abs(value) >= (unit === 0 ? 1024 : 1023.95) && unit < byteUnits.length - 1) {
     value /= 1024;
     unit++;
   }
-  return unit === 0 ? `${bytes} B` : `${value.toFixed(value < 10 ? 2 : 1)} ${byteUnits[unit]}`;
+  return unit === 0 ? `${bytes} B` : `${value.toFixed(Math.abs(value) < 9.995 ? 2 : 1)} ${byteUnits[unit]}`;
 }
 
 /** `"4GiB"`, `"512 MiB"` or a plain number of bytes. Errors with `config/bytes`. */
 export function parseBytes(text: string | number): number {
-  if (typeof text === "number") return text;
-  const match = /^\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)?\s*$/.exec(text);
+  if (typeof text === "number" && Number.isSafeInteger(text) && text >= 0) return text;
+  const match = typeof text === "string" && /^\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)?\s*$/.exec(text);
   if (!match)
     fail("config/bytes", "not an amount of memory", {
       expected: 'a number with B, KiB, MiB, GiB or TiB, such as "4GiB"',
-      got: JSON.stringify(text),
+      got: typeof text === "string" ? JSON.stringify(text) : String(text),
+      fix: "write a whole number of bytes, or a number with one of these units",
     });
   return Math.round(Number(match[1]) * 1024 ** byteUnits.indexOf((match[2] ?? "B") as (typeof byteUnits)[number]));
 }
@@ -34,7 +36,9 @@ export function formatCount(count: number): string {
     [1e6, "M"],
     [1e3, "k"],
   ] as const) {
-    if (Math.abs(count) >= factor) return `${(count / factor).toFixed(1)} ${suffix}`;
+    // 999.95 k would be printed as 1000.0 k: it belongs to the next unit
+    if (Math.abs(count) >= (factor === 1e3 ? factor : factor * 0.99995))
+      return `${(count / factor).toFixed(1)} ${suffix}`;
   }
   return String(count);
 }
@@ -42,8 +46,9 @@ export function formatCount(count: number): string {
 /** `3725` seconds → `1h 02m`. */
 export function formatDuration(seconds: number): string {
   if (!Number.isFinite(seconds)) return "–";
-  if (seconds < 1) return `${Math.round(seconds * 1000)}ms`;
-  if (seconds < 60) return `${seconds.toFixed(1)}s`;
+  // what would round up to 1000ms or 60.0s belongs to the next unit
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)}ms`;
+  if (seconds < 59.95) return `${seconds.toFixed(1)}s`;
   const whole = Math.round(seconds);
   const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
   const two = (n: number) => String(n).padStart(2, "0");
