@@ -44,6 +44,8 @@ export interface Engine {
   readonly threads: number;
   readonly target: Target;
   createStore(): Store;
+  /** Bytes that kernels of the plan use while they run; nothing is taken. */
+  workspaceBytes(plan: Plan): number;
   /** Validates the plan and takes memory for it. Errors with `engine/*`. */
   load(plan: Plan, store: Store): Program;
   /** Runs programs in order, as one job. Errors with `run/*`; what ran before the error has happened. */

@@ -185,6 +185,10 @@ export class ReferenceEngine implements Engine {
     return new ReferenceStore();
   }
 
+  workspaceBytes(): number {
+    return 0;
+  }
+
   load(plan: Plan, store: Store): Program {
     if (!(store instanceof ReferenceStore)) fail("engine/store", "the store belongs to another engine");
     return new ReferenceProgram(plan, store);

@@ -1,0 +1,44 @@
+// Where words go: results on stdout, progress and errors on stderr, and with --json one object or NDJSON on stdout.
+import pc from "picocolors";
+import { AthanorError } from "../base/index.ts";
+
+/** Exit codes: 0 done, 1 failed, 2 the request was wrong, 75 preempted (saved; start again), 130 interrupted (saved). */
+export const exitCodes = { done: 0, failed: 1, wrongRequest: 2, preempted: 75, interrupted: 130 } as const;
+
+/** Code prefixes of errors that the caller mends by asking for something else. */
+const requestCodes = ["config/", "cli/", "data/", "tokenizer/", "shape/", "dtype/", "plan/", "nn/", "optim/", "model/", "path/"];
+
+export interface Output {
+  readonly json: boolean;
+  /** A line of progress, for people: stderr. */
+  note(text: string): void;
+  /** A result for people on stdout; nothing with --json. */
+  print(text: string): void;
+  /** A machine-readable record on stdout; nothing without --json. */
+  record(value: object): void;
+}
+
+export function createOutput(json: boolean): Output {
+  return {
+    json,
+    note: (text) => void process.stderr.write(`${text}\n`),
+    print: (text) => void (json || process.stdout.write(`${text}\n`)),
+    record: (value) => void (json && process.stdout.write(`${JSON.stringify(value)}\n`)),
+  };
+}
+
+/** Prints an error the way it deserves, and says which exit code it means. */
+export function reportError(error: unknown, json: boolean): number {
+  const known = error instanceof AthanorError;
+  if (json) {
+    const body = known ? error.toJSON() : { code: "internal/unexpected", what: String(error) };
+    process.stdout.write(`${JSON.stringify({ event: "error", ...body })}\n`);
+  }
+  if (known) {
+    const [first, ...rest] = error.message.split("\n");
+    process.stderr.write(`${pc.red(first ?? "")}\n${rest.map((line) => `${line}\n`).join("")}`);
+    return requestCodes.some((prefix) => error.code.startsWith(prefix)) ? exitCodes.wrongRequest : exitCodes.failed;
+  }
+  process.stderr.write(`${pc.red("[internal] this is a fault in Athanor: please report it")}\n${error instanceof Error ? error.stack : String(error)}\n`);
+  return exitCodes.failed;
+}

@@ -1,0 +1,136 @@
+// The recipe: the typed description of a run. This one schema gives the type, the defaults, the validation, the help and the
+// JSON Schema for editors. Models and optimizers are checked by the folders that own them.
+import { z } from "zod";
+import { optimizerSchema } from "../optim/index.ts";
+
+const positive = z.number().int().positive();
+const share = z.number().gt(0).lt(1);
+
+/** Value types a table's column may be given. */
+export const columnTypes = ["number", "category", "text", "boolean", "ignore"] as const;
+
+export const dataSchema = z
+  .strictObject({
+    path: z.string().min(1).optional().describe("file, .gz, folder or glob; relative to the recipe"),
+    rows: z
+      .custom<Iterable<unknown> | AsyncIterable<unknown>>(isIterable, "expected an array or an iterable")
+      .optional()
+      .describe("data in memory instead of a path, from code: texts, or records"),
+    format: z
+      .enum(["text", "csv", "jsonl"])
+      .optional()
+      .describe("how the files are read; by default from their ending"),
+    heldOut: share.default(0.1).describe("share of the data kept for evaluation"),
+    invalid: z.enum(["error", "skip", "replace"]).default("error").describe("what to do with text that is not UTF-8"),
+    target: z
+      .union([z.string(), z.number().int()])
+      .optional()
+      .describe("table: column to predict, by name or position; default the last"),
+    text: z.string().optional().describe("text classification: column of the text"),
+    header: z.boolean().optional().describe("table: whether the first line holds names; default detected"),
+    separator: z.string().length(1).optional().describe("table: what separates fields; default detected"),
+    columns: z
+      .record(z.string(), z.enum(columnTypes))
+      .default({})
+      .describe("table: column types that override what is detected"),
+    task: z.enum(["classification", "regression"]).optional().describe("table: default by the target's type"),
+    missing: z.enum(["error", "mean", "drop"]).default("mean").describe("table: what to do with missing numbers"),
+    onShort: z
+      .enum(["error", "truncate", "wrap"])
+      .default("error")
+      .describe("a batch larger than the data: refuse, make it smaller, or repeat rows"),
+  })
+  .describe("where the data comes from");
+
+export const recipeSchema = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[\w.-]+$/)
+    .optional()
+    .describe("part of the run folder's name"),
+  data: dataSchema,
+  tokenizer: z
+    .union([
+      z.literal("char"),
+      z.literal("byte"),
+      z.strictObject({ bpe: z.number().int().min(256).max(1_000_000) }),
+      z.string().regex(/\.json$/),
+    ])
+    .optional()
+    .describe('"char", { bpe: vocabulary size }, or a tokenizer.json'),
+  model: z
+    .record(z.string(), z.record(z.string(), z.unknown()))
+    .describe("one model family and its configuration, such as gpt: { layers, heads, width, context }"),
+  optimizer: z
+    .record(z.string(), z.record(z.string(), z.unknown()))
+    .default({ adamw: {} })
+    .describe("one optimizer and its settings, such as adamw: { lr: 1e-3 }"),
+  batch: z
+    .strictObject({
+      size: positive.default(32).describe("rows of one step"),
+      lanes: positive
+        .default(1)
+        .describe("pieces in which a batch is summed; fixes the bytes for any number of processes"),
+    })
+    .prefault({}),
+  steps: z.number().int().nonnegative().default(1000).describe("optimizer updates"),
+  seed: z
+    .number()
+    .int()
+    .min(0)
+    .max(Number.MAX_SAFE_INTEGER)
+    .default(1)
+    .describe("of initialization, order of the data, dropout"),
+  precision: z.enum(["f32", "bf16", "f64"]).default("f32").describe("f64 runs on the reference engine alone"),
+  engine: z
+    .strictObject({
+      name: z.enum(["auto", "native", "reference"]).default("auto"),
+      threads: z
+        .union([positive, z.literal("auto")])
+        .default("auto")
+        .describe("threads of the native engine; results do not depend on it"),
+      isa: z
+        .enum(["auto", "avx512", "avx2", "portable"])
+        .default("auto")
+        .describe("instruction set; a resumed run keeps its own"),
+    })
+    .prefault({}),
+  eval: z
+    .strictObject({
+      every: z.number().int().nonnegative().default(250).describe("steps between evaluations; 0 for none"),
+      batch: positive.optional().describe("rows of an evaluation batch; default batch.size"),
+    })
+    .prefault({}),
+  checkpoint: z
+    .strictObject({
+      every: z.number().int().nonnegative().default(250).describe("steps between checkpoints; 0 for none"),
+      keep: z.number().int().min(2).default(2).describe("newest checkpoints kept"),
+      best: z
+        .number()
+        .int()
+        .nonnegative()
+        .default(1)
+        .describe("checkpoints of the lowest held-out loss kept beside them"),
+    })
+    .prefault({}),
+  samples: z
+    .strictObject({
+      prompt: z.string().default("\n"),
+      tokens: positive.default(200),
+      temperature: z.number().positive().default(0.8),
+      every: z.number().int().nonnegative().default(0).describe("steps between samples of text; 0 for none"),
+    })
+    .optional()
+    .describe("text samples during training"),
+  onNonFinite: z.enum(["stop", "skip"]).default("stop").describe("a step that is not finite: stop, or leave it out"),
+});
+
+/** A validated recipe, every default filled in. */
+export type Recipe = z.output<typeof recipeSchema>;
+/** What a user writes: defaults may be left out. */
+export type RecipeInput = z.input<typeof recipeSchema>;
+
+function isIterable(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return Symbol.iterator in value || Symbol.asyncIterator in value;
+}

@@ -1,0 +1,86 @@
+// The forecast: what a run will need, from its plans alone. Nothing is loaded, so a model too large for this machine can be asked about.
+import { byteSize, fail, formatBytes, sizeOf } from "../base/index.ts";
+import type { Plan, PlanType } from "../compiler/index.ts";
+import type { Engine } from "../engine/index.ts";
+import type { StepGraphs, StepPlans } from "./programs.ts";
+
+/** Planned bytes by owner. */
+export interface MemoryForecast {
+  readonly parameters: number;
+  /** Partial sums of gradients and losses, one set per lane level. */
+  readonly gradients: number;
+  readonly slots: number;
+  /** The arena that all programs share: activations, gradients in flight, temporaries. */
+  readonly activations: number;
+  /** What kernels use while they run, constants and feeds included. */
+  readonly workspace: number;
+  readonly total: number;
+}
+
+export interface Forecast {
+  readonly memory: MemoryForecast;
+  readonly numParameters: number;
+  /** Parameters by module, in order: the first name parts that tell blocks apart. */
+  readonly parametersByModule: { readonly module: string; readonly count: number }[];
+  /** Floating-point operations of one step: every lane and the update. */
+  readonly flopsPerStep: number;
+  readonly itemsPerStep: number;
+  /** Parameters and slots: what a checkpoint holds. */
+  readonly checkpointBytes: number;
+}
+
+/** Bytes and operations of a run from its compiled plans. */
+export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): Forecast {
+  const { lanes, batchSize, task } = graphs.description;
+  const all = [...plans.accumulate, plans.update, plans.evaluate];
+  const held = new Map<string, number>();
+  for (const plan of all) for (const type of plan.variables) held.set(type.name, typeBytes(type));
+  const bytesOf = (types: readonly PlanType[]) => types.reduce((sum, type) => sum + typeBytes(type), 0);
+  const parameters = bytesOf(graphs.parameterTypes);
+  const slots = bytesOf(graphs.slotTypes);
+  const known = new Set([...graphs.parameterTypes, ...graphs.slotTypes].map(({ name }) => name));
+  let gradients = 0;
+  for (const [name, bytes] of held) if (!known.has(name)) gradients += bytes;
+  const activations = Math.max(...all.map((plan) => plan.arenaBytes));
+  const fixed = all.reduce((sum, plan) => sum + plan.constants.length + bytesOf(plan.feeds), 0);
+  const workspace = fixed + Math.max(...all.map((plan) => engine.workspaceBytes(plan)));
+  const flops = (plan: Plan) => plan.nodes.reduce((sum, node) => sum + node.flops, 0);
+  return {
+    memory: { parameters, gradients, slots, activations, workspace, total: parameters + gradients + slots + activations + workspace },
+    numParameters: graphs.parameterTypes.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+    parametersByModule: countByModule(graphs.parameterTypes),
+    flopsPerStep: lanes * flops(plans.accumulate[0]!) + flops(plans.update),
+    itemsPerStep: batchSize * task.itemsPerRow,
+    checkpointBytes: parameters + slots,
+  };
+}
+
+const typeBytes = ({ dtype, shape }: PlanType): number => sizeOf(shape) * byteSize(dtype);
+
+function countByModule(types: readonly PlanType[]): { module: string; count: number }[] {
+  const counts = new Map<string, number>();
+  for (const { name, shape } of types) {
+    const parts = name.split(".");
+    // A numbered block is told apart by its number: `h.0`; anything else by its first name.
+    const module = parts[1] !== undefined && /^\d+$/.test(parts[1]) ? `${parts[0]}.${parts[1]}` : parts[0]!;
+    counts.set(module, (counts.get(module) ?? 0) + sizeOf(shape));
+  }
+  return [...counts].map(([module, count]) => ({ module, count }));
+}
+
+/** Refuses a run that cannot fit. Errors with `plan/memory` and a table of bytes, naming the knob that helps most. */
+export function requireMemory({ memory }: Forecast, availableBytes: number): void {
+  if (memory.total <= availableBytes) return;
+  const rows = (["parameters", "gradients", "slots", "activations", "workspace"] as const).map(
+    (owner) => `${owner.padEnd(12)} ${formatBytes(memory[owner]).padStart(10)}`,
+  );
+  const states = memory.parameters + memory.gradients + memory.slots;
+  fail("plan/memory", "the run does not fit into this machine's memory", {
+    expected: `at most ${formatBytes(availableBytes)}`,
+    got: `${formatBytes(memory.total)}\n${rows.join("\n")}`,
+    fix:
+      states > availableBytes
+        ? "use a smaller model (model.*.width, layers): parameters, gradients and slots alone do not fit"
+        : "lower batch.size or raise batch.lanes (activations are per lane), or shorten model.*.context",
+  });
+}

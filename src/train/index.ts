@@ -1,0 +1,15 @@
+export * from "./clock.ts";
+export { diagnose } from "./diagnose.ts";
+export { type EvaluationResult, evaluateAll } from "./evaluate.ts";
+export { type Forecast, forecast, type MemoryForecast, requireMemory } from "./forecast.ts";
+export { levelAfter, levelsHeld, levelsUsed, rowsPerLane } from "./lanes.ts";
+export {
+  type StepDescription,
+  StepGraphs,
+  type StepInputs,
+  type StepPlans,
+  StepPrograms,
+  type StepResult,
+} from "./programs.ts";
+export * from "./task.ts";
+export * from "./trainer.ts";

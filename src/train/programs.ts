@@ -1,0 +1,315 @@
+// The programs of a step, traced and loaded once: `accumulate` per lane level, `update`, `evaluate`. All share one store.
+import { type FloatDType, fail, formatType, fromNumbers, type HostArray, sizeOf } from "../base/index.ts";
+import { type CompileOptions, compile, type Plan, type PlanType } from "../compiler/index.ts";
+import {
+  assign,
+  feed,
+  type Graph,
+  gradients,
+  markOutput,
+  type RandomInputs,
+  type Tensor,
+  trace,
+  variable,
+} from "../core/index.ts";
+import type { Engine, Feeds, Program, ProgramCall, Store } from "../engine/index.ts";
+import { functionalCall, initialize, type Module } from "../nn/index.ts";
+import type { Optimizer } from "../optim/index.ts";
+import { levelAfter, levelsHeld, levelsUsed, rowsPerLane } from "./lanes.ts";
+import type { LossSums, Task } from "./task.ts";
+
+export interface StepDescription {
+  readonly model: Module;
+  readonly task: Task;
+  readonly optimizer: Optimizer;
+  /** Rows of one step. */
+  readonly batchSize: number;
+  readonly lanes: number;
+  /** Rows of one evaluation batch. */
+  readonly evalBatchSize: number;
+  readonly dtype: FloatDType;
+  readonly seed: number;
+}
+
+/** What one step needs beside the data. */
+export interface StepInputs {
+  readonly step: number;
+  readonly learningRate: number;
+  /** Feeds of the whole batch, first dimension = rows. */
+  readonly batch: Feeds;
+  /** Global sample id of each row. */
+  readonly sampleIds: Int32Array;
+}
+
+export interface StepResult {
+  /** False when the gradients were not finite: nothing was written. */
+  readonly committed: boolean;
+  readonly loss: number;
+  readonly gradNorm: number;
+  readonly count: number;
+}
+
+/** Plans of a step, compiled but not loaded: what `athanor plan` and `inspect` look at. */
+export interface StepPlans {
+  readonly accumulate: readonly Plan[];
+  readonly update: Plan;
+  readonly evaluate: Plan;
+}
+
+const gradName = (level: number, name: string): string => `grad.${level}.${name}`;
+const sumName = (level: number): string => `loss.sum.${level}`;
+const countName = (level: number): string => `loss.count.${level}`;
+
+/** The step's graphs, before any compilation. */
+export class StepGraphs {
+  readonly description: StepDescription;
+  readonly parameterTypes: readonly PlanType[];
+  /** Those of the parameters that the optimizer trains. */
+  readonly trainedTypes: readonly PlanType[];
+  readonly slotTypes: readonly PlanType[];
+
+  constructor(description: StepDescription) {
+    this.description = description;
+    const { model, dtype } = description;
+    this.parameterTypes = [...model.parameters()].map(([name, parameter]) => ({
+      name,
+      dtype: parameter.dtype ?? dtype,
+      shape: parameter.shape,
+    }));
+    if (this.parameterTypes.length === 0)
+      fail("train/no-parameters", "the model has no parameters", { where: model.constructor.name });
+    this.trainedTypes = description.optimizer.trained(this.parameterTypes);
+    this.slotTypes = description.optimizer.slotTypes(this.parameterTypes);
+  }
+
+  /** Adds a lane's loss and gradients to the partial sums below `level` and stores them at it. */
+  accumulate(level: number): Graph {
+    const { batchSize, lanes } = this.description;
+    return this.traced(rowsPerLane(batchSize, lanes), "train", (sums, parameters, dtype) => {
+      const names = this.trainedTypes.map(({ name }) => name);
+      const grads = gradients(
+        [sums.sum],
+        names.map((name) => parameters.get(name)!),
+      );
+      const add = (total: Tensor, variableName: (level: number) => string) => {
+        let combined = total;
+        for (let below = 0; below < level; below++) {
+          combined = variable(variableName(below), dtype, total.shape).add(combined);
+        }
+        assign(variableName(level), combined);
+      };
+      names.forEach((name, at) => {
+        const grad = grads[at];
+        if (grad === undefined) this.unreachedParameter(name);
+        else add(grad, (below) => gradName(below, name));
+      });
+      add(sums.sum, sumName);
+      add(sums.count, countName);
+    });
+  }
+
+  /** One optimizer step from the summed gradients. */
+  update(): Graph {
+    const { lanes, optimizer, dtype } = this.description;
+    const held = levelsHeld(lanes);
+    const total = (nameAt: (level: number) => string, shape: readonly number[]): Tensor =>
+      held.map((level) => variable(nameAt(level), dtype, shape)).reduce((lower, higher) => higher.add(lower));
+    return trace(
+      {},
+      () => {
+        const parameters = new Map(
+          this.parameterTypes.map((type) => [type.name, variable(type.name, type.dtype, type.shape)]),
+        );
+        const summed = new Map(
+          this.parameterTypes.map(({ name, shape }) => [name, total((level) => gradName(level, name), shape)]),
+        );
+        const lossSum = total(sumName, []);
+        const count = total(countName, []);
+        const { values, slots, gradNorm } = optimizer.update({
+          parameters,
+          gradients: summed,
+          gradientScale: count.reciprocal(),
+          scalar: (name) => feed(name, { dtype, shape: [] }),
+          slot: (name) => {
+            const type = this.slotTypes.find((slot) => slot.name === name)!;
+            return variable(name, type.dtype, type.shape);
+          },
+        });
+        const loss = lossSum.div(count);
+        const { graph } = loss;
+        graph.guard = gradNorm.isFinite().and(loss.isFinite()).id;
+        for (const [name, value] of [...values, ...slots]) assign(name, value);
+        return { loss, gradNorm, count };
+      },
+      { floatDType: dtype, mode: "train" },
+    );
+  }
+
+  /** Loss sums of one evaluation batch; nothing is written. */
+  evaluate(): Graph {
+    return this.traced(this.description.evalBatchSize, "eval", (sums) => {
+      markOutput("sum", sums.sum);
+      markOutput("count", sums.count);
+      for (const [name, tensor] of Object.entries(sums.extra ?? {})) markOutput(name, tensor);
+    });
+  }
+
+  /** Traces the loss over `rows` rows and lets `finish` add gradients, assignments or outputs. */
+  traced(
+    rows: number,
+    mode: "train" | "eval",
+    finish: (sums: LossSums, parameters: Map<string, Tensor>, dtype: FloatDType) => void,
+  ): Graph {
+    const { task, model, dtype } = this.description;
+    const random = {
+      "random.key": { dtype: "i32", shape: [3] },
+      "random.rows": { dtype: "i32", shape: [rows] },
+    } as const;
+    return trace(
+      { ...task.feeds(rows), ...(mode === "train" ? random : {}) },
+      (inputs: { [name: string]: Tensor }) => {
+        const parameters = new Map(
+          this.parameterTypes.map((type) => [type.name, variable(type.name, type.dtype, type.shape)]),
+        );
+        const sums = functionalCall(model, parameters, () => task.loss(model, inputs));
+        finish(sums, parameters, dtype);
+        return undefined;
+      },
+      {
+        mode,
+        floatDType: dtype,
+        ...(mode === "train"
+          ? { random: (inputs): RandomInputs => ({ key: inputs["random.key"]!, rows: inputs["random.rows"]! }) }
+          : {}),
+      },
+    );
+  }
+
+  /** Makes every gradient an output, for diagnosis. */
+  markGradients(sums: LossSums, parameters: Map<string, Tensor>): void {
+    gradients([sums.sum], [...parameters.values()]).forEach((grad, at) => {
+      if (grad !== undefined) markOutput(`grad:${at}`, grad.sum());
+    });
+  }
+
+  private unreachedParameter(name: string): never {
+    return fail("train/unreached-parameter", `parameter ${name} has no influence on the loss`, {
+      where: this.description.model.constructor.name,
+      expected: "every parameter takes part in the loss",
+      got: `no path from ${name} to it`,
+      fix: "use it in forward, remove it, or freeze it by a parameter selector",
+    });
+  }
+
+  compile(engine: Engine, options: CompileOptions = {}): StepPlans {
+    const levels = levelsUsed(this.description.lanes);
+    return {
+      accumulate: Array.from({ length: levels }, (_, level) => compile(this.accumulate(level), engine.target, options)),
+      update: compile(this.update(), engine.target, options),
+      evaluate: compile(this.evaluate(), engine.target, options),
+    };
+  }
+}
+
+/** The programs of a step on an engine, with their store. */
+export class StepPrograms {
+  readonly graphs: StepGraphs;
+  readonly engine: Engine;
+  readonly store: Store;
+  private readonly accumulatePrograms: readonly Program[];
+  private readonly updateProgram: Program;
+  private readonly evaluateProgram: Program;
+
+  constructor(description: StepDescription, engine: Engine) {
+    this.engine = engine;
+    this.graphs = new StepGraphs(description);
+    const plans = this.graphs.compile(engine);
+    this.store = engine.createStore();
+    this.store.declare([...this.graphs.parameterTypes, ...this.graphs.slotTypes]);
+    this.accumulatePrograms = plans.accumulate.map((plan) => engine.load(plan, this.store));
+    this.updateProgram = engine.load(plans.update, this.store);
+    this.evaluateProgram = engine.load(plans.evaluate, this.store);
+  }
+
+  /** Writes the initial value of every parameter, and zeros to the slots. */
+  initialize(): void {
+    const { model, seed } = this.graphs.description;
+    for (const [name, { init }] of model.parameters()) {
+      const { dtype, shape } = this.store.typeOf(name);
+      this.store.write(name, initialize(init, name, shape, dtype as FloatDType, seed));
+    }
+    for (const { name, dtype, shape } of this.graphs.slotTypes) {
+      this.store.write(name, fromNumbers(dtype, shape, new Float64Array(sizeOf(shape))));
+    }
+  }
+
+  /** Names of what a checkpoint holds: parameters and slots. */
+  stateNames(): string[] {
+    return [...this.graphs.parameterTypes, ...this.graphs.slotTypes].map(({ name }) => name);
+  }
+
+  /** One optimizer update: every lane, then the update, as one job of the engine. */
+  async step(inputs: StepInputs): Promise<StepResult> {
+    const results = await this.engine.run([...this.laneCalls(inputs), this.updateCall(inputs)]);
+    const { committed, outputs } = results.at(-1)!;
+    const value = (name: string) => Number(outputs[name]!.data[0]);
+    return { committed, loss: value("loss"), gradNorm: value("gradNorm"), count: value("count") };
+  }
+
+  /** The calls that sum a batch's gradients, lane by lane; with `only`, the same feeds for another program. */
+  laneCalls({ step, batch, sampleIds }: StepInputs, only?: Program): ProgramCall[] {
+    const { batchSize, lanes, seed } = this.graphs.description;
+    if (sampleIds.length !== batchSize) {
+      fail("run/batch", "the batch has another number of rows", {
+        expected: String(batchSize),
+        got: String(sampleIds.length),
+      });
+    }
+    const rows = rowsPerLane(batchSize, lanes);
+    const key = fromNumbers("i32", [3], [seed | 0, Math.floor(seed / 2 ** 32) | 0, step | 0]);
+    return Array.from({ length: lanes }, (_, lane) => {
+      const ids: HostArray = { dtype: "i32", shape: [rows], data: sampleIds.subarray(lane * rows, (lane + 1) * rows) };
+      const feeds: Record<string, HostArray> = { "random.key": key, "random.rows": ids };
+      for (const [name, array] of Object.entries(batch)) feeds[name] = rowsOf(array, lane * rows, rows);
+      const program = only ?? this.accumulatePrograms[levelAfter(lane)]!;
+      return { program, feeds: onlyFeeds(program, feeds) };
+    });
+  }
+
+  private updateCall({ step, learningRate }: StepInputs): ProgramCall {
+    const { optimizer, dtype } = this.graphs.description;
+    const scalars = optimizer.scalarsAt(step, learningRate);
+    const feeds = Object.fromEntries(
+      Object.entries(scalars).map(([name, value]) => [name, fromNumbers(dtype, [], [value])]),
+    );
+    return { program: this.updateProgram, feeds: onlyFeeds(this.updateProgram, feeds) };
+  }
+
+  /** Sums over one evaluation batch: `sum`, `count` and the task's extra sums. */
+  async evaluate(batch: Feeds): Promise<{ [name: string]: number }> {
+    const [result] = await this.engine.run([
+      { program: this.evaluateProgram, feeds: onlyFeeds(this.evaluateProgram, batch) },
+    ]);
+    return Object.fromEntries(Object.entries(result!.outputs).map(([name, array]) => [name, Number(array.data[0])]));
+  }
+}
+
+/** Feeds that the plan kept: one that nothing depends on (random numbers without dropout) is not asked for. */
+function onlyFeeds(program: Program, feeds: Feeds): Feeds {
+  return Object.fromEntries(program.plan.feeds.flatMap(({ name }) => (feeds[name] ? [[name, feeds[name]]] : [])));
+}
+
+function rowsOf(array: HostArray, start: number, rows: number): HostArray {
+  const width = sizeOf(array.shape.slice(1));
+  if (array.shape[0] === undefined || array.shape[0] < start + rows) {
+    fail("run/batch", "a feed has fewer rows than the batch", {
+      got: formatType(array.dtype, array.shape),
+      expected: `at least ${start + rows} rows`,
+    });
+  }
+  return {
+    dtype: array.dtype,
+    shape: [rows, ...array.shape.slice(1)],
+    data: array.data.subarray(start * width, (start + rows) * width) as HostArray["data"],
+  };
+}

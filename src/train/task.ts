@@ -1,0 +1,109 @@
+// Tasks: what is fed to a model and what its loss is. They know kinds of data, no model by name.
+import { type DType, fail, type Shape } from "../base/index.ts";
+import { crossEntropy, type Tensor, where } from "../core/index.ts";
+import type { Module } from "../nn/index.ts";
+
+/** Sums over the rows of a batch; the mean is their quotient, so that lanes and batches of any size add up. */
+export interface LossSums {
+  readonly sum: Tensor;
+  /** How many items `sum` counts: tokens, rows. */
+  readonly count: Tensor;
+  /** Further sums to report in evaluation, such as `correct`. */
+  readonly extra?: { readonly [name: string]: Tensor };
+}
+
+export interface Task {
+  readonly name: "language-model" | "classification" | "regression";
+  /** Feeds of a batch of `rows` rows. */
+  feeds(rows: number): { readonly [name: string]: { readonly dtype: DType; readonly shape: Shape } };
+  /** Items of one row that the loss counts: tokens of a window, or 1. */
+  readonly itemsPerRow: number;
+  loss(model: Module, feeds: { readonly [name: string]: Tensor }): LossSums;
+}
+
+/** The model's only tensor output. Errors with `train/model-output`. */
+function forward(model: Module, ...inputs: Tensor[]): Tensor {
+  const output = model.forward(...inputs);
+  if (typeof output !== "object" || output === null || !("graph" in output)) {
+    fail("train/model-output", "forward did not return a Tensor", {
+      where: model.constructor.name,
+      got: typeof output,
+      fix: "return the logits or predictions as one Tensor",
+    });
+  }
+  return output as Tensor;
+}
+
+/** Next-token prediction: tokens i32[B,T] → logits (B,T,V), targets i32[B,T] with −1 ignored. */
+export function languageModelTask(context: number): Task {
+  return {
+    name: "language-model",
+    itemsPerRow: context,
+    feeds: (rows) => ({
+      tokens: { dtype: "i32", shape: [rows, context] },
+      targets: { dtype: "i32", shape: [rows, context] },
+    }),
+    loss: (model, { tokens, targets }) => {
+      const logits = forward(model, tokens!); // (B, T, V)
+      const flat = targets!.reshape(-1);
+      const losses = crossEntropy(logits.reshape(-1, logits.shape.at(-1)!), flat, -1);
+      return { sum: losses.sum(), count: flat.notEqual(-1).cast(losses.dtype).sum() };
+    },
+  };
+}
+
+/** Inputs of a supervised task: named feeds of one row. */
+export type RowTypes = { readonly [name: string]: { readonly dtype: DType; readonly shape: Shape } };
+
+function rowFeeds(inputs: RowTypes, target: DType): Task["feeds"] {
+  return (rows) => ({
+    ...Object.fromEntries(
+      Object.entries(inputs).map(([name, { dtype, shape }]) => [name, { dtype, shape: [rows, ...shape] }]),
+    ),
+    targets: { dtype: target, shape: [rows] },
+  });
+}
+
+/** One class per row: model(inputs…) → logits (B,V), targets i32[B]. */
+export function classificationTask(inputs: RowTypes): Task {
+  return {
+    name: "classification",
+    itemsPerRow: 1,
+    feeds: rowFeeds(inputs, "i32"),
+    loss: (model, feeds) => {
+      const logits = forward(model, ...Object.keys(inputs).map((name) => feeds[name]!));
+      const losses = crossEntropy(logits, feeds.targets!, -1);
+      const counted = feeds.targets!.notEqual(-1);
+      const correct = logits.argMax(-1).equal(feeds.targets!).and(counted).cast(losses.dtype).sum();
+      return { sum: losses.sum(), count: counted.cast(losses.dtype).sum(), extra: { correct } };
+    },
+  };
+}
+
+/** One number per row: model(inputs…) → (B,1), targets float[B]; mean squared error. */
+export function regressionTask(inputs: RowTypes, dtype: "f32" | "f64" = "f32"): Task {
+  return {
+    name: "regression",
+    itemsPerRow: 1,
+    feeds: rowFeeds(inputs, dtype),
+    loss: (model, feeds) => {
+      const predicted = forward(model, ...Object.keys(inputs).map((name) => feeds[name]!));
+      const target = feeds.targets!;
+      if (predicted.shape.length !== 2 || predicted.shape[1] !== 1) {
+        fail("shape/regression", "a regression model predicts one number per row", {
+          expected: `[${target.shape[0]},1]`,
+          got: predicted.toString(),
+          fix: "set outputs: 1",
+        });
+      }
+      // Rows that fill up a last batch carry NaN as their target and count for nothing.
+      const counted = target.equal(target);
+      const difference = where(counted, predicted.reshape(-1).sub(where(counted, target, 0)), 0);
+      return {
+        sum: difference.square().sum(),
+        count: counted.cast(predicted.dtype).sum(),
+        extra: { absolute: difference.abs().sum() },
+      };
+    },
+  };
+}
