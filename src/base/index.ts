@@ -1,5 +1,6 @@
 export * from "./dtype.ts";
 export * from "./error.ts";
 export * from "./rng.ts";
+export * from "./schema.ts";
 export * from "./shape.ts";
 export * from "./units.ts";

@@ -1,0 +1,6 @@
+export * from "./optimizer.ts";
+export * from "./presets.ts";
+export * from "./schedule.ts";
+export * from "./schedule-config.ts";
+export * from "./selector.ts";
+export * from "./transforms.ts";

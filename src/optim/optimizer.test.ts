@@ -1,0 +1,295 @@
+// Optimizers against PyTorch's 100-step paths, presets against the same rules chained from small transforms, and wrong settings.
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
+import { compile } from "../compiler/index.ts";
+import { assign, constant, feed, gradients, type Tensor, trace, variable } from "../core/index.ts";
+import { ReferenceEngine } from "../engine/index.ts";
+import {
+  adam,
+  adamw,
+  addDecayedWeights,
+  clipByGlobalNorm,
+  momentum,
+  Optimizer,
+  type ParameterSelector,
+  parseOptimizer,
+  scaleByAdam,
+  scaleByLearningRate,
+  sgd,
+} from "./index.ts";
+
+const golden = JSON.parse(readFileSync("test/golden/optimizers.json", "utf8"));
+
+type Values = { [name: string]: HostArray };
+type Problem = (parameters: ReadonlyMap<string, Tensor>) => Tensor;
+
+/** Runs `steps` updates on the reference engine in f64; `visit` sees the parameters before each step, and after the last. */
+function run(
+  optimizer: Optimizer,
+  start: Values,
+  loss: Problem,
+  options: {
+    steps: number;
+    lr: number;
+    count?: number;
+    visit?: (values: Values, loss: number, gradNorm: number) => void;
+  },
+): Values {
+  const { steps, lr, count = 1, visit } = options;
+  const types = Object.entries(start).map(([name, { shape }]) => ({ name, dtype: "f64" as const, shape }));
+  const slots = optimizer.slotTypes(types);
+  const graph = trace(
+    {},
+    () => {
+      const parameters = new Map(types.map(({ name, dtype, shape }) => [name, variable(name, dtype, shape)]));
+      const value = loss(parameters);
+      const grads = gradients([value.mul(count)], [...parameters.values()]);
+      const result = optimizer.update({
+        parameters,
+        gradients: new Map([...parameters.keys()].map((name, at) => [name, grads[at]!])),
+        gradientScale: value.mul(0).add(1 / count),
+        slot: (name) => {
+          const type = slots.find((slot) => slot.name === name)!;
+          return variable(name, type.dtype, type.shape);
+        },
+        scalar: (name) => feed(name, { dtype: "f64", shape: [] }),
+      });
+      for (const [name, tensor] of [...result.values, ...result.slots]) assign(name, tensor);
+      return { loss: value, gradNorm: result.gradNorm };
+    },
+    { floatDType: "f64" },
+  );
+  const engine = new ReferenceEngine();
+  const store = engine.createStore();
+  store.declare([...types, ...slots]);
+  for (const [name, value] of Object.entries(start)) store.write(name, value);
+  const program = engine.load(compile(graph, engine.target, { verify: true }), store);
+  const read = () => Object.fromEntries(Object.keys(start).map((name) => [name, store.read(name)]));
+  for (let step = 0; step < steps; step++) {
+    const before = read();
+    const scalars = optimizer.scalarsAt(step, lr);
+    const feeds = Object.fromEntries(
+      program.plan.feeds.map(({ name }) => [name, fromNumbers("f64", [], [scalars[name]!])]),
+    );
+    const { outputs } = engine.runNow({ program, feeds });
+    visit?.(before, toNumbers(outputs.loss!)[0]!, toNumbers(outputs.gradNorm!)[0]!);
+  }
+  return read();
+}
+
+const f64 = (rows: number[][] | number[]): HostArray =>
+  Array.isArray(rows[0])
+    ? fromNumbers("f64", [rows.length, rows[0].length], (rows as number[][]).flat())
+    : fromNumbers("f64", [rows.length], rows as number[]);
+
+const numbers = (array: HostArray): number[] => Array.from(toNumbers(array));
+
+function expectClose(actual: readonly number[], wanted: readonly number[], tolerance: number, what: string): void {
+  expect(actual.length, what).toBe(wanted.length);
+  wanted.forEach((value, at) => {
+    const error = Math.abs(actual[at]! - value);
+    if (!(error <= tolerance)) expect.fail(`${what}: element ${at} is ${actual[at]}, wanted ${value}, off by ${error}`);
+  });
+}
+
+/** f(x) = x·A·x / 2 − b·x. */
+const quadratic: Problem = (parameters) => {
+  const { A, b } = golden.problems.quadratic;
+  const x = parameters.get("x")!.reshape(1, -1);
+  const constants = { A: constantMatrix(A), b: constantMatrix([b]) };
+  return x.matmul(constants.A).mul(x).sum().mul(0.5).sub(constants.b.mul(x).sum());
+};
+
+/** mean((tanh(X W1 + b1) W2 + b2 − y)²). */
+const network: Problem = (parameters) => {
+  const { X, y } = golden.problems.network;
+  const [W1, b1, W2, b2] = ["W1", "b1", "W2", "b2"].map((name) => parameters.get(name)!) as [
+    Tensor,
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
+  const hidden = constantMatrix(X).matmul(W1).add(b1).tanh();
+  return hidden.matmul(W2).add(b2).sub(constantMatrix(y)).square().mean();
+};
+
+function constantMatrix(rows: number[][]): Tensor {
+  return constant(f64(rows));
+}
+
+const presets: { [golden: string]: Optimizer } = {
+  sgd: sgd(),
+  momentum: sgd({ momentum: 0.9 }),
+  nesterov: sgd({ momentum: 0.9, nesterov: true }),
+  "momentum-l2": sgd({ momentum: 0.9, l2: 5e-4 }),
+  adam: adam(),
+  "adam-l2": adam({ l2: 0.01 }),
+  adamw: adamw({ betas: [0.9, 0.95], weightDecay: 0.1, decay: "all" }),
+};
+
+const chains: { [golden: string]: Optimizer } = {
+  sgd: new Optimizer({ chain: [scaleByLearningRate()] }),
+  momentum: new Optimizer({ chain: [momentum(0.9), scaleByLearningRate()] }),
+  nesterov: new Optimizer({ chain: [momentum(0.9, { nesterov: true }), scaleByLearningRate()] }),
+  "momentum-l2": new Optimizer({ chain: [addDecayedWeights(5e-4), momentum(0.9), scaleByLearningRate()] }),
+  adam: new Optimizer({ chain: [scaleByAdam({ beta1: 0.9, beta2: 0.999, eps: 1e-8 }), scaleByLearningRate()] }),
+  "adam-l2": new Optimizer({
+    chain: [addDecayedWeights(0.01), scaleByAdam({ beta1: 0.9, beta2: 0.999, eps: 1e-8 }), scaleByLearningRate()],
+  }),
+  adamw: new Optimizer({
+    chain: [scaleByAdam({ beta1: 0.9, beta2: 0.95, eps: 1e-8 }), addDecayedWeights(0.1), scaleByLearningRate()],
+  }),
+};
+
+for (const [kind, optimizers] of Object.entries({ presets, chains })) {
+  for (const [name, optimizer] of Object.entries(optimizers)) {
+    test(`${kind}: ${name} follows PyTorch's path for 100 steps`, () => {
+      const record = golden.optimizers[name];
+      const { lr } = record.options;
+      const { path } = record.quadratic;
+      const seen: Values[] = [];
+      const start = { x: f64(golden.problems.quadratic.start) };
+      const end = run(optimizer, start, quadratic, { steps: 100, lr, visit: (values) => seen.push(values) });
+      [...seen.slice(1), end].forEach((values, step) => {
+        expectClose(numbers(values.x!), path[step], 1e-11, `step ${step}`);
+      });
+
+      const { X: _, y: __, ...weights } = golden.problems.network;
+      const losses: number[] = [];
+      const from = Object.fromEntries(Object.entries(weights).map(([key, value]) => [key, f64(value as number[][])]));
+      // count 7: sums of gradients with the scale that makes them means
+      const last = run(optimizer, from, network, { steps: 100, lr, count: 7, visit: (__, loss) => losses.push(loss) });
+      expectClose(losses, record.network.losses.slice(0, 100), 1e-11, "losses");
+      for (const [key, value] of Object.entries(record.network.final)) {
+        expectClose(numbers(last[key]!), value as number[], 1e-10, key);
+      }
+    });
+  }
+}
+
+test("Adam's first step has the size of the learning rate; without bias correction it has not", () => {
+  const start = { x: f64([3, -2]) };
+  const loss: Problem = (parameters) => parameters.get("x")!.square().sum();
+  const end = run(adam(), start, loss, { steps: 1, lr: 0.01 });
+  expectClose(numbers(end.x!), [3 - 0.01, -2 + 0.01], 1e-6 * 0.01, "x");
+  const uncorrected = new Optimizer({
+    chain: [
+      { ...scaleByAdam({ beta1: 0.9, beta2: 0.999, eps: 1e-8 }), scalarsAt: () => ({ "adam.c1": 1, "adam.c2": 1 }) },
+      scaleByLearningRate(),
+    ],
+  });
+  const other = numbers(run(uncorrected, start, loss, { steps: 1, lr: 0.01 }).x!);
+  expect(Math.abs(3 - other[0]! - 0.01)).toBeGreaterThan(1e-3);
+});
+
+test("clipping scales all gradients by one factor, and not at all below the limit", () => {
+  const start = { a: f64([3]), b: f64([[4]]) };
+  const loss: Problem = (parameters) =>
+    [...parameters.values()].map((x) => x.square().sum().mul(0.5)).reduce((x, y) => x.add(y));
+  for (const [clip, factor] of [
+    [1, 1 / (5 + 1e-6)],
+    [6, 1],
+  ] as const) {
+    const norms: number[] = [];
+    const end = run(sgd({ clip }), start, loss, {
+      steps: 1,
+      lr: 0.5,
+      count: 3,
+      visit: (_, __, norm) => norms.push(norm),
+    });
+    expectClose(norms, [5], 1e-14, "norm before clipping");
+    expectClose(numbers(end.a!), [3 - 0.5 * 3 * factor], 1e-14, "a");
+    expectClose(numbers(end.b!), [4 - 0.5 * 4 * factor], 1e-14, "b");
+  }
+});
+
+test("presets and chains agree with clipping, decay of matrices and frozen parameters together", () => {
+  const start = {
+    "w.weight": f64([
+      [1, -2],
+      [0.5, 3],
+    ]),
+    "w.bias": f64([0.3, -0.1]),
+    "e.weight": f64([[2]]),
+  };
+  const loss: Problem = (parameters) =>
+    [...parameters.values()].map((x) => x.square().sum().add(x.sin().sum())).reduce((x, y) => x.add(y));
+  const freeze: ParameterSelector = ["e.*"];
+  const preset = adamw({ betas: [0.8, 0.9], eps: 1e-6, weightDecay: 0.3, clip: 0.7, freeze: ["e.*"] });
+  const chain = new Optimizer({
+    chain: [
+      clipByGlobalNorm(0.7),
+      scaleByAdam({ beta1: 0.8, beta2: 0.9, eps: 1e-6 }),
+      addDecayedWeights(0.3, "matrices"),
+      scaleByLearningRate(),
+    ],
+    freeze,
+  });
+  const [one, other] = [preset, chain].map((optimizer) => run(optimizer, start, loss, { steps: 10, lr: 0.05 }));
+  for (const name of Object.keys(start)) expectClose(numbers(one![name]!), numbers(other![name]!), 1e-13, name);
+  expect(numbers(one!["e.weight"]!)).toEqual([2]);
+  const free = run(adamw({ betas: [0.8, 0.9], eps: 1e-6, weightDecay: 0.3, clip: 0.7 }), start, loss, {
+    steps: 10,
+    lr: 0.05,
+  });
+  expect(numbers(free["e.weight"]!)).not.toEqual([2]);
+});
+
+test("slots are named by rule and parameter", () => {
+  const types = [{ name: "h.0.weight", dtype: "f32" as const, shape: [2, 3] }];
+  expect(adamw().slotTypes(types)).toEqual([
+    { name: "adam.m.h.0.weight", dtype: "f32", shape: [2, 3] },
+    { name: "adam.v.h.0.weight", dtype: "f32", shape: [2, 3] },
+  ]);
+  expect(sgd().slotTypes(types)).toEqual([]);
+  expect(
+    sgd({ momentum: 0.9 })
+      .slotTypes(types)
+      .map(({ name }) => name),
+  ).toEqual(["sgd.velocity.h.0.weight"]);
+});
+
+test("a configuration comes back as plain data with its defaults, and means the same again", () => {
+  const config = parseOptimizer(
+    { adamw: { lr: { cosine: { peak: 1e-3, warmup: 10 } }, clip: 1 } },
+    { steps: 100 },
+  ).config;
+  expect(JSON.parse(JSON.stringify(config))).toEqual({
+    adamw: {
+      lr: { cosine: { peak: 1e-3, warmup: 10, floor: 0, unit: "steps" } },
+      betas: [0.9, 0.999],
+      eps: 1e-8,
+      weightDecay: 0.01,
+      decay: "matrices",
+      clip: 1,
+      freeze: "none",
+    },
+  });
+  expect(parseOptimizer(config, { steps: 100 }).config).toEqual(config);
+  expect(Object.keys(parseOptimizer("sgd").config)).toEqual(["sgd"]);
+});
+
+test("all problems of a configuration are told at once, with the nearest known key", () => {
+  const wrong = { adamw: { lr: -1, beta: [0.9, 0.95], epsilon: 1e-8, weightDecay: "0.1", betas: [0.9, 1] } };
+  expect(() => parseOptimizer(wrong)).toThrowErrorMatchingInlineSnapshot(`
+    [AthanorError: [config/invalid] 5 settings are wrong
+      at        optimizer
+      got       adamw.lr: must be greater than 0, got -1
+                adamw.betas.1: must be less than 1, got 1
+                adamw.weightDecay: expected number, got "0.1"
+                adamw.beta: unknown key; did you mean betas?
+                adamw.epsilon: unknown key; known: lr, betas, eps, weightDecay, decay, clip, freeze
+      fix       mend what is listed; nothing has been started]
+  `);
+  expect(() => parseOptimizer({ adam: {}, sgd: {} })).toThrow("exactly one of sgd, adam, adamw, got sgd and adam");
+  expect(() => parseOptimizer({ adm: {} })).toThrow("did you mean adam?");
+  expect(() => parseOptimizer({ sgd: { nesterov: true } })).toThrow("needs a momentum above 0");
+  expect(() => parseOptimizer({ sgd: { lr: Number.NaN } })).toThrow(/lr: .*NaN/);
+});
+
+test("a pattern that matches no parameter is an error", () => {
+  const types = [{ name: "wte.weight", dtype: "f32" as const, shape: [2, 3] }];
+  expect(() => adamw({ freeze: ["wpe.*"] }).slotTypes(types)).toThrow("a pattern matches no parameter");
+  expect(() => adamw({ freeze: "all" }).slotTypes(types)).toThrow("every parameter is frozen");
+});

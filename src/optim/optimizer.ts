@@ -1,0 +1,172 @@
+// An optimizer: a chain of transforms over graph tensors, from gradients to new parameters. Knows no rule by name; holds no data.
+//
+// The chain begins with the summed gradients and one pending factor (1 / count). A transform may change the updates, the
+// factor alone (clipping), or write the new parameters itself (the fused updates, which take the factor into their one pass
+// over memory). What the chain leaves as updates is subtracted from the parameters.
+import { type DType, fail, type Shape } from "../base/index.ts";
+import { sumSquares, type Tensor, withScope } from "../core/index.ts";
+import { constantSchedule, type Schedule } from "./schedule.ts";
+import { type ParameterSelector, selectParameters } from "./selector.ts";
+
+/** Name, dtype and shape of a parameter or slot. */
+export interface TensorType {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+export type NamedTensors = ReadonlyMap<string, Tensor>;
+
+/** What flows through the chain while a step is traced. */
+export interface UpdateState {
+  /** Before this step. */
+  readonly parameters: NamedTensors;
+  /** What is to be subtracted, once multiplied by `factor`. Begins as the summed gradients. */
+  readonly updates: NamedTensors;
+  /** A scalar, or `undefined` for 1. */
+  readonly factor: Tensor | undefined;
+  /** New parameters, once a transform has made them. */
+  readonly values: NamedTensors | undefined;
+}
+
+/** A transform's access to its slots and numbers. */
+export interface UpdateTools {
+  /** A slot's tensor before this step. */
+  slot(name: string): Tensor;
+  setSlot(name: string, value: Tensor): void;
+  /** A number that the host feeds: those of `scalarsAt`, and `lr`. */
+  scalar(name: string): Tensor;
+}
+
+/** One rule of the chain. */
+export interface Transform {
+  readonly name: string;
+  /** Slots for the given parameters, named `<rule>.<slot>.<parameter>`, like `adam.m.wte.weight`. They begin at zero. */
+  slots?(parameters: readonly TensorType[]): readonly TensorType[];
+  /** Numbers that depend on how many updates were made before, in f64. */
+  scalarsAt?(step: number): Readonly<Record<string, number>>;
+  apply(state: UpdateState, tools: UpdateTools): UpdateState;
+}
+
+export interface OptimizerOptions {
+  readonly chain: readonly Transform[];
+  /** Default: the constant 1, for chains without `scaleByLearningRate`. */
+  readonly learningRate?: Schedule;
+  /** Parameters that are left as they are; default none. */
+  readonly freeze?: ParameterSelector;
+  /** How a recipe would write this optimizer. */
+  readonly config?: OptimizerDescription;
+}
+
+/** Plain data: `{ adamw: { … } }`. */
+export type OptimizerDescription = { readonly [name: string]: unknown };
+
+export interface UpdateInputs {
+  readonly parameters: NamedTensors;
+  /** Summed over the batch. */
+  readonly gradients: NamedTensors;
+  /** What makes the sum a mean: 1 / count. */
+  readonly gradientScale: Tensor;
+  readonly slot: (name: string) => Tensor;
+  readonly scalar: (name: string) => Tensor;
+}
+
+export interface UpdateOutputs {
+  /** New value of every parameter that is trained. */
+  readonly values: NamedTensors;
+  readonly slots: NamedTensors;
+  /** Euclidean norm of all trained gradients together, scaled, before clipping. */
+  readonly gradNorm: Tensor;
+}
+
+export class Optimizer {
+  readonly learningRate: Schedule;
+  readonly config: OptimizerDescription;
+  private readonly chain: readonly Transform[];
+  private readonly freeze: ParameterSelector;
+
+  constructor(options: OptimizerOptions) {
+    this.chain = options.chain;
+    this.learningRate = options.learningRate ?? constantSchedule(1);
+    this.freeze = options.freeze ?? "none";
+    this.config = options.config ?? { chain: this.chain.map(({ name }) => name) };
+    const names = this.chain.map(({ name }) => name);
+    const twice = names.find((name, at) => names.indexOf(name) !== at);
+    if (twice !== undefined)
+      fail("optim/chain", `two transforms of one chain are called ${twice}`, { got: names.join(" → ") });
+  }
+
+  /** Those of the parameters that are trained: all but the frozen ones. */
+  trained<T extends { readonly name: string; readonly shape: Shape }>(parameters: readonly T[]): T[] {
+    const frozen = selectParameters(this.freeze, parameters, "optimizer.freeze");
+    const rest = parameters.filter(({ name }) => !frozen.has(name));
+    if (rest.length === 0)
+      fail("optim/frozen", "every parameter is frozen", { where: "optimizer.freeze", fix: "freeze fewer" });
+    return rest;
+  }
+
+  /** Slots that training these parameters needs; zeros at first. */
+  slotTypes(parameters: readonly TensorType[]): TensorType[] {
+    const trained = this.trained(parameters);
+    return this.chain.flatMap((transform) => transform.slots?.(trained) ?? []);
+  }
+
+  /** The scalar feeds of one update: `lr`, and corrections such as `adam.c1`. `step` counts the updates made before it. */
+  scalarsAt(step: number, learningRate: number): Record<string, number> {
+    return Object.assign({ lr: learningRate }, ...this.chain.map((transform) => transform.scalarsAt?.(step) ?? {}));
+  }
+
+  /** Appends one update to the trace under way. Slots and scalars are asked for by name, each once. */
+  update(inputs: UpdateInputs): UpdateOutputs {
+    const types = [...inputs.parameters].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
+    const names = this.trained(types).map(({ name }) => name);
+    const only = (all: NamedTensors, what: string): Map<string, Tensor> =>
+      new Map(names.map((name) => [name, all.get(name) ?? fail("optim/missing", `no ${what} was given for ${name}`)]));
+    const parameters = only(inputs.parameters, "parameter");
+    const gradients = only(inputs.gradients, "gradient");
+    const gradNorm = withScope("optimizer", () => globalNorm(gradients, inputs.gradientScale));
+    const slots = new Map<string, Tensor>();
+    const tools: UpdateTools = {
+      slot: remember(inputs.slot),
+      scalar: remember(inputs.scalar),
+      setSlot: (name, value) => slots.set(name, value),
+    };
+    let state: UpdateState = { parameters, updates: gradients, factor: inputs.gradientScale, values: undefined };
+    for (const transform of this.chain) {
+      if (state.values !== undefined)
+        fail("optim/chain", `${transform.name} stands after the transform that ends the chain`);
+      state = withScope(`optimizer.${transform.name}`, () => transform.apply(state, tools));
+    }
+    return { values: state.values ?? subtractUpdates(state), slots, gradNorm };
+  }
+}
+
+/** √(Σ x²) over all tensors, times `factor`. */
+export function globalNorm(tensors: NamedTensors, factor: Tensor | undefined): Tensor {
+  const sums = [...tensors.values()].map(sumSquares);
+  const norm = sums.reduce((sum, one) => sum.add(one)).sqrt();
+  return factor === undefined ? norm : norm.mul(factor);
+}
+
+/** The updates with the pending factor applied. */
+export function scaledUpdates({ updates, factor }: UpdateState): NamedTensors {
+  return factor === undefined ? updates : mapTensors(updates, (update) => update.mul(factor));
+}
+
+export function mapTensors(tensors: NamedTensors, fn: (tensor: Tensor, name: string) => Tensor): Map<string, Tensor> {
+  return new Map([...tensors].map(([name, tensor]) => [name, fn(tensor, name)]));
+}
+
+function subtractUpdates(state: UpdateState): NamedTensors {
+  const updates = scaledUpdates(state);
+  return mapTensors(state.parameters, (parameter, name) => parameter.sub(updates.get(name)!));
+}
+
+function remember(make: (name: string) => Tensor): (name: string) => Tensor {
+  const made = new Map<string, Tensor>();
+  return (name) => {
+    const tensor = made.get(name) ?? make(name);
+    made.set(name, tensor);
+    return tensor;
+  };
+}

@@ -1,0 +1,175 @@
+// The transforms that optimizers are chained from, and the fused updates that do a whole chain in one pass over memory.
+import { adamw as adamwOp, constant, minimum, sgd as sgdOp, type Tensor } from "../core/index.ts";
+import {
+  globalNorm,
+  mapTensors,
+  scaledUpdates,
+  type TensorType,
+  type Transform,
+  type UpdateTools,
+} from "./optimizer.ts";
+import { type ParameterSelector, selectParameters } from "./selector.ts";
+
+/**
+ * Scales all updates together so that their Euclidean norm is at most `maxNorm` (Pascanu et al. 2013). Only the pending
+ * factor changes: no update is touched here.
+ */
+export function clipByGlobalNorm(maxNorm: number): Transform {
+  return {
+    name: "clipByGlobalNorm",
+    apply: (state) => {
+      // 1e-6 as torch.nn.utils.clip_grad_norm_ has it: a zero gradient divides by it
+      const clip = minimum(globalNorm(state.updates, state.factor).add(1e-6).reciprocal().mul(maxNorm), 1);
+      return { ...state, factor: state.factor === undefined ? clip : state.factor.mul(clip) };
+    },
+  };
+}
+
+export interface AdamNumbers {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+}
+
+const slotsNamed = (names: readonly string[]) => (parameters: readonly TensorType[]) =>
+  names.flatMap((slot) => parameters.map(({ name, dtype, shape }) => ({ name: `${slot}.${name}`, dtype, shape })));
+
+/** 1 / (1 − βᵗ) for the update after `step` others, in f64 (Kingma & Ba 2015, algorithm 1). */
+const corrections =
+  ({ beta1, beta2 }: AdamNumbers) =>
+  (step: number) => ({ "adam.c1": 1 / (1 - beta1 ** (step + 1)), "adam.c2": 1 / (1 - beta2 ** (step + 1)) });
+
+/** Updates divided by the root of their running mean square (Kingma & Ba 2015; eps outside the root, as PyTorch). */
+export function scaleByAdam(numbers: AdamNumbers): Transform {
+  const { beta1, beta2, eps } = numbers;
+  return {
+    name: "scaleByAdam",
+    slots: slotsNamed(["adam.m", "adam.v"]),
+    scalarsAt: corrections(numbers),
+    apply: (state, tools) => {
+      const updates = mapTensors(scaledUpdates(state), (grad, name) => {
+        const m = tools
+          .slot(`adam.m.${name}`)
+          .mul(beta1)
+          .add(grad.mul(1 - beta1));
+        const v = tools
+          .slot(`adam.v.${name}`)
+          .mul(beta2)
+          .add(grad.square().mul(1 - beta2));
+        tools.setSlot(`adam.m.${name}`, m);
+        tools.setSlot(`adam.v.${name}`, v);
+        return m.mul(tools.scalar("adam.c1")).div(v.mul(tools.scalar("adam.c2")).sqrt().add(eps));
+      });
+      return { ...state, updates, factor: undefined };
+    },
+  };
+}
+
+/** Updates accumulated in a velocity (Sutskever et al. 2013, as PyTorch: the rate is applied after). */
+export function momentum(decay: number, options: { nesterov?: boolean } = {}): Transform {
+  return {
+    name: "momentum",
+    slots: slotsNamed(["sgd.velocity"]),
+    apply: (state, tools) => {
+      const updates = mapTensors(scaledUpdates(state), (grad, name) => {
+        const velocity = tools.slot(`sgd.velocity.${name}`).mul(decay).add(grad);
+        tools.setSlot(`sgd.velocity.${name}`, velocity);
+        return options.nesterov ? grad.add(velocity.mul(decay)) : velocity;
+      });
+      return { ...state, updates, factor: undefined };
+    },
+  };
+}
+
+/**
+ * Adds `rate` times the parameter to its update. Before a transform with memory this is the l2 penalty's gradient; after
+ * `scaleByAdam` it is decoupled weight decay (Loshchilov & Hutter 2019).
+ */
+export function addDecayedWeights(rate: number, parameters: ParameterSelector = "all"): Transform {
+  return {
+    name: "addDecayedWeights",
+    apply: (state) => {
+      if (rate === 0) return state;
+      const decayed = selected(parameters, state.parameters);
+      const updates = mapTensors(scaledUpdates(state), (update, name) =>
+        decayed.has(name) ? update.add(state.parameters.get(name)!.mul(rate)) : update,
+      );
+      return { ...state, updates, factor: undefined };
+    },
+  };
+}
+
+/** Updates times the learning rate of this step. */
+export function scaleByLearningRate(): Transform {
+  return {
+    name: "scaleByLearningRate",
+    apply: (state, { scalar }) => {
+      const lr = scalar("lr");
+      return { ...state, factor: state.factor === undefined ? lr : state.factor.mul(lr) };
+    },
+  };
+}
+
+/** AdamW whole: `scaleByAdam`, decay of the selected parameters and the learning rate in one pass. Ends the chain. */
+export function adamwUpdate(numbers: AdamNumbers & { weightDecay: number; decay: ParameterSelector }): Transform {
+  const { beta1, beta2, eps, weightDecay, decay } = numbers;
+  return {
+    name: "adamw",
+    slots: slotsNamed(["adam.m", "adam.v"]),
+    scalarsAt: corrections(numbers),
+    apply: (state, tools) => {
+      const decayed = weightDecay === 0 ? new Set<string>() : selected(decay, state.parameters);
+      const scalars = [factorOf(state.factor, tools), ...["lr", "adam.c1", "adam.c2"].map(tools.scalar)];
+      const values = mapTensors(state.parameters, (parameter, name) => {
+        const slots = ["adam.m", "adam.v"].map((slot) => `${slot}.${name}`);
+        const attrs = { beta1, beta2, eps, weightDecay: decayed.has(name) ? weightDecay : 0 };
+        const [value, ...moments] = adamwOp(
+          [parameter, state.updates.get(name)!, ...slots.map(tools.slot), ...scalars],
+          attrs,
+        );
+        slots.forEach((slot, at) => {
+          tools.setSlot(slot, moments[at]!);
+        });
+        return value!;
+      });
+      return { ...state, values };
+    },
+  };
+}
+
+/** SGD whole: l2 penalty, momentum and the learning rate in one pass. Ends the chain. */
+export function sgdUpdate(numbers: {
+  momentum: number;
+  nesterov: boolean;
+  l2: number;
+  penalized: ParameterSelector;
+}): Transform {
+  const { momentum: decay, nesterov, l2, penalized } = numbers;
+  return {
+    name: "sgd",
+    slots: decay === 0 ? () => [] : slotsNamed(["sgd.velocity"]),
+    apply: (state, tools) => {
+      const chosen = l2 === 0 ? new Set<string>() : selected(penalized, state.parameters);
+      const scalars = [factorOf(state.factor, tools), tools.scalar("lr")];
+      const values = mapTensors(state.parameters, (parameter, name) => {
+        const slot = `sgd.velocity.${name}`;
+        const attrs = { momentum: decay, dampening: 0, nesterov, weightDecay: chosen.has(name) ? l2 : 0 };
+        const velocity = decay === 0 ? [] : [tools.slot(slot)];
+        const [value, next] = sgdOp([parameter, state.updates.get(name)!, ...scalars, ...velocity], attrs);
+        if (next !== undefined) tools.setSlot(slot, next);
+        return value!;
+      });
+      return { ...state, values };
+    },
+  };
+}
+
+function selected(selector: ParameterSelector, parameters: ReadonlyMap<string, Tensor>): Set<string> {
+  const named = [...parameters].map(([name, { shape }]) => ({ name, shape }));
+  return selectParameters(selector, named, "optimizer.decay");
+}
+
+/** The fused updates always take a factor; 1 when none is pending. */
+function factorOf(factor: Tensor | undefined, { scalar }: UpdateTools): Tensor {
+  return factor ?? constant(1, scalar("lr").dtype);
+}
