@@ -7,7 +7,7 @@
   },
   "target_defaults": {
     # no contraction behind our back: a fused multiply-add is one only where the source says fma
-    "cflags": ["-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"],
+    "cflags": ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"],
     "cflags!": ["-O2", "-fno-omit-frame-pointer"],
     "cflags_cc": ["-std=c++20", "-fvisibility-inlines-hidden"],
     "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-std=c++17"],

@@ -127,6 +127,11 @@ ATHANOR_INLINE size_t scratchBytes(int64_t count) {
   return (static_cast<size_t>(count) * sizeof(T) + 63) / 64 * 64;
 }
 
+/** True when a parameter is an integer in [low, high]; false for NaN. The bounds must be exact in f64. */
+ATHANOR_INLINE bool isWhole(double x, double low, double high) {
+  return x >= low && x <= high && x == static_cast<double>(static_cast<int64_t>(x));
+}
+
 ATHANOR_INLINE bool sameShape(const View& a, const View& b) {
   if (a.rank != b.rank) return false;
   for (int d = 0; d < a.rank; ++d) {

@@ -246,4 +246,13 @@ ATHANOR_INLINE V floorMod(V a, V b) {
 /** -1, 0 or 1; NaN stays. */
 ATHANOR_INLINE V sign(V x) { return select(x == zero(), zero(), select(isNan(x), x, copySign(set(1.0f), x))); }
 
+/** The vector functions for one number: on one instruction set the same bits on every machine, unlike libm's. */
+ATHANOR_INLINE float firstLane(V v) {
+  float lanes[LANES];
+  store(lanes, v);
+  return lanes[0];
+}
+ATHANOR_INLINE float expOf(float x) { return firstLane(exp(set(x))); }
+ATHANOR_INLINE float logOf(float x) { return firstLane(log(set(x))); }
+
 }  // namespace athanor::ATHANOR_ISA

@@ -39,6 +39,16 @@ ATHANOR_INLINE V minNan(V a, V b) { return select(isNan(a), a, min(a, b)); }
 /** Loads the lanes of `mask`; the others are `other`. */
 ATHANOR_INLINE V loadOr(const float* p, M mask, V other) { return select(mask, load(p, mask), other); }
 
+// the same names for both element types, for templates
+ATHANOR_INLINE V loadAny(const float* p) { return load(p); }
+ATHANOR_INLINE V loadAny(const float* p, M m) { return load(p, m); }
+ATHANOR_INLINE VI loadAny(const int32_t* p) { return loadInt(p); }
+ATHANOR_INLINE VI loadAny(const int32_t* p, M m) { return loadInt(p, m); }
+ATHANOR_INLINE void storeAny(float* p, V a) { store(p, a); }
+ATHANOR_INLINE void storeAny(float* p, V a, M m) { store(p, a, m); }
+ATHANOR_INLINE void storeAny(int32_t* p, VI a) { storeInt(p, a); }
+ATHANOR_INLINE void storeAny(int32_t* p, VI a, M m) { storeInt(p, a, m); }
+
 /** Runs `whole(i)` for each full vector of [0, n) and `part(i, mask)` for the rest. */
 template <class Whole, class Part>
 ATHANOR_INLINE void forVectors(int64_t n, const Whole& whole, const Part& part) {

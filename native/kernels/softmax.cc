@@ -9,15 +9,6 @@
 namespace athanor::ATHANOR_ISA {
 namespace {
 
-/** The vector functions for one number: the same bits on every machine of one instruction set. */
-ATHANOR_INLINE float firstLane(V v) {
-  float lanes[LANES];
-  store(lanes, v);
-  return lanes[0];
-}
-ATHANOR_INLINE float expOf(float x) { return firstLane(exp(set(x))); }
-ATHANOR_INLINE float logOf(float x) { return firstLane(log(set(x))); }
-
 /** NaN elements may be passed over: whoever uses the maximum meets them again. */
 ATHANOR_INLINE float rowMax(const float* x, int64_t n) {
   V m0 = set(-INFINITY), m1 = m0;
