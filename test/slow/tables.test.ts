@@ -1,0 +1,113 @@
+// Acceptance on public tables: the shipped recipe against scikit-learn's logistic regression on the same held-out rows.
+// Not run without ATHANOR_DATA, the folder that holds tab_uci_small/ and tab_adult/; the protocol of the figures is in
+// test/golden/table_baselines.py.
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, test } from "vitest";
+import { prepareTable } from "../../src/data/index.ts";
+import golden from "../golden/table-baselines.json" with { type: "json" };
+
+const run = promisify(execFile);
+const dataFolder = process.env.ATHANOR_DATA;
+const withoutData = "ATHANOR_DATA is not set: it names the folder that holds tab_uci_small/ and tab_adult/";
+
+type TableName = keyof typeof golden.tables;
+const classified = (Object.keys(golden.tables) as TableName[]).filter(
+  (name) => golden.tables[name].task === "classification",
+);
+
+/** Two-sided 95 % quantile of Student's t with 4 degrees of freedom, for the mean of five differences. */
+const studentT4 = 2.7764451051977987;
+
+/** Mean of five paired differences and the half width of its 95 % interval. */
+function meanInterval(differences: readonly number[]): { mean: number; halfWidth: number } {
+  expect(differences).toHaveLength(5);
+  const mean = differences.reduce((sum, d) => sum + d, 0) / 5;
+  const variance = differences.reduce((sum, d) => sum + (d - mean) ** 2, 0) / 4;
+  return { mean, halfWidth: studentT4 * Math.sqrt(variance / 5) };
+}
+
+/** Columns that the recipe must not see, by the names that a file without a header gets. */
+function ignoredColumns(name: TableName): Record<string, "ignore"> {
+  return Object.fromEntries(golden.tables[name].ignored.map((index) => [`column${index + 1}`, "ignore" as const]));
+}
+
+/** Held-out accuracy of the shipped recipe, by the command that a user would type. */
+async function trainedAccuracy(name: TableName, seed: number): Promise<number> {
+  const { path, target } = golden.tables[name];
+  const runDir = mkdtempSync(join(tmpdir(), "athanor-table-"));
+  const settings = {
+    "data.path": join(dataFolder!, path),
+    "data.header": false,
+    "data.target": target,
+    "data.task": "classification",
+    "data.heldOut": golden.heldOut,
+    "data.columns": JSON.stringify(ignoredColumns(name)),
+    seed,
+  };
+  const flags = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
+  try {
+    const args = [
+      "dist/cli/main.js",
+      "train",
+      "recipes/table-classifier.yaml",
+      ...flags,
+      "--run-dir",
+      runDir,
+      "--json",
+    ];
+    const { stdout } = await run(process.execPath, args, { maxBuffer: 2 ** 26 });
+    const events = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { event: string; accuracy?: number });
+    const accuracy = events.findLast(({ event }) => event === "eval")?.accuracy;
+    if (accuracy === undefined) throw new Error("the run printed no eval event with an accuracy");
+    return accuracy;
+  } finally {
+    rmSync(runDir, { recursive: true, force: true });
+  }
+}
+
+describe.each(classified)("%s", (name) => {
+  const expected = golden.tables[name];
+
+  test("the held-out rows are those of the baseline", async ({ skip }) => {
+    if (dataFolder === undefined) skip(withoutData);
+    for (const { seed, splitHash, heldOut } of expected.seeds) {
+      const { validation, report } = await prepareTable(
+        { path: join(dataFolder!, expected.path) },
+        {
+          header: false,
+          target: expected.target,
+          task: "classification",
+          columns: ignoredColumns(name),
+          validation: golden.heldOut,
+          seed,
+        },
+      );
+      expect(report.rows).toBe(expected.rows);
+      expect(validation.length).toBe(heldOut);
+      // the source numbers its rows from 1
+      const rows = validation.sourceRows.map((row) => row - 1);
+      expect(createHash("sha256").update(rows.join()).digest("hex")).toBe(splitHash);
+    }
+  });
+
+  test("the recipe's accuracy is not below logistic regression's", async ({ skip }) => {
+    if (dataFolder === undefined) skip(withoutData);
+    const differences: number[] = [];
+    for (const { seed, accuracy } of expected.seeds)
+      differences.push((await trainedAccuracy(name, seed)) - (accuracy ?? Number.NaN));
+    const { mean, halfWidth } = meanInterval(differences);
+    console.log(
+      `${name}: ${(100 * mean).toFixed(2)} ± ${(100 * halfWidth).toFixed(2)} points over logistic regression`,
+    );
+    // below by chance alone is allowed, below beyond the interval is not
+    expect(mean + halfWidth).toBeGreaterThanOrEqual(0);
+  });
+});
