@@ -6,7 +6,7 @@ import { mergeCommonSubexpressions } from "./passes/common-subexpressions.ts";
 import { removeDeadCode } from "./passes/dead-code.ts";
 import { expandFused } from "./passes/expand.ts";
 import { foldConstants } from "./passes/fold-constants.ts";
-import { fuseElementwise } from "./passes/fuse.ts";
+import { fuseElementwise, singleTapes } from "./passes/fuse.ts";
 import { orderEffectsLast } from "./passes/order.ts";
 import { simplify } from "./passes/simplify.ts";
 import type { Plan } from "./plan.ts";
@@ -26,7 +26,7 @@ export interface CompileOptions {
 
 /** The passes for a target, in order. */
 export function passesFor(target: Target, optimize = true): readonly Pass[] {
-  if (!optimize) return [expandFused(target), removeDeadCode, orderEffectsLast];
+  if (!optimize) return [expandFused(target), removeDeadCode, orderEffectsLast, ...(target.tapes ? [singleTapes] : [])];
   return [
     expandFused(target),
     removeDeadCode,

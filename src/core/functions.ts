@@ -14,6 +14,7 @@ import {
   sizeOf,
 } from "../base/index.ts";
 import { gradients } from "./grad.ts";
+import type { Graph } from "./graph.ts";
 import type { Attrs, OpSpec } from "./op.ts";
 import { gelu as geluOp, geluTanh as geluTanhOp, silu as siluOp } from "./ops/activation.ts";
 import { type AttentionAttrs, attention as attentionOp } from "./ops/attention.ts";
@@ -319,8 +320,18 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
       fix: "reshape a vector v to (1, n) or (n, 1)",
     });
   }
-  if (b.rank === 2 && a.rank > 2 && a.shape.at(-1) === b.shape[0]) {
-    return matmulOf(a.reshape(-1, a.shape.at(-1)!), b, false, false).reshape(...a.shape.slice(0, -1), b.shape[1]!);
+  const [depth, columns] = b.shape.slice(-2) as [number, number];
+  if (a.shape.at(-1) !== depth) {
+    fail("shape/matmul-inner", "inner dimensions differ", {
+      where: currentScope(),
+      expected: "a.shape[-1] == b.shape[-2]",
+      got: `a ${formatType(a.dtype, a.shape)}, b ${formatType(b.dtype, b.shape)}`,
+      fix: "check the input width of this layer, or transpose one operand",
+    });
+  }
+  if (b.rank === 2 && a.rank > 2) {
+    const lead = a.shape.slice(0, -1);
+    return matmulOf(a.reshape(sizeOf(lead), depth), b, false, false).reshape(...lead, columns);
   }
   const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2));
   if (batch === undefined) return matmulOf(a, b, false, false); // says what is wrong
@@ -425,8 +436,21 @@ export function gradientOfMany(
   inputs: readonly Tensor[],
   grads: readonly (Tensor | undefined)[],
 ): readonly Tensor[] {
+  return gradientsThrough(fn, inputs, grads).map((grad, at) => grad ?? zerosLike(inputs[at]!));
+}
+
+/** The same, `undefined` for inputs that no floating path leads back to. */
+export function gradientsThrough(
+  fn: (...inputs: Tensor[]) => readonly Tensor[],
+  inputs: readonly Tensor[],
+  grads: readonly (Tensor | undefined)[],
+): readonly (Tensor | undefined)[] {
   // A fresh name for each input: the composition is differentiated with respect to it, not to what it was made from.
   const own = inputs.map((input) => applyOp(view.reshape, [input], { shape: input.shape }));
-  const found = gradients(fn(...own), own, grads);
-  return found.map((grad, at) => grad ?? zerosLike(inputs[at]!));
+  return gradients(fn(...own), own, grads);
+}
+
+/** 1 when every element of value `id` of the graph being traced is finite, else 0: for diagnosis. */
+export function applyCheck(graph: Graph, id: number): Tensor {
+  return min(isFinite(new Tensor(graph, id)).cast("f32"));
 }

@@ -1,6 +1,6 @@
 // Reverse-mode differentiation: one loop over the graph, from the outputs back, which appends nodes. Knows no op by name.
-import { fail, formatType, isFloat } from "../base/index.ts";
-import { add, gradientOfMany, ones, zerosLike } from "./functions.ts";
+import { fail, formatType, isFloat, unreachable } from "../base/index.ts";
+import { add, gradientsThrough, ones, zerosLike } from "./functions.ts";
 import type { Node } from "./graph.ts";
 import { Tensor } from "./tensor.ts";
 import { currentTrace, withScope } from "./trace.ts";
@@ -17,8 +17,14 @@ export function gradients(
   seeds?: readonly (Tensor | undefined)[],
 ): (Tensor | undefined)[] {
   const { graph } = currentTrace();
-  const highest = Math.max(-1, ...outputs.map((output) => output.id));
-  const wanted = reachableFrom(wrt, highest);
+  // Nodes before the first of `wrt` cannot depend on it: gradients taken deep in a model cost what lies between.
+  const first = Math.min(...wrt.map((tensor) => graph.value(tensor.id).node));
+  const last = Math.max(-1, ...outputs.map((output) => graph.value(output.id).node));
+  const wanted = new Set(wrt.map((root) => root.id));
+  for (let at = first; at <= last; at++) {
+    const node = graph.nodes[at]!;
+    if (node.inputs.some((id) => wanted.has(id))) for (const id of node.outputs) wanted.add(id);
+  }
   const flowing = new Map<number, Tensor>();
   const accumulate = (id: number, grad: Tensor) => {
     const sum = flowing.get(id);
@@ -30,8 +36,7 @@ export function gradients(
   });
 
   const targets = new Set(wrt.map((tensor) => tensor.id));
-  const lastNode = highest < 0 ? -1 : graph.value(highest).node;
-  for (let at = lastNode; at >= 0; at--) {
+  for (let at = last; at >= first; at--) {
     const node = graph.nodes[at]!;
     const grads = node.outputs.map((id) => flowing.get(id));
     if (grads.every((grad) => grad === undefined)) continue;
@@ -44,18 +49,6 @@ export function gradients(
     });
   }
   return wrt.map((tensor) => flowing.get(tensor.id));
-}
-
-/** Values up to `highest` that depend on one of `roots`, the roots included. */
-function reachableFrom(roots: readonly Tensor[], highest: number): Set<number> {
-  const { graph } = currentTrace();
-  const reached = new Set(roots.map((root) => root.id));
-  const last = highest < 0 ? -1 : graph.value(highest).node;
-  for (let at = 0; at <= last; at++) {
-    const node = graph.nodes[at]!;
-    if (node.inputs.some((id) => reached.has(id))) for (const id of node.outputs) reached.add(id);
-  }
-  return reached;
 }
 
 /** What flows into each input of a node, given what flows into its outputs. */
@@ -75,11 +68,12 @@ function contributionsOf(node: Node, grads: readonly (Tensor | undefined)[]): re
   }
   if (op.vjp === undefined) {
     // A fused op without a rule of its own: its composition is differentiated.
+    if (op.expand === undefined) unreachable(`op ${op.name} has neither a gradient rule nor a composition`);
     const compose = (...own: Tensor[]): readonly Tensor[] => {
       const result: Tensor | readonly Tensor[] = op.expand!(own, node.attrs);
       return Array.isArray(result) ? (result as readonly Tensor[]) : [result as Tensor];
     };
-    return gradientOfMany(compose, inputs, grads).map((grad) => (isFloat(grad.dtype) ? grad : null));
+    return gradientsThrough(compose, inputs, grads);
   }
   const first = grads[0] ?? zerosLike(outputs[0]!);
   return op.vjp({ inputs, outputs, output: outputs[0]!, grad: first, grads, attrs: node.attrs });

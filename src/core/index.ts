@@ -3,7 +3,7 @@ export { grad, gradients, valueAndGrad } from "./grad.ts";
 export { formatGraph, Graph, type Node, type Value, verifyGraph } from "./graph.ts";
 export * from "./op.ts";
 export { allOpModules } from "./ops/all.generated.ts";
-export { tape } from "./ops/tape.ts";
+export { registerClass, tape } from "./ops/tape.ts";
 export { tapeOpcodes } from "./tape-opcodes.ts";
 export { type Operand, type ReduceOptions, Tensor } from "./tensor.ts";
 export {

@@ -1,17 +1,6 @@
 // The reference engine: runs a plan instruction by instruction with each op's naive implementation. Slow on purpose: it is
 // the oracle that every other engine is compared with, and what runs where no binary exists.
-import {
-  allocate,
-  type DType,
-  fail,
-  type HostArray,
-  roundTo,
-  sizeOf,
-  toBf16,
-  toF16,
-  toNumbers,
-  viewOf,
-} from "../base/index.ts";
+import { allocate, type DType, fail, fromNumbers, type HostArray, sizeOf, toNumbers, viewOf } from "../base/index.ts";
 import { type Instruction, type Plan, type PlanTensor, type PlanType, referenceTarget } from "../compiler/index.ts";
 import { allOps, type Op } from "../core/index.ts";
 import {
@@ -110,7 +99,7 @@ class ReferenceProgram implements Program {
     const inputs = instruction.inputs.map((at) => this.arrays[at]!);
     const outputs = instruction.outputs.map((at) => this.arrays[at]!);
     const run = implementation(op, instruction);
-    if (![...inputs, ...outputs].some(({ dtype }) => isHalf(dtype))) return () => run(inputs, outputs);
+    if (![...inputs, ...outputs].some(({ dtype }) => isPacked(dtype))) return () => run(inputs, outputs);
     return () => {
       const wide = outputs.map(
         ({ dtype, shape, data }): HostArray => ({ dtype, shape, data: new Float64Array(data.length) }),
@@ -162,16 +151,16 @@ function implementation(op: Op, { attrs }: Instruction): Implementation {
   };
 }
 
-const isHalf = (dtype: DType): boolean => dtype === "bf16" || dtype === "f16";
+/** Dtypes whose host arrays do not hold plain numbers: they are widened to f64 around each op. */
+const isPacked = (dtype: DType): boolean => dtype === "bf16" || dtype === "f16" || dtype === "i64";
 
 function widen(array: HostArray): HostArray {
-  return isHalf(array.dtype) ? { ...array, data: toNumbers(array) } : array;
+  return isPacked(array.dtype) ? { ...array, data: toNumbers(array) } : array;
 }
 
 function narrow(from: HostArray, into: HostArray): void {
-  const { dtype } = into;
-  const convert = dtype === "bf16" ? toBf16 : dtype === "f16" ? toF16 : (value: number) => roundTo(dtype, value);
-  for (let i = 0; i < into.data.length; i++) into.data[i] = convert(Number(from.data[i]));
+  const { dtype, shape, data } = into;
+  (data as Float64Array).set(fromNumbers(dtype, shape, from.data as Float64Array).data as Float64Array);
 }
 
 /** The oracle engine. It computes in f64 and rounds each result to its dtype; it alone runs f64 graphs. */

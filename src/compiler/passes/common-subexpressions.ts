@@ -27,18 +27,19 @@ function keyOf(node: Node, inputs: readonly number[], identities: Map<object, nu
 
 function attrsKey(attrs: Attrs, identities: Map<object, number>): string {
   const parts = Object.entries(attrs).map(([name, value]) => {
-    if (typeof value !== "object") return `${name}=${value}`;
-    if (Array.isArray(value)) return `${name}=${JSON.stringify(value)}`;
-    if ("data" in value && value.data.length <= 16)
-      return `${name}=${value.dtype}[${value.shape}]${value.data.join()}${signOfZeros(value.data)}`;
-    // Large constants are compared by identity: hashing them would cost more than it saves.
-    if (!identities.has(value)) identities.set(value, identities.size);
-    return `${name}=#${identities.get(value)}`;
+    if (typeof value === "object" && "data" in value) {
+      const { dtype, shape, data } = value;
+      if (data.length <= 16) return `${name}=${dtype}[${shape}](${Array.from(data, exactly)})`;
+      // Large constants are compared by identity: hashing them would cost more than it saves.
+      if (!identities.has(data)) identities.set(data, identities.size);
+      return `${name}=${dtype}[${shape}]#${identities.get(data)}`;
+    }
+    return `${name}=${JSON.stringify(value, (_, item) => (typeof item === "number" ? exactly(item) : item))}`;
   });
   return parts.join(";");
 }
 
-/** `join` prints −0 as 0: keep them apart. */
-function signOfZeros(data: ArrayLike<number | bigint>): string {
-  return Array.from(data, (value) => (Object.is(value, -0) ? "-" : "")).join("");
+/** A number's text that keeps apart what `String` or JSON would not: −0 and 0, NaN and the infinities. */
+function exactly(value: number | bigint): string {
+  return Object.is(value, -0) ? "-0" : String(value);
 }

@@ -7,7 +7,10 @@ export const removeDeadCode: Pass = {
   doc: "drops nodes whose results nothing reads",
   run: (graph) => {
     const live = liveNodes(graph);
-    return rewrite(dropTaps(graph), (node) => (live.has(node.id) ? undefined : node.outputs.map(() => -1)));
+    const result = rewrite(graph, (node) => (live.has(node.id) ? undefined : node.outputs.map(() => -1)));
+    // Taps that are wanted were made outputs by the compiler; the others keep nothing alive.
+    result.taps.clear();
+    return result;
   },
 };
 
@@ -18,14 +21,9 @@ function liveNodes(graph: Graph): Set<number> {
   if (graph.guard !== undefined) want(graph.guard);
   for (let at = graph.nodes.length - 1; at >= 0; at--) {
     const node = graph.nodes[at]!;
-    if (isEffect(node)) live.add(at);
+    // Feeds stay: what a program must be given does not depend on what the optimizer finds useless.
+    if (isEffect(node) || node.op.name === "input") live.add(at);
     if (live.has(at)) for (const id of node.inputs) want(id);
   }
   return live;
-}
-
-/** Taps were made outputs by the compiler if they are wanted; the others keep nothing alive. */
-function dropTaps(graph: Graph): Graph {
-  graph.taps.clear();
-  return graph;
 }

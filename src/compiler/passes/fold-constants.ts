@@ -14,7 +14,7 @@ export const foldConstants: Pass = {
       const values = node.inputs.map((id) => scalarConstant(r.graph, r.map(id)));
       if (values.some((value) => value === undefined)) return undefined;
       const { dtype, shape } = graph.value(node.outputs[0]!);
-      if (dtype === "bf16" || dtype === "f16" || dtype === "i64") return undefined;
+      if (dtype === "i64") return undefined;
       const result = roundTo(dtype, scalar(...(values as number[])));
       const folded = r.add(allOps().get("constant")!, [], { value: fromNumbers(dtype, [], [result]) }, node.scope);
       return shape.length === 0 ? folded : r.add(allOps().get("broadcast")!, folded, { shape }, node.scope);

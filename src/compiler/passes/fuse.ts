@@ -1,41 +1,45 @@
 // Pass `fuse`: chains of elementwise nodes over one shape become `tape` nodes, run tile by tile without touching memory
 // between their operations. Only for targets with a tape kernel.
 import { type DType, type Shape, sameShape } from "../../base/index.ts";
-import { type Graph, type Node, type TapeStep, tape } from "../../core/index.ts";
+import { type Graph, type Node, registerClass, type TapeStep, tape } from "../../core/index.ts";
 import { isEffect, type Pass, rewrite } from "../rewrite.ts";
 import { scalarConstant } from "./simplify.ts";
 
-const maxSteps = 64;
 const maxOperands = 24;
 
-export const fuseElementwise: Pass = {
-  name: "fuse",
-  doc: "runs chains of elementwise operations as one tape",
-  run: (graph) => {
-    const groups = groupElementwise(graph);
-    const byLast = new Map<number, Node[]>();
-    for (const group of new Set(groups.values())) byLast.set(group.at(-1)!.id, group);
-    const leaders = reads(graph);
-    return rewrite(graph, (node, rewriter) => {
-      const group = groups.get(node.id);
-      if (group === undefined) return undefined;
-      // Members wait until the last of the group: their consumers outside all come later.
-      const members = byLast.get(node.id);
-      if (members === undefined) return node.outputs.map(() => -1);
-      const plan = planTape(graph, members, leaders);
-      const ids = rewriter.add(
-        tape,
-        plan.inputs.map((id) => rewriter.map(id)),
-        { shape: graph.value(node.outputs[0]!).shape, steps: plan.steps, results: plan.results },
-        members.at(-1)!.scope,
-      );
-      plan.outputs.forEach((id, at) => {
-        rewriter.setMap(id, ids[at]!);
-      });
-      return [rewriter.map(node.outputs[0]!)];
+export const fuseElementwise: Pass = makeTapes("fuse", "runs chains of elementwise operations as one tape", 64);
+
+/** Without fusion: each elementwise node is a tape of its own, since such targets have no other kernel for it. */
+export const singleTapes: Pass = makeTapes("tapes", "makes each elementwise operation a tape", 1);
+
+function makeTapes(name: string, doc: string, maxSteps: number): Pass {
+  return { name, doc, run: (graph) => replaceGroups(graph, groupElementwise(graph, maxSteps)) };
+}
+
+/** A graph with a tape in the place of each group's last member. */
+function replaceGroups(graph: Graph, groups: Map<number, Node[]>): Graph {
+  const byLast = new Map<number, Node[]>();
+  for (const group of new Set(groups.values())) byLast.set(group.at(-1)!.id, group);
+  const leaders = reads(graph);
+  return rewrite(graph, (node, rewriter) => {
+    const group = groups.get(node.id);
+    if (group === undefined) return undefined;
+    // Members wait until the last of the group: their consumers outside all come later.
+    const members = byLast.get(node.id);
+    if (members === undefined) return node.outputs.map(() => -1);
+    const plan = planTape(graph, members, leaders);
+    const ids = rewriter.add(
+      tape,
+      plan.inputs.map((id) => rewriter.map(id)),
+      { shape: graph.value(node.outputs[0]!).shape, steps: plan.steps, results: plan.results },
+      members.at(-1)!.scope,
+    );
+    plan.outputs.forEach((id, at) => {
+      rewriter.setMap(id, ids[at]!);
     });
-  },
-};
+    return [rewriter.map(node.outputs[0]!)];
+  });
+}
 
 /** Node ids that read each value (effects apart: they run last), and whether something outside the nodes does. */
 function reads(graph: Graph): { readonly byNode: number[][]; readonly outside: Set<number> } {
@@ -46,17 +50,19 @@ function reads(graph: Graph): { readonly byNode: number[][]; readonly outside: S
   return { byNode, outside };
 }
 
-/** i32 arithmetic runs on i32 registers, everything else on f32; a cast belongs to the class of its result. */
-function registerClass(graph: Graph, node: Node): "f32" | "i32" | undefined {
-  const dtypes = [...node.inputs, ...node.outputs].map((id) => graph.value(id).dtype);
-  const allowed: readonly DType[] = ["f32", "i32", "u8", "bool"];
-  if (dtypes.some((dtype) => !allowed.includes(dtype))) return undefined;
-  if (node.op.name === "cast") return graph.value(node.outputs[0]!).dtype === "i32" ? undefined : "f32";
-  return dtypes.includes("i32") ? "i32" : "f32";
+/** The class of tape that a node may join, or undefined when it must run alone: its register does not hold its rounding. */
+function classOf(graph: Graph, node: Node): "f32" | "i32" | undefined {
+  const inputs = node.inputs.map((id) => graph.value(id).dtype);
+  const output = graph.value(node.outputs[0]!).dtype;
+  const chained: readonly DType[] = ["f32", "i32", "bool"];
+  const rounds = node.op.name === "cast" && inputs[0] !== "bool" && output !== "f32";
+  if (rounds || !chained.includes(output)) return undefined;
+  if (!inputs.every((dtype) => chained.includes(dtype) || dtype === "u8")) return undefined;
+  return registerClass(node.op.name, inputs, output);
 }
 
 /** Assigns every elementwise node to a group, in order of id. A group runs where its last member stood. */
-function groupElementwise(graph: Graph): Map<number, Node[]> {
+function groupElementwise(graph: Graph, maxSteps: number): Map<number, Node[]> {
   const groups = new Map<number, Node[]>();
   const operands = new Map<Node[], Set<number>>();
   const { byNode } = reads(graph);
@@ -67,6 +73,7 @@ function groupElementwise(graph: Graph): Map<number, Node[]> {
     for (const input of node.inputs) {
       const other = groups.get(graph.value(input).node);
       if (other === undefined || other === group) continue;
+      if (other.length + group.length > maxSteps) continue;
       if (!mayJoin(graph, other, group, node, operands, groups, byNode)) continue;
       const merged = [...other, ...group].sort((a, b) => a.id - b.id);
       const all = new Set([...operands.get(other)!, ...operands.get(group)!]);
@@ -90,9 +97,8 @@ function mayJoin(
 ): boolean {
   const shape = (node: Node): Shape => graph.value(node.outputs[0]!).shape;
   if (!sameShape(shape(earlier[0]!), shape(consumer))) return false;
-  if (registerClass(graph, earlier[0]!) !== registerClass(graph, consumer)) return false;
-  if (registerClass(graph, consumer) === undefined) return false;
-  if (earlier.length + later.length > maxSteps) return false;
+  const wanted = classOf(graph, consumer);
+  if (wanted === undefined || classOf(graph, earlier[0]!) !== wanted) return false;
   if (operands.get(earlier)!.size + operands.get(later)!.size > maxOperands + earlier.length + later.length)
     return false;
   // Whoever reads a member before the group runs would read too early.

@@ -1,6 +1,6 @@
 // Pass `simplify`: algebra that never changes a result's bits (but for the sign of zero). One rule a line where it can be.
-import { sameShape } from "../../base/index.ts";
-import type { Graph, Node } from "../../core/index.ts";
+import { roundTo, sameShape, toNumbers } from "../../base/index.ts";
+import { full, type Graph, type Node, notEqual } from "../../core/index.ts";
 import { type Pass, type Rewriter, rewrite } from "../rewrite.ts";
 
 export const simplify: Pass = {
@@ -15,7 +15,7 @@ const rules: { readonly [op: string]: Rule } = {
   stopGradient: (node, r) => [r.map(node.inputs[0]!)],
   reshape: (node, r) => joinViews(node, r, "reshape", (outer) => outer),
   broadcast: (node, r) => sameType(node, r),
-  cast: (node, r) => sameType(node, r),
+  cast: (node, r) => sameType(node, r) ?? (node.attrs.to === "bool" ? notZero(node, r) : undefined),
   permute: (node, r) =>
     joinViews(node, r, "permute", (outer, inner) => ({
       order: (outer.order as number[]).map((axis) => (inner.order as number[])[axis]!),
@@ -38,6 +38,12 @@ function sameType(node: Node, r: Rewriter): readonly number[] | undefined {
   const wanted = node.attrs.shape as number[] | undefined;
   const same = wanted === undefined ? dtype === node.attrs.to : sameShape(shape, wanted);
   return same ? [input] : undefined;
+}
+
+/** Truth as a comparison: chains of operations then need not round in their middle. */
+function notZero(node: Node, r: Rewriter): readonly number[] {
+  const { dtype, shape } = r.graph.value(r.map(node.inputs[0]!));
+  return r.trace(node, [r.map(node.inputs[0]!)], ([x]) => [notEqual(x!, full(shape, 0, dtype))]);
 }
 
 /** Two views of one kind in a row are one; a reshape or permutation to the same shape and order is none. */
@@ -75,11 +81,11 @@ export function scalarConstant(graph: Graph, id: number): number | undefined {
     case "constant": {
       const { value } = node.attrs;
       const isScalar = typeof value === "object" && "data" in value && value.data.length === 1;
-      if (!isScalar || value.dtype === "bf16" || value.dtype === "f16" || value.dtype === "i64") return undefined;
-      return Number(value.data[0]);
+      // i64 may hold what a number cannot
+      return isScalar && value.dtype !== "i64" ? toNumbers(value)[0] : undefined;
     }
     case "fill":
-      return node.attrs.value as number;
+      return roundTo(graph.value(id).dtype, node.attrs.value as number);
     case "broadcast":
     case "reshape":
     case "permute":

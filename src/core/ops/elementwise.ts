@@ -253,7 +253,7 @@ export const pow = binary(
   "aᵇ",
   Math.pow,
   ({ grad, inputs: [a, b], output }) => [
-    grad.mul(b).mul(a.pow(b.sub(1))),
+    f.where(b.equal(0), 0, grad.mul(b).mul(a.pow(b.sub(1)))),
     grad.mul(output).mul(f.where(a.greater(0), a, 1).log()),
   ],
   { low: 0.4 },

@@ -96,6 +96,17 @@ const extremeVjp: VjpRule<["x"], Axes> = ({ grad, inputs: [x], output, attrs: { 
   return [share.mul(grad)];
 };
 
+/** For each element the product of the others along `axes`; a zero among them is counted, not divided by. */
+function productOfOthers(x: f.Tensor, axes: readonly number[]): f.Tensor {
+  const over = { axis: axes, keepDim: true };
+  const isZero = x.equal(0);
+  const numZeros = f.sum(isZero.cast(x.dtype), over);
+  const nonzero = f.where(isZero, 1, x);
+  const product = f.prod(nonzero, over);
+  const atOthers = f.where(numZeros.equal(0), product, 0).div(nonzero);
+  return f.where(isZero, f.where(numZeros.equal(1), product, 0), atOthers);
+}
+
 export const sum = reduce(
   "sum",
   "sum over axes",
@@ -124,7 +135,7 @@ export const prod = reduce(
   "product over axes",
   1,
   (a, b) => a * b,
-  ({ grad, inputs: [x], output }) => [grad.mul(output).div(x)],
+  ({ grad, inputs: [x], attrs: { axes } }) => [grad.mul(productOfOthers(x, axes))],
   { low: 0.5 },
 );
 

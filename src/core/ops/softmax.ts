@@ -110,10 +110,14 @@ export const crossEntropy = defineOp<["logits", "targets"], Ignore>({
   },
   params: ({ ignoreIndex }) => [ignoreIndex],
   vjp: ({ grads, inputs: [logits, targets], outputs: [, lse], attrs }) => {
-    if (grads[1] !== undefined)
-      fail("internal/vjp", "the gradient of cross-entropy's log-sum-exp output is not defined: use logSoftmax");
-    const grad = grads[0] ?? f.zerosLike(lse!);
-    return [f.fused(crossEntropyGrad, [logits, targets, lse!, grad], attrs), null];
+    const [dLoss, dLse] = grads;
+    const parts = [];
+    if (dLoss !== undefined) parts.push(f.fused(crossEntropyGrad, [logits, targets, lse!, dLoss], attrs));
+    if (dLse !== undefined) {
+      const rows = logits.shape[0]!;
+      parts.push(logits.sub(lse!.reshape(rows, 1)).exp().mul(dLse.reshape(rows, 1)));
+    }
+    return [parts.reduce((sum, part) => sum.add(part)), null];
   },
   cost,
   samples: [

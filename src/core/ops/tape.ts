@@ -1,5 +1,5 @@
 // The fused elementwise chain. The compiler makes it; nobody writes one by hand.
-import { roundTo, type Shape } from "../../base/index.ts";
+import { type DType, roundTo, type Shape } from "../../base/index.ts";
 import { allOps, defineOp, type TapeStep, type ValueType } from "../op.ts";
 import { tapeOpcodes } from "../tape-opcodes.ts";
 
@@ -40,19 +40,24 @@ export const tape = defineOp<string[], TapeAttrs>({
     }
   },
   params: ({ steps, results }, inputs) => {
-    const integer = steps.some((step) => step.op !== "const" && step.op !== "cast" && isInteger(step, steps, inputs));
+    const dtypeOf = (register: number) => inputs[register]?.dtype ?? steps[register - inputs.length]!.dtype;
+    const integer = steps.some(({ op, args, dtype }) => registerClass(op, args.map(dtypeOf), dtype) === "i32");
     const code = steps.flatMap((step, at) => {
       const [a = 0, b = 0, c = 0] = step.value === undefined ? step.args : [step.value];
       return [opcodes.get(step.op)!, inputs.length + at, a, b, c];
     });
     return [Number(integer), steps.length, ...code, ...results];
   },
+  vjp: "none",
   cost: ([x], _, { steps }) => ({ flops: steps.length * (x?.shape ?? []).reduce((a, b) => a * b, 1) }),
   samples: [],
 });
 
-/** True when a step reads or makes i32: the whole tape then runs on i32 registers. */
-function isInteger(step: TapeStep, steps: readonly TapeStep[], inputs: readonly ValueType[]): boolean {
-  const dtypeOf = (register: number) => inputs[register]?.dtype ?? steps[register - inputs.length]!.dtype;
-  return step.dtype === "i32" || step.args.some((register) => dtypeOf(register) === "i32");
+/**
+ * The registers that an operation runs on: i32 where i32 numbers meet or are compared, else f32. Casts to and from f32 run
+ * on f32 registers, which convert where they load and store.
+ */
+export function registerClass(op: string, inputs: readonly DType[], output: DType): "f32" | "i32" {
+  const dtypes = [...inputs, output];
+  return op !== "const" && dtypes.includes("i32") && !(op === "cast" && dtypes.includes("f32")) ? "i32" : "f32";
 }

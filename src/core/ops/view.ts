@@ -316,3 +316,15 @@ export const stopGradient = defineOp<["x"]>({
   vjp: "zero",
   samples: [{ inputs: [{ shape: [3] }], differentiable: [] }],
 });
+
+export const copy = defineOp<["x"]>({
+  name: "copy",
+  kind: "view",
+  layout: "strided",
+  doc: "the same elements in memory of their own; the compiler puts it where a view will not do",
+  inputs: ["x"],
+  infer: ([x]) => x,
+  reference: ([x], _, [y]) => (y!.data as Float64Array).set(x!.data as Float64Array),
+  vjp: ({ grad }) => [grad],
+  samples: [{ inputs: [{ shape: [3, 2] }] }, { inputs: [{ shape: [0] }] }, { inputs: [{ shape: [] }] }],
+});
