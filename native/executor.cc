@@ -112,15 +112,16 @@ void Executor::runProgram(Entry& entry, bool profile) {
   }
   program.bind(scratch->arena.data(), entry.staging.data());
   bool guardRead = program.guard < 0;
+  const auto readGuard = [&] {
+    if (guardRead) return;
+    entry.committed = *static_cast<const uint8_t*>(program.outputViews[static_cast<size_t>(program.guard)].data) != 0;
+    guardRead = true;
+  };
   Status status;
   for (size_t i = 0; i < program.code.size(); ++i) {
     const Instruction& instruction = program.code[i];
     if (stopping_.load(std::memory_order_relaxed)) throw EngineError("engine/stopped", "the engine was stopped");
-    if (instruction.commit && !guardRead) {
-      const View& guard = program.outputViews[static_cast<size_t>(program.guard)];
-      entry.committed = *static_cast<const uint8_t*>(guard.data) != 0;
-      guardRead = true;
-    }
+    if (instruction.commit) readGuard();
     if (instruction.commit && !entry.committed) continue;
     const View* views = program.operands.data() + instruction.operands;
     const Call call{views,
@@ -149,6 +150,7 @@ void Executor::runProgram(Entry& entry, bool profile) {
       throw error;
     }
   }
+  readGuard();
   for (size_t i = 0; i < program.outputs.size(); ++i) {
     copyDense(entry.staging.data() + program.outputs[i].offset, program.outputViews[i]);
   }

@@ -1,4 +1,5 @@
 export { type CompileOptions, compile, optimize, passesFor } from "./compile.ts";
+export { type EncodedPlan, encodePlan } from "./encode.ts";
 export { type Lifetime, planMemory } from "./memory.ts";
 export {
   type Instruction,
