@@ -57,6 +57,7 @@ struct Block {
   int64_t row, rows, column, columns, k, depth;
   const float* packedA;  // null: A is read in place
   const float* packedB;  // the panel of `column`
+  int64_t panelDepth;    // of a panel of B: at least `depth`
 };
 
 template <bool packedA>
@@ -68,7 +69,7 @@ ATHANOR_INLINE void multiplyPanels(const Product& p, const Block& block) {
   job.cRow = p.cRow;
   job.accumulate = p.accumulate || block.k > 0;
   for (int64_t j = 0; j < block.columns; j += tileColumns) {
-    job.b = block.packedB + j * block.depth;
+    job.b = block.packedB + j * block.panelDepth;
     const int64_t columns = minOf<int64_t>(tileColumns, block.columns - j);
     for (int64_t i = 0; i < block.rows; i += tileRows) {
       job.a = packedA ? block.packedA + i * block.depth : p.a + (block.row + i) * p.aRow + block.k * p.aDepth;
@@ -113,7 +114,7 @@ static void multiplyLocal(const Product& p, const Buffers& buffers) {
       for (int64_t row = 0; row < p.rows; row += rowBlock) {
         const int64_t rows = minOf(rowBlock, p.rows - row);
         if (packing) packA(p, row, rows, k, depth, buffers.a);
-        multiplyBlock(p, {row, rows, column, columns, k, depth, packing ? buffers.a : nullptr, buffers.b});
+        multiplyBlock(p, {row, rows, column, columns, k, depth, packing ? buffers.a : nullptr, buffers.b, depth});
       }
     }
   }
@@ -257,7 +258,7 @@ ATHANOR_INLINE void multiplyShared(const Product& p, Pool* pool, float* packed, 
         const int64_t end = minOf(columns, panels * (group + 1) / cut.groups * tileColumns);
         float* a = packing ? bufferA(thread) : nullptr;
         if (packing) packA(p, row, rows, k, depth, a);
-        multiplyBlock(p, {row, rows, column + first, end - first, k, depth, a, packed + first * depth});
+        multiplyBlock(p, {row, rows, column + first, end - first, k, depth, a, packed + first * depth, depth});
       });
     }
   }

@@ -66,6 +66,15 @@ static void packPanel(float* dst, const float* src, int64_t depthStride, int64_t
     }
     return;
   }
+  if (widthStride == 1) {
+    for (int64_t k = 0; k < depth; ++k) {
+      for (int64_t w = 0; w < width; w += LANES) {
+        const V v = load(src + k * depthStride + w, tail(count - w));
+        width % LANES == 0 ? store(dst + k * width + w, v) : store(dst + k * width + w, v, tail(width - w));
+      }
+    }
+    return;
+  }
   for (int64_t k = 0; k < depth; ++k) {
     for (int64_t w = 0; w < width; ++w) {
       dst[k * width + w] = w < count ? src[k * depthStride + w * widthStride] : 0.0f;

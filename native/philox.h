@@ -36,8 +36,8 @@ ATHANOR_INLINE void philox(const DrawKey& key, VI block, VI words[4]) {
 /** [0, 1) with 24 bits. */
 ATHANOR_INLINE V wordToUniform(VI word) { return toFloat(shiftRight<8>(word)) * set(0x1p-24f); }
 
-/** Floats that `uniforms` may write for `count` elements. */
-ATHANOR_INLINE int64_t uniformsRoom(int64_t count) { return roundUp(count + 3, 4 * LANES); }
+/** Floats that `uniforms` may write for `count` elements, and that vectors over them may read. */
+ATHANOR_INLINE int64_t uniformsRoom(int64_t count) { return roundUp(count + 3, 4 * LANES) + LANES; }
 
 /** Draws of the elements [first, first + count), made in `buffer` (uniformsRoom(count) floats); returns where they begin. */
 ATHANOR_INLINE const float* uniforms(const DrawKey& key, int64_t first, int64_t count, float* buffer) {

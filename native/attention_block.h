@@ -1,0 +1,186 @@
+// What attention and its gradient share: reading the call, which keys a query sees, and which probabilities dropout keeps.
+// Not the two kernels.
+//
+// B batch, T queries, S keys, H heads, G groups of heads that share keys and values, D head dim.
+#pragma once
+
+#include "gemm.h"
+#include "math.h"
+#include "philox.h"
+#include "rows.h"
+
+namespace athanor::ATHANOR_ISA {
+
+/** A (B, T, H, D) view as pointer and strides; the last dim is dense. */
+struct Heads {
+  float* data;
+  int64_t batch, row, head;
+
+  float* at(int64_t b, int64_t t, int64_t h) const { return data + b * batch + t * row + h * head; }
+};
+
+ATHANOR_INLINE Heads headsOf(const View& v) { return {floats(v), v.strides[0], v.strides[1], v.strides[2]}; }
+
+struct Attention {
+  int64_t B, T, S, H, G, D;
+  bool causal;
+  float scale;
+  Heads q, k, v;
+  bool hasMask;
+  View mask;
+  bool hasDropout;
+  int32_t stream;
+  View p, key, rows;
+
+  /** How many keys, from the first on, query i may see: causal attention ends at the last key with the last query. */
+  int64_t visibleKeys(int64_t i) const {
+    if (!causal) return S;
+    const int64_t keys = i + S - T + 1;
+    return keys < 0 ? 0 : keys;
+  }
+};
+
+/** `in` starts at q; optional mask last. */
+ATHANOR_INLINE Attention readAttention(const View* in, bool hasMask, const double* params) {
+  const View &q = in[0], &k = in[1];
+  Attention x{};
+  x.B = q.shape[0];
+  x.T = q.shape[1];
+  x.H = q.shape[2];
+  x.D = q.shape[3];
+  x.S = k.shape[1];
+  x.G = k.shape[2];
+  x.causal = params[0] != 0;
+  x.scale = static_cast<float>(params[1]);
+  x.hasDropout = params[2] >= 0;
+  x.stream = x.hasDropout ? static_cast<int32_t>(static_cast<uint32_t>(params[2])) : 0;
+  x.q = headsOf(q);
+  x.k = headsOf(k);
+  x.v = headsOf(in[2]);
+  x.p = in[3];
+  x.key = in[4];
+  x.rows = in[5];
+  x.hasMask = hasMask;
+  if (hasMask) x.mask = in[6];
+  return x;
+}
+
+ATHANOR_INLINE bool isHeads(const View& v) { return isFloat(v) && v.rank == 4 && isInnerDense(v, 1); }
+
+/** What is wrong with q, k, v, p, key, rows, (mask), or nullptr. */
+ATHANOR_INLINE const char* checkAttention(const View* in, bool hasMask, const double* params, int numParams) {
+  if (numParams != 3) return "attention needs causal, scale and a dropout stream";
+  if (!(params[2] >= -1 && params[2] <= 4294967295.0)) return "the dropout stream must be a 32-bit word or -1";
+  const View &q = in[0], &k = in[1], &v = in[2];
+  if (!isHeads(q) || !isHeads(k) || !isHeads(v)) return "q, k and v must be f32 of rank 4 with a dense last dim";
+  if (!sameShape(k, v)) return "k and v must have one shape";
+  if (q.shape[3] < 1) return "the head dim must be at least 1";
+  if (k.shape[0] != q.shape[0] || k.shape[3] != q.shape[3]) return "q and k must have one batch size and head dim";
+  if (k.shape[2] < 1 || q.shape[2] % k.shape[2] != 0) return "query heads must be a multiple of key heads";
+  if (!isScalarFloat(in[3])) return "p must be an f32 scalar";
+  if (!isIndex(in[4]) || in[4].rank != 1 || in[4].shape[0] != 3) return "key must be i32 (3)";
+  if (!isIndex(in[5]) || in[5].rank != 1 || in[5].shape[0] != q.shape[0]) return "rows must be i32 (B)";
+  if (!hasMask) return nullptr;
+  const View& mask = in[6];
+  if (mask.dtype != DType::bool_ || mask.rank != 4) return "mask must be bool of rank 4";
+  const int64_t full[3] = {q.shape[0], q.shape[2], q.shape[1]};
+  for (int d = 0; d < 3; ++d) {
+    if (mask.shape[d] != full[d] && mask.shape[d] != 1) return "mask must be (B or 1, H or 1, T or 1, S)";
+  }
+  if (mask.shape[3] != k.shape[1]) return "mask must be (B or 1, H or 1, T or 1, S)";
+  return isInnerDense(mask, 1) ? nullptr : "mask's last dim must be dense";
+}
+
+/** Query rows of one head that are handled together. */
+constexpr int64_t queryBlock = 64;
+
+/** Equal blocks of at most about `most` keys, whole vectors. */
+ATHANOR_INLINE int64_t keysPerBlock(int64_t S, int64_t most) {
+  const int64_t blocks = maxOf<int64_t>(1, ceilDiv(S, most));
+  return maxOf<int64_t>(LANES, roundUp(ceilDiv(S, blocks), LANES));
+}
+
+/** Floats between rows of a block of scores: not a power of two, so that rows do not share cache sets. */
+ATHANOR_INLINE int64_t scoreStride(int64_t keys) { return roundUp(keys, tileColumns) + 16; }
+
+/** Panels of k^T: [D][tileColumns] for every tileColumns of the `count` keys (or values) from `first` on. */
+ATHANOR_INLINE void packTransposed(const float* first, int64_t row, int64_t count, int64_t D, float* to) {
+  for (int64_t j = 0; j < count; j += tileColumns) {
+    packPanel<tileColumns>(to + j * D, first + j * row, 1, row, D, minOf<int64_t>(tileColumns, count - j));
+  }
+}
+
+/** Panels of `count` rows as they are: [count][tileColumns] for every tileColumns of the D columns. */
+ATHANOR_INLINE void packStraight(const float* first, int64_t row, int64_t count, int64_t D, float* to) {
+  for (int64_t j = 0; j < D; j += tileColumns) {
+    packPanel<tileColumns>(to + j * count, first + j, row, 1, count, minOf<int64_t>(tileColumns, D - j));
+  }
+}
+
+ATHANOR_INLINE int64_t transposedFloats(int64_t count, int64_t D) { return roundUp(count, tileColumns) * D + packSlack; }
+ATHANOR_INLINE int64_t straightFloats(int64_t count, int64_t D) { return roundUp(D, tileColumns) * count + packSlack; }
+
+/** c (+)= a b with b packed: a(i, k) = a[i * aRow + k * aDepth]. */
+ATHANOR_INLINE void multiplyPacked(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t aRow, int64_t aDepth,
+                                   const float* packedB, int64_t panelDepth, float* c, int64_t cRow, bool accumulate) {
+  const Product p{rows, columns, depth, a, aRow, aDepth, nullptr, 0, 0, c, cRow, accumulate};
+  multiplyPanels<false>(p, {0, rows, 0, columns, 0, depth, nullptr, packedB, panelDepth});
+}
+
+/** to = from * scale, rows of D, dense. */
+ATHANOR_INLINE void copyScaled(const float* from, int64_t row, int64_t rows, int64_t D, float scale, float* to) {
+  const V factor = set(scale);
+  for (int64_t i = 0; i < rows; ++i) {
+    forEachVector(D, [&](int64_t d, auto mask) { store(to + i * D + d, load(from + i * row + d, mask) * factor, mask); });
+  }
+}
+
+/** Which keys of a block one query may use, vector by vector: those before `visible` that the mask does not hide. */
+struct KeyFilter {
+  int64_t visible;
+  const uint8_t* mask;  // null: none hidden
+
+  M at(int64_t j) const {
+    M allowed = tail(visible - j);
+    if (mask == nullptr) return allowed;
+    uint8_t bytes[LANES] = {};
+    const int64_t count = visible - j;
+    memcpy(bytes, mask + j, static_cast<size_t>(count < LANES ? count : LANES));
+    return allowed & ~(loadBytes(bytes) == setInt(0));
+  }
+};
+
+ATHANOR_INLINE KeyFilter filterKeys(const Attention& x, int64_t b, int64_t h, int64_t i, int64_t firstKey, int64_t count) {
+  const int64_t visible = minOf(count, maxOf<int64_t>(0, x.visibleKeys(i) - firstKey));
+  if (!x.hasMask) return {visible, nullptr};
+  const View& m = x.mask;
+  const int64_t offset = (m.shape[0] == 1 ? 0 : b * m.strides[0]) + (m.shape[1] == 1 ? 0 : h * m.strides[1]) +
+                         (m.shape[2] == 1 ? 0 : i * m.strides[2]);
+  return {visible, static_cast<const uint8_t*>(m.data) + offset + firstKey};
+}
+
+/** Dropout on probabilities: the draw of (head, query, key) is element (h * T + i) * S + j of the batch's row. */
+struct Dropout {
+  bool active;
+  float p;
+  float keepScale;  // 1 / (1 - p)
+  DrawKey key;
+
+  const float* draws(const Attention& x, int64_t h, int64_t i, int64_t firstKey, int64_t count, float* buffer) const {
+    return active ? uniforms(key, (h * x.T + i) * x.S + firstKey, count, buffer) : nullptr;
+  }
+};
+
+ATHANOR_INLINE Dropout readDropout(const Attention& x, int64_t b) {
+  Dropout dropout{};
+  if (!x.hasDropout) return dropout;
+  dropout.p = *floats(x.p);
+  dropout.active = dropout.p > 0;
+  dropout.keepScale = 1.0f / (1.0f - dropout.p);
+  const int32_t* key = ints(x.key);
+  const int64_t step = x.key.strides[0];
+  dropout.key = {key[0], key[step], key[2 * step], x.stream, ints(x.rows)[b * x.rows.strides[0]]};
+  return dropout;
+}
+
+}  // namespace athanor::ATHANOR_ISA

@@ -1,0 +1,157 @@
+// The kernel `attention`: softmax(scale q k^T) v per head, without the (T, S) matrix ever being whole (Dao et al. 2022; the
+// running softmax of Milakov & Gimelshein 2018). Not its gradient.
+//
+// A chunk is one head of one batch row with up to 256 queries. It packs a block of keys and values, then 64 queries at
+// a time computes scores, probabilities relative to each row's running maximum, and their product with the values.
+// params: causal, scale, dropoutStream (or -1)
+#include "../attention_block.h"
+#include "../kernel.h"
+
+namespace athanor::ATHANOR_ISA {
+namespace {
+
+constexpr int64_t chunkQueries = 256;
+
+/** About 128 KB of keys and as much of values. */
+ATHANOR_INLINE int64_t forwardKeys(const Attention& x) {
+  return keysPerBlock(x.S, maxOf<int64_t>(64, minOf<int64_t>(512, 32768 / maxOf<int64_t>(1, x.D))));
+}
+
+ATHANOR_INLINE bool hasMask(const Call& call) { return call.numIn == 7; }
+
+const char* check(const Call& call) {
+  if (call.numIn != 6 && call.numIn != 7) return "attention needs q, k, v, p, key, rows and perhaps a mask";
+  if (call.numOut != 2) return "attention gives o and lse";
+  if (const char* reason = checkAttention(call.in, hasMask(call), call.params, call.numParams)) return reason;
+  const View &q = call.in[0], &o = call.out[0], &lse = call.out[1];
+  if (!isHeads(o) || !sameShape(o, q) || repeats(o)) return "o must be f32 like q with a dense last dim";
+  const bool isStatistic = isFloat(lse) && lse.rank == 3 && lse.shape[0] == q.shape[0] && lse.shape[1] == q.shape[2] &&
+                           lse.shape[2] == q.shape[1] && !repeats(lse);
+  return isStatistic ? nullptr : "lse must be f32 (B, H, T)";
+}
+
+struct ThreadScratch {
+  float *keys, *values, *queries, *scores, *draws;
+  float *max, *sum;  // per query of the chunk: the running maximum, and the sum of exponentials relative to it
+};
+
+ThreadScratch layoutThread(const Attention& x, Scratch& scratch) {
+  const int64_t keys = forwardKeys(x);
+  ThreadScratch s{};
+  s.keys = scratch.take<float>(transposedFloats(keys, x.D));
+  s.values = scratch.take<float>(straightFloats(keys, x.D));
+  s.queries = scratch.take<float>(queryBlock * x.D);
+  s.scores = scratch.take<float>(queryBlock * scoreStride(keys));
+  s.draws = scratch.take<float>(x.hasDropout ? uniformsRoom(keys) : 0);
+  s.max = scratch.take<float>(chunkQueries);
+  s.sum = scratch.take<float>(chunkQueries);
+  return s;
+}
+
+size_t workspace(const Call& call, int numThreads) {
+  Scratch scratch{nullptr};
+  layoutThread(readAttention(call.in, hasMask(call), call.params), scratch);
+  return scratch.used * static_cast<size_t>(numThreads);
+}
+
+ATHANOR_INLINE float rowMax(const float* scores, const KeyFilter& filter) {
+  V best = set(-INFINITY);
+  for (int64_t j = 0; j < filter.visible; j += LANES) best = max(best, select(filter.at(j), load(scores + j), set(-INFINITY)));
+  return reduceMax(best);
+}
+
+/**
+ * Turns a row of scores into probabilities times e^shift, dropped where `draws` say so, zeros up to `count`. Returns their
+ * sum before dropout.
+ */
+ATHANOR_INLINE float exponentiate(float* scores, int64_t count, const KeyFilter& filter, float shift, const Dropout& dropout,
+                                  const float* draws) {
+  const V center = set(shift);
+  V sum = zero();
+  int64_t j = 0;
+  for (; j < filter.visible; j += LANES) {
+    V e = select(filter.at(j), exp(load(scores + j) - center), zero());
+    sum += e;
+    if (draws != nullptr) e = select(load(draws + j) >= set(dropout.p), e * set(dropout.keepScale), zero());
+    store(scores + j, e);
+  }
+  for (; j < count; j += LANES) store(scores + j, zero());
+  return reduceAdd(sum);
+}
+
+ATHANOR_INLINE void scaleRow(float* row, int64_t D, float scale) {
+  const V factor = set(scale);
+  forEachVector(D, [&](int64_t d, auto mask) { store(row + d, load(row + d, mask) * factor, mask); });
+}
+
+void run(const Call& call) {
+  const Attention x = readAttention(call.in, hasMask(call), call.params);
+  const Heads o = headsOf(call.out[0]);
+  const View& lse = call.out[1];
+  Scratch measure{nullptr};
+  layoutThread(x, measure);
+  const int64_t blockKeys = forwardKeys(x);
+  const int64_t stride = scoreStride(blockKeys);
+  const int64_t numHeads = x.B * x.H;
+  const int64_t numQueryChunks = ceilDiv(x.T, chunkQueries);
+
+  call.pool->parallelFor(numHeads * numQueryChunks, [&](int64_t chunk, int thread) {
+    Scratch scratch{call.workspace + static_cast<size_t>(thread) * measure.used};
+    const ThreadScratch s = layoutThread(x, scratch);
+    const int64_t b = chunk % numHeads / x.H, h = chunk % numHeads % x.H;
+    const int64_t group = h / (x.H / x.G);
+    const int64_t start = (numQueryChunks - 1 - chunk / numHeads) * chunkQueries;  // with causal attention the long ones first
+    const int64_t end = minOf(x.T, start + chunkQueries);
+    const Dropout dropout = readDropout(x, b);
+    for (int64_t i = start; i < end; ++i) {
+      s.max[i - start] = -INFINITY;
+      s.sum[i - start] = 0;
+    }
+    const int64_t numKeys = x.visibleKeys(end - 1);
+    for (int64_t firstKey = 0; firstKey < numKeys; firstKey += blockKeys) {
+      const int64_t keys = minOf(blockKeys, numKeys - firstKey);
+      packTransposed(x.k.at(b, firstKey, group), x.k.row, keys, x.D, s.keys);
+      packStraight(x.v.at(b, firstKey, group), x.v.row, keys, x.D, s.values);
+      for (int64_t first = start; first < end; first += queryBlock) {
+        const int64_t queries = minOf(queryBlock, end - first);
+        const int64_t count = minOf(keys, x.visibleKeys(first + queries - 1) - firstKey);
+        if (count <= 0) continue;
+        copyScaled(x.q.at(b, first, h), x.q.row, queries, x.D, x.scale, s.queries);
+        multiplyPacked(queries, count, x.D, s.queries, x.D, 1, s.keys, x.D, s.scores, stride, false);
+        for (int64_t r = 0; r < queries; ++r) {
+          const int64_t i = first + r;
+          float* scores = s.scores + r * stride;
+          float &highest = s.max[i - start], &sum = s.sum[i - start];
+          const KeyFilter filter = filterKeys(x, b, h, i, firstKey, count);
+          const float blockMax = rowMax(scores, filter);
+          float rescale = 1;
+          if (blockMax > highest) {
+            rescale = firstKey == 0 ? 1 : expOf(highest - blockMax);
+            highest = blockMax;
+          }
+          const float shift = highest == -INFINITY ? 0 : highest;  // nothing seen yet: -inf - -inf would be NaN
+          const float* draws = dropout.draws(x, h, i, firstKey, count, s.draws);
+          sum = sum * rescale + exponentiate(scores, count, filter, shift, dropout, draws);
+          if (rescale != 1) scaleRow(o.at(b, i, h), x.D, rescale);
+        }
+        multiplyPacked(queries, x.D, count, s.scores, stride, 1, s.values, keys, o.at(b, first, h), o.row, firstKey > 0);
+      }
+    }
+    for (int64_t i = start; i < end; ++i) {
+      float* to = o.at(b, i, h);
+      const float sum = s.sum[i - start];
+      if (x.visibleKeys(i) == 0) {
+        memset(to, 0, static_cast<size_t>(x.D) * sizeof(float));
+      } else {
+        scaleRow(to, x.D, sum > 0 ? 1.0f / sum : (sum == 0 ? 0.0f : sum));
+      }
+      floats(lse)[b * lse.strides[0] + h * lse.strides[1] + i * lse.strides[2]] = s.max[i - start] + logOf(sum);
+    }
+  });
+}
+
+constexpr Kernel attention{"attention", check, workspace, run};
+const RegisterKernel registerAttention(attention);
+
+}  // namespace
+}  // namespace athanor::ATHANOR_ISA

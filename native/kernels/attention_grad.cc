@@ -1,0 +1,211 @@
+// The kernel `attentionGrad`: gradients of attention for q, k and v from the saved output and lse. Probabilities and the
+// dropout mask are computed again, block by block (Dao et al. 2022, algorithm 4). Not the forward pass.
+//
+// With P = exp(scale q k^T - lse), P' = P after dropout and D = rowsum(g * o):
+//   dv = P'^T g      dP = dropout(g v^T)      dS = scale P (dP - D)      dq = dS k      dk = dS^T q
+// A chunk is one group of one batch row: it walks its blocks of keys, and for each the queries of all its heads, so that dk
+// and dv have one owner. When that makes too few chunks, the keys of a group are cut into parts; each part then has a dq of
+// its own, and they are added in order.
+// params: causal, scale, dropoutStream (or -1)
+#include "../attention_block.h"
+#include "../kernel.h"
+
+namespace athanor::ATHANOR_ISA {
+namespace {
+
+constexpr int64_t wantedChunks = 8;
+constexpr int64_t maxParts = 4;
+
+ATHANOR_INLINE bool hasMask(const Call& call) { return call.numIn == 10; }
+
+const char* check(const Call& call) {
+  if (call.numIn != 9 && call.numIn != 10) return "attentionGrad needs g, q, k, v, p, key, rows, perhaps a mask, o and lse";
+  if (call.numOut != 3) return "attentionGrad gives dq, dk and dv";
+  if (const char* reason = checkAttention(call.in + 1, hasMask(call), call.params, call.numParams)) return reason;
+  const View &g = call.in[0], &q = call.in[1], &o = call.in[call.numIn - 2], &lse = call.in[call.numIn - 1];
+  if (!isHeads(g) || !sameShape(g, q) || !isHeads(o) || !sameShape(o, q)) return "g and o must be f32 like q with a dense last dim";
+  const bool isStatistic = isFloat(lse) && lse.rank == 3 && lse.shape[0] == q.shape[0] && lse.shape[1] == q.shape[2] &&
+                           lse.shape[2] == q.shape[1];
+  if (!isStatistic) return "lse must be f32 (B, H, T)";
+  for (int i = 0; i < 3; ++i) {
+    if (!isHeads(call.out[i]) || !sameShape(call.out[i], call.in[1 + i]) || repeats(call.out[i])) {
+      return "dq, dk and dv must be f32 like q, k and v with a dense last dim";
+    }
+  }
+  return nullptr;
+}
+
+/** How the keys are cut: into blocks that stay in L2 with all that belongs to them, and blocks into parts. */
+struct KeyCut {
+  int64_t blockKeys, blocks, parts;
+};
+
+ATHANOR_INLINE KeyCut cutKeys(const Attention& x) {
+  KeyCut cut{};
+  cut.blockKeys = keysPerBlock(x.S, maxOf<int64_t>(48, minOf<int64_t>(256, 16384 / x.D)));
+  cut.blocks = ceilDiv(x.S, cut.blockKeys);
+  const int64_t owners = maxOf<int64_t>(1, x.B * x.G);
+  cut.parts = maxOf<int64_t>(1, minOf(minOf(maxParts, cut.blocks), ceilDiv(wantedChunks, owners)));
+  if (owners >= wantedChunks) cut.parts = 1;
+  return cut;
+}
+
+struct ThreadScratch {
+  float *keysT, *valuesT, *keys;     // packed blocks of k^T, v^T and k
+  float *queries;                    // scale q, dense
+  float *queryPanels, *gradPanels;   // packed blocks of q and g
+  float *scores, *gradScores;        // P' and dS
+  float *draws;
+};
+
+ThreadScratch layoutThread(const Attention& x, int64_t keys, Scratch& scratch) {
+  ThreadScratch s{};
+  s.keysT = scratch.take<float>(transposedFloats(keys, x.D));
+  s.valuesT = scratch.take<float>(transposedFloats(keys, x.D));
+  s.keys = scratch.take<float>(straightFloats(keys, x.D));
+  s.queries = scratch.take<float>(queryBlock * x.D);
+  s.queryPanels = scratch.take<float>(straightFloats(queryBlock, x.D));
+  s.gradPanels = scratch.take<float>(straightFloats(queryBlock, x.D));
+  s.scores = scratch.take<float>(queryBlock * scoreStride(keys));
+  s.gradScores = scratch.take<float>(queryBlock * scoreStride(keys));
+  s.draws = scratch.take<float>(x.hasDropout ? uniformsRoom(keys) : 0);
+  return s;
+}
+
+struct Layout {
+  float* queryGrads;  // per part, (B, T, H, D), when there are several parts
+  size_t threadBytes;
+  char* threads;
+};
+
+Layout layoutScratch(const Attention& x, const KeyCut& cut, int numThreads, Scratch& scratch) {
+  Layout layout{};
+  if (cut.parts > 1) layout.queryGrads = scratch.take<float>(cut.parts * x.B * x.T * x.H * x.D);
+  Scratch measure{nullptr};
+  layoutThread(x, cut.blockKeys, measure);
+  layout.threadBytes = measure.used;
+  layout.threads = scratch.take<char>(static_cast<int64_t>(layout.threadBytes) * numThreads);
+  return layout;
+}
+
+size_t workspace(const Call& call, int numThreads) {
+  const Attention x = readAttention(call.in + 1, hasMask(call), call.params);
+  Scratch scratch{nullptr};
+  layoutScratch(x, cutKeys(x), numThreads, scratch);
+  return scratch.used;
+}
+
+ATHANOR_INLINE void clearHeads(const Heads& to, int64_t b, int64_t firstRow, int64_t endRow, int64_t h, int64_t D) {
+  for (int64_t i = firstRow; i < endRow; ++i) memset(to.at(b, i, h), 0, static_cast<size_t>(D) * sizeof(float));
+}
+
+ATHANOR_INLINE float dot(const float* a, const float* b, int64_t n) {
+  return sumVectors(n, [&](int64_t i, auto mask) { return load(a + i, mask) * load(b + i, mask); });
+}
+
+/** One row: scores become P', gradScores (g v^T) becomes dS, both zeros where no key may be seen, up to `count`. */
+ATHANOR_INLINE void differentiateRow(float* scores, float* gradScores, int64_t count, const KeyFilter& filter, float lse,
+                                     float gradDotOutput, float scale, const Dropout& dropout, const float* draws) {
+  const V shift = set(lse == -INFINITY ? 0.0f : lse);
+  const V center = set(gradDotOutput);
+  const V factor = set(scale);
+  int64_t j = 0;
+  for (; j < filter.visible; j += LANES) {
+    const V p = select(filter.at(j), exp(load(scores + j) - shift), zero());
+    V kept = p;
+    V grad = load(gradScores + j);
+    if (draws != nullptr) {
+      const M keep = load(draws + j) >= set(dropout.p);
+      kept = select(keep, p * set(dropout.keepScale), zero());
+      grad = select(keep, grad * set(dropout.keepScale), zero());
+    }
+    store(scores + j, kept);
+    // beyond the visible keys `grad` is whatever lay there
+    store(gradScores + j, select(filter.at(j), p * (grad - center) * factor, zero()));
+  }
+  for (; j < count; j += LANES) {
+    store(scores + j, zero());
+    store(gradScores + j, zero());
+  }
+}
+
+void run(const Call& call) {
+  const Attention x = readAttention(call.in + 1, hasMask(call), call.params);
+  const Heads g = headsOf(call.in[0]), o = headsOf(call.in[call.numIn - 2]);
+  const View& lse = call.in[call.numIn - 1];
+  const Heads dq = headsOf(call.out[0]), dk = headsOf(call.out[1]), dv = headsOf(call.out[2]);
+  const KeyCut cut = cutKeys(x);
+  const int64_t stride = scoreStride(cut.blockKeys);
+  const int64_t headsPerGroup = x.H / x.G;
+  Scratch whole{call.workspace};
+  const Layout layout = layoutScratch(x, cut, call.pool->numThreads(), whole);
+  const int64_t partSize = x.B * x.T * x.H * x.D;
+
+  call.pool->parallelFor(x.B * x.G * cut.parts, [&](int64_t chunk, int thread) {
+    Scratch scratch{layout.threads + static_cast<size_t>(thread) * layout.threadBytes};
+    const ThreadScratch s = layoutThread(x, cut.blockKeys, scratch);
+    const int64_t part = chunk % cut.parts;
+    const int64_t b = chunk / cut.parts / x.G, group = chunk / cut.parts % x.G;
+    const int64_t partStart = minOf(x.S, cut.blocks * part / cut.parts * cut.blockKeys);
+    const int64_t partEnd = minOf(x.S, cut.blocks * (part + 1) / cut.parts * cut.blockKeys);
+    Heads queryGrads = dq;
+    if (cut.parts > 1) queryGrads = {layout.queryGrads + part * partSize, x.T * x.H * x.D, x.H * x.D, x.D};
+    const Dropout dropout = readDropout(x, b);
+    clearHeads(dk, b, partStart, partEnd, group, x.D);
+    clearHeads(dv, b, partStart, partEnd, group, x.D);
+    const int64_t firstHead = group * headsPerGroup;
+    for (int64_t h = firstHead; h < firstHead + headsPerGroup; ++h) clearHeads(queryGrads, b, 0, x.T, h, x.D);
+
+    for (int64_t firstKey = partStart; firstKey < partEnd; firstKey += cut.blockKeys) {
+      const int64_t keys = minOf(cut.blockKeys, partEnd - firstKey);
+      packTransposed(x.k.at(b, firstKey, group), x.k.row, keys, x.D, s.keysT);
+      packTransposed(x.v.at(b, firstKey, group), x.v.row, keys, x.D, s.valuesT);
+      packStraight(x.k.at(b, firstKey, group), x.k.row, keys, x.D, s.keys);
+      for (int64_t h = firstHead; h < firstHead + headsPerGroup; ++h) {
+        for (int64_t first = 0; first < x.T; first += queryBlock) {
+          const int64_t queries = minOf(queryBlock, x.T - first);
+          const int64_t count = minOf(keys, x.visibleKeys(first + queries - 1) - firstKey);
+          if (count <= 0) continue;
+          const float* grads = g.at(b, first, h);
+          copyScaled(x.q.at(b, first, h), x.q.row, queries, x.D, x.scale, s.queries);
+          packStraight(x.q.at(b, first, h), x.q.row, queries, x.D, s.queryPanels);
+          packStraight(grads, g.row, queries, x.D, s.gradPanels);
+          multiplyPacked(queries, count, x.D, s.queries, x.D, 1, s.keysT, x.D, s.scores, stride, false);
+          multiplyPacked(queries, count, x.D, grads, g.row, 1, s.valuesT, x.D, s.gradScores, stride, false);
+          for (int64_t r = 0; r < queries; ++r) {
+            const int64_t i = first + r;
+            const KeyFilter filter = filterKeys(x, b, h, i, firstKey, count);
+            const float rowLse = floats(lse)[b * lse.strides[0] + h * lse.strides[1] + i * lse.strides[2]];
+            const float gradDotOutput = dot(g.at(b, i, h), o.at(b, i, h), x.D);
+            const float* draws = dropout.draws(x, h, i, firstKey, count, s.draws);
+            differentiateRow(s.scores + r * stride, s.gradScores + r * stride, count, filter, rowLse, gradDotOutput, x.scale,
+                             dropout, draws);
+          }
+          multiplyPacked(count, x.D, queries, s.scores, 1, stride, s.gradPanels, queries, dv.at(b, firstKey, group), dv.row, true);
+          multiplyPacked(count, x.D, queries, s.gradScores, 1, stride, s.queryPanels, queries, dk.at(b, firstKey, group), dk.row,
+                         true);
+          multiplyPacked(queries, x.D, count, s.gradScores, stride, 1, s.keys, keys, queryGrads.at(b, first, h), queryGrads.row,
+                         true);
+        }
+      }
+    }
+  });
+  if (cut.parts == 1) return;
+  call.pool->parallelFor(x.B * x.T, [&](int64_t row, int) {
+    const float* parts = layout.queryGrads + row * x.H * x.D;
+    for (int64_t h = 0; h < x.H; ++h) {
+      float* to = dq.at(row / x.T, row % x.T, h);
+      forEachVector(x.D, [&](int64_t d, auto mask) {
+        V sum = zero();
+        for (int64_t part = 0; part < cut.parts; ++part) sum += load(parts + part * partSize + h * x.D + d, mask);
+        store(to + d, sum, mask);
+      });
+    }
+  });
+}
+
+constexpr Kernel attentionGrad{"attentionGrad", check, workspace, run};
+const RegisterKernel registerAttentionGrad(attentionGrad);
+
+}  // namespace
+}  // namespace athanor::ATHANOR_ISA
