@@ -1,3 +1,12 @@
+export * from "./activation.ts";
+export * from "./attention.ts";
+export * from "./cache.ts";
+export * from "./dropout.ts";
+export * from "./embedding.ts";
 export * from "./init.ts";
-export { call, functionalCall, Module } from "./module.ts";
+export * from "./linear.ts";
+export * from "./losses.ts";
+export * from "./mlp.ts";
+export { call, functionalCall, Module, within } from "./module.ts";
+export * from "./norm.ts";
 export { Parameter, type ParameterOptions, withParameters } from "./parameter.ts";

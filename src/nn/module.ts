@@ -71,10 +71,15 @@ function visit(
  * Returns whatever the module's `forward` returns.
  */
 export function call<A extends readonly Tensor[], R>(module: { forward(...inputs: A): R }, ...inputs: A): R {
+  return within(module, () => module.forward(...inputs));
+}
+
+/** The same for another method than `forward`: `within(block, () => block.decode(x, cache))`. */
+export function within<R>(module: object, fn: () => R): R {
   const path = Module.is(module) ? paths.get(module) : undefined;
   return withScope(path ?? currentScope(), () => {
     try {
-      return module.forward(...inputs);
+      return fn();
     } catch (error) {
       throw error instanceof AthanorError ? error.at(locate(path ?? module.constructor.name, error)) : error;
     }

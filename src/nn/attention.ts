@@ -1,0 +1,74 @@
+// Causal self-attention with one projection for queries, keys and values, and its step-by-step form over cached keys.
+// B batch, T time (tokens given), S cached time, C channels, H heads, D = C / H.
+import { fail } from "../base/index.ts";
+import { attention, constant, currentScope, type Tensor } from "../core/index.ts";
+import type { KeyValueCache } from "./cache.ts";
+import { checkRate, Dropout, randomInputs } from "./dropout.ts";
+import type { Init } from "./init.ts";
+import { Linear } from "./linear.ts";
+import { call, Module } from "./module.ts";
+
+export interface AttentionOptions {
+  readonly heads: number;
+  readonly bias?: boolean;
+  /** Rate of the dropout on probabilities and on the output; default 0. */
+  readonly dropout?: number;
+  readonly init?: Init;
+  /** Start of the output projection, which ends on the residual stream. */
+  readonly projectionInit?: Init;
+}
+
+/** Multi-head self-attention in which a token sees itself and what came before (Vaswani et al. 2017; names as GPT-2). */
+export class CausalSelfAttention extends Module {
+  readonly heads: number;
+  readonly dropout: number;
+  readonly c_attn: Linear;
+  readonly c_proj: Linear;
+  readonly resid_dropout: Dropout;
+
+  constructor(width: number, options: AttentionOptions) {
+    super();
+    const { heads, bias = true, dropout = 0, init = "xavierUniform", projectionInit = init } = options;
+    if (width % heads !== 0) {
+      fail("nn/heads", "heads must divide the width", {
+        expected: `a divisor of ${width}`,
+        got: String(heads),
+        fix: "change heads or width",
+      });
+    }
+    this.heads = heads;
+    this.dropout = checkRate(dropout);
+    this.c_attn = new Linear(width, 3 * width, { bias, init });
+    this.c_proj = new Linear(width, width, { bias, init: projectionInit });
+    this.resid_dropout = new Dropout(dropout);
+  }
+
+  forward(x: Tensor): Tensor {
+    const [q, k, v] = this.project(x);
+    const dropped = randomInputs(this.dropout) !== undefined;
+    const stream = `${currentScope()}.probabilities`;
+    const dropout = dropped ? { dropout: { rate: constant(this.dropout, x.dtype), stream } } : {};
+    return this.merge(attention(q, k, v, { causal: true, ...dropout }));
+  }
+
+  /** The same for the next tokens alone: their keys and values go into `cache`, and they see all that is in it up to them. */
+  decode(x: Tensor, cache: KeyValueCache): Tensor {
+    const [q, k, v] = this.project(x);
+    const { keys, values } = cache.extend(currentScope(), k, v); // (B, S, H, D)
+    return this.merge(attention(q, keys, values, { mask: cache.visible(q.shape[1]!) }));
+  }
+
+  /** (B, T, C) → three of (B, T, H, D) */
+  private project(x: Tensor): readonly [Tensor, Tensor, Tensor] {
+    const [batch, time, width] = x.shape as [number, number, number];
+    const perHead = (part: Tensor) => part.reshape(batch, time, this.heads, width / this.heads);
+    const [q, k, v] = call(this.c_attn, x).split(3).map(perHead); // (B, T, 3C)
+    return [q!, k!, v!];
+  }
+
+  /** (B, T, H, D) → (B, T, C) */
+  private merge(heads: Tensor): Tensor {
+    const [batch, time] = heads.shape as [number, number];
+    return call(this.resid_dropout, call(this.c_proj, heads.reshape(batch, time, -1)));
+  }
+}

@@ -1,0 +1,36 @@
+// Linear: an affine map of the last dimension.
+import { matmul, type Tensor } from "../core/index.ts";
+import type { Init } from "./init.ts";
+import { Module } from "./module.ts";
+import { Parameter } from "./parameter.ts";
+
+export interface LinearOptions {
+  /** Default true. */
+  readonly bias?: boolean;
+  /** Start of the weight; default `xavierUniform`. */
+  readonly init?: Init;
+  /** Start of the bias; default `zeros`. */
+  readonly biasInit?: Init;
+}
+
+/**
+ * `x · weight + bias` over the last dimension: (…, inputs) → (…, outputs). The weight is stored [inputs, outputs], as GPT-2's
+ * checkpoint has it (PyTorch's Linear stores the transpose).
+ */
+export class Linear extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter | undefined;
+
+  constructor(inputs: number, outputs: number, options: LinearOptions = {}) {
+    super();
+    const { bias = true, init = "xavierUniform", biasInit = "zeros" } = options;
+    this.weight = new Parameter([inputs, outputs], { init });
+    this.bias = bias ? new Parameter([outputs], { init: biasInit }) : undefined;
+  }
+
+  forward(x: Tensor): Tensor {
+    const product =
+      x.rank === 1 ? matmul(x.reshape(1, -1), this.weight.tensor).reshape(-1) : matmul(x, this.weight.tensor);
+    return this.bias === undefined ? product : product.add(this.bias.tensor);
+  }
+}
