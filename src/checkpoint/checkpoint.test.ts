@@ -162,7 +162,6 @@ describe("save and load", () => {
     expect(await refused({ files: { "state.json": "" } })).toBe("checkpoint/file");
     expect(await refused({ step: -1 })).toBe("checkpoint/step");
     expect(await refused({ step: 1.5 })).toBe("checkpoint/step");
-    expect(await refused({ metrics: { loss: Number.NaN } })).toBe("checkpoint/metric");
     expect(await refused({ tensors: [...tensorsAt(1), tensorsAt(1)[0]!] })).toBe("safetensors/duplicate-key");
     const failing: TensorSource = {
       name: "z",
@@ -329,6 +328,12 @@ describe("what stays", () => {
     expect(await steps()).toEqual([2, 4, 6, 7]);
     await save(8, { keep: 2, best: { metric: "evalLoss", mode: "max", keep: 1 } }, { evalLoss: 0 });
     expect(await steps()).toEqual([6, 7, 8]);
+  });
+
+  test("a figure that is not finite does not stop a save and is never the best", async () => {
+    for (const [i, loss] of [3, Number.NaN, Number.NEGATIVE_INFINITY, 4, 5].entries())
+      await save(i + 1, { keep: 2, best: { metric: "evalLoss", mode: "min", keep: 1 } }, { evalLoss: loss });
+    expect(await steps()).toEqual([1, 4, 5]);
   });
 
   test("a damaged one does not count as good: an older good one stays for it", async () => {

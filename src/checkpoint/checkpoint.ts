@@ -34,7 +34,7 @@ export interface CheckpointContent {
   /** Small files beside the tensors, by name: the recipe, `tokenizer.json`. */
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
   readonly provenance: Provenance;
-  /** Finite figures that "best" is judged by, such as `evalLoss`. */
+  /** Figures that "best" is judged by, such as `evalLoss`. One that is not finite is left out: it is never best. */
   readonly metrics?: Readonly<Record<string, number>>;
 }
 
@@ -94,11 +94,8 @@ export async function saveCheckpoint(
 type Parts = ReadonlyMap<string, Uint8Array>;
 
 function checkContent(content: CheckpointContent, where: string): Parts {
-  const { step, state, files = {}, metrics = {} } = content;
+  const { step, state, files = {} } = content;
   if (!isCount(step) || step >= 1e15) fail("checkpoint/step", "a step is a count", { where, got: String(step) });
-  for (const [name, value] of Object.entries(metrics))
-    if (!Number.isFinite(value))
-      fail("checkpoint/metric", "a figure of a checkpoint must be finite", { where, got: `${name} = ${value}` });
   const parts = new Map<string, Uint8Array>([[stateName, Buffer.from(encodeState(state))]]);
   for (const [name, data] of Object.entries(files)) {
     if (!isFileName(name) || parts.has(name) || name.endsWith(".safetensors"))
@@ -172,7 +169,10 @@ async function fill(staging: string, content: CheckpointContent, parts: Parts, p
     await writeDurably(join(staging, name), bytes);
     files.push({ name, bytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") });
   }
-  const { step, metrics = {} } = content;
+  const { step } = content;
+  const metrics = Object.fromEntries(
+    Object.entries(content.metrics ?? {}).filter(([, value]) => Number.isFinite(value)),
+  );
   const { codeVersion, isa, recipeHash, worldSize = 1 } = content.provenance;
   const provenance = { codeVersion, isa, recipeHash, worldSize };
   const manifest = { step, savedAt: new Date().toISOString(), provenance, metrics, files, tensors };

@@ -58,11 +58,12 @@ export async function onDisk<T>(doing: string, where: string, work: () => Promis
   }
 }
 
-/** Writes all of `bytes` at the handle's position: a write may be short, and a short one is gone on with. */
-export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+/** Writes all of `bytes` at `position`: a write may be short, and a short one is gone on with. */
+export async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   let done = 0;
   while (done < bytes.length) {
-    const { bytesWritten } = await handle.write(bytes, done, Math.min(bytes.length - done, sliceBytes));
+    const wanted = Math.min(bytes.length - done, sliceBytes);
+    const { bytesWritten } = await handle.write(bytes, done, wanted, position + done);
     if (bytesWritten <= 0) throw Object.assign(new Error("EIO: a write wrote nothing"), { code: "EIO" });
     done += bytesWritten;
   }
@@ -92,7 +93,7 @@ export async function readAt(handle: FileHandle, target: HostData, position: num
 export async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
   const handle = await open(path, "wx");
   try {
-    await writeAll(handle, bytes);
+    await writeAll(handle, bytes, 0);
     await handle.sync();
   } finally {
     await handle.close();

@@ -195,7 +195,7 @@ async function writeOwner(path: string, owner: LockOwner): Promise<void> {
 async function writeText(path: string, text: string): Promise<void> {
   const handle = await open(path, "wx");
   try {
-    await writeAll(handle, Buffer.from(text));
+    await writeAll(handle, Buffer.from(text), 0);
   } finally {
     await handle.close();
   }

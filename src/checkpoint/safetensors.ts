@@ -97,6 +97,7 @@ class SlicedWriter {
   private readonly slice = Buffer.allocUnsafeSlow(sliceBytes);
   private readonly hash = createHash("sha256");
   private filled = 0;
+  private position = 0;
 
   constructor(handle: FileHandle) {
     this.handle = handle;
@@ -123,7 +124,8 @@ class SlicedWriter {
   private async flush(): Promise<void> {
     const bytes = this.slice.subarray(0, this.filled);
     this.hash.update(bytes);
-    await writeAll(this.handle, bytes);
+    await writeAll(this.handle, bytes, this.position);
+    this.position += bytes.length;
     this.filled = 0;
   }
 }

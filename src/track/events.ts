@@ -11,6 +11,8 @@ export interface StartEvent {
   /** Planned peak of the memory. */
   readonly peakBytes: number;
   readonly engine: string;
+  /** Floating-point operations of one step, as planned. */
+  readonly flopsPerStep: number;
 }
 
 export interface StepEvent {
@@ -74,7 +76,7 @@ type Kind = "number" | "string";
 
 /** What must stand in the line of each type, beside `step` and `seconds`. */
 const required: Readonly<Record<RunEvent["type"], Readonly<Record<string, Kind>>>> = {
-  start: { parameters: "number", peakBytes: "number", engine: "string" },
+  start: { parameters: "number", peakBytes: "number", flopsPerStep: "number", engine: "string" },
   step: { loss: "number", lr: "number", gradNorm: "number", tokens: "number", tokensPerSecond: "number" },
   eval: { loss: "number" },
   checkpoint: { path: "string" },

@@ -14,6 +14,7 @@ export {
   type RunStatus,
   readRun,
   recordName,
+  restartRun,
   runStatuses,
   updateRun,
 } from "./run.ts";

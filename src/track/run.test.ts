@@ -11,6 +11,7 @@ import {
   listRuns,
   type NewRun,
   readRun,
+  restartRun,
   runName,
   updateRun,
 } from "./index.ts";
@@ -75,6 +76,22 @@ describe("the record", () => {
       result: { loss: 1.5, hash: "ef" },
     });
     expect(await readdir(folder)).toEqual(["run.json"]);
+  });
+
+  test("a run that is started again is running, and keeps its past starts", async () => {
+    const { folder } = await createRun({ root, label: "gpt" }, await newRun(), new Date(0));
+    await updateRun(folder, { status: "failed", step: 70, error: { code: "run/nan", message: "NaN" } });
+    await restartRun(folder, 60, new Date(1000));
+    const { record } = await readRun(folder);
+    expect(record).not.toHaveProperty("error");
+    expect([record.status, record.step, record.starts]).toEqual([
+      "running",
+      60,
+      [
+        { at: "1970-01-01T00:00:00.000Z", step: 0 },
+        { at: "1970-01-01T00:00:01.000Z", step: 60 },
+      ],
+    ]);
   });
 
   test("a given folder must be free, but for the run's lock", async () => {

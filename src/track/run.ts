@@ -128,6 +128,18 @@ export async function updateRun(folder: string, change: Partial<RunRecord>): Pro
   return changed;
 }
 
+/**
+ * Marks a run as started again from `step`, and its earlier end or error as past. The caller holds the run's lock.
+ * @example await restartRun(folder, checkpoint.step);
+ */
+export async function restartRun(folder: string, step: number, now: Date = new Date()): Promise<RunRecord> {
+  const { result: _, error: __, ...record } = (await readRun(folder)).record;
+  const starts = [...record.starts, { at: now.toISOString(), step }];
+  const changed: RunRecord = { ...record, status: "running", step, starts };
+  await writeRecord(folder, changed);
+  return changed;
+}
+
 export interface RunList {
   /** Oldest first. */
   readonly runs: readonly Run[];
