@@ -81,7 +81,11 @@ constexpr int64_t zeroPiece = 65536;
 
 void runScatterAdd(const Call& call) {
   const View &idx = call.in[0], &src = call.in[1], &y = call.out[0];
-  if (y.size == 0) return;
+  const Rows indices = rowsOf(idx, 0);
+  if (y.size == 0) {
+    for (int64_t i = 0; i < idx.size; ++i) inRange(ints(idx)[indices.offset(i)], y.shape[0], call.status);
+    return;
+  }
   const int inner = y.rank - 1;
   const int64_t width = innerSize(y, inner);
   const int64_t height = y.shape[0];
@@ -91,7 +95,6 @@ void runScatterAdd(const Call& call) {
     memset(sums + start, 0, static_cast<size_t>(minOf(zeroPiece, y.size - start)) * sizeof(float));
   });
 
-  const Rows indices = rowsOf(idx, 0);
   const Rows sources = rowsOf(src, inner);
   const float* source = floats(src);
   const int64_t columnChunks = ceilDiv(width, scatterColumns);

@@ -1,0 +1,92 @@
+// sgd and adamw against their formulas in f64, apart and in place.
+#include <cmath>
+
+#include "kernel_harness.h"
+
+namespace athanor::test {
+namespace {
+
+const Tolerance tolerance{1e-6, 1e-6};
+
+Tensor scalar(double value) { return Tensor(DType::f32, {}).fill(value); }
+
+void testSgd(Shape shape, double momentum, double dampening, bool nesterov, double decay, bool hasVelocity) {
+  constexpr double scale = 0.5, lr = 0.125;
+  Tensor p(DType::f32, shape), g(DType::f32, shape), velocity(DType::f32, shape);
+  p.random();
+  g.random();
+  velocity.random();
+  std::vector<double> newP, newVelocity;
+  for (int64_t i = 0; i < p.size(); ++i) {
+    double grad = g.at(i) * scale + decay * p.at(i);
+    if (hasVelocity) {
+      newVelocity.push_back(momentum * velocity.at(i) + (1 - dampening) * grad);
+      grad = nesterov ? grad + momentum * newVelocity.back() : newVelocity.back();
+    }
+    newP.push_back(p.at(i) - lr * grad);
+  }
+  Case test{"sgd", {p, g, scalar(scale), scalar(lr)}, {Tensor(DType::f32, shape)}, {momentum, dampening, nesterov ? 1.0 : 0.0, decay}};
+  if (hasVelocity) {
+    test.inputs.push_back(velocity);
+    test.outputs.push_back(Tensor(DType::f32, shape));
+  }
+  expectValues(test, {newP, newVelocity}, tolerance);
+  test.aliases = {0, 4};
+  expectValues(test, {newP, newVelocity}, tolerance);
+}
+
+void testAdamw(Shape shape, int step) {
+  constexpr double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, decay = 0.1, scale = 0.25, lr = 0.01;
+  const double c1 = 1 / (1 - std::pow(beta1, step)), c2 = 1 / (1 - std::pow(beta2, step));
+  Tensor p(DType::f32, shape), g(DType::f32, shape), m(DType::f32, shape), v(DType::f32, shape);
+  p.random();
+  g.random();
+  m.random(0.1);
+  for (int64_t i = 0; i < v.size(); ++i) v.put(i, m.at(i) * m.at(i));
+  if (v.size() > 0) {
+    g.put(0, 0);
+    m.put(0, 0);
+    v.put(0, 0);
+  }
+  std::vector<double> newP, newM, newV;
+  for (int64_t i = 0; i < p.size(); ++i) {
+    const double grad = g.at(i) * scale;
+    newM.push_back(beta1 * m.at(i) + (1 - beta1) * grad);
+    newV.push_back(beta2 * v.at(i) + (1 - beta2) * grad * grad);
+    newP.push_back(p.at(i) * (1 - lr * decay) - lr * c1 * newM.back() / (std::sqrt(newV.back()) * std::sqrt(c2) + eps));
+  }
+  const Tensor out(DType::f32, shape);
+  Case test{"adamw", {p, g, m, v, scalar(scale), scalar(lr), scalar(c1), scalar(c2)}, {out, out, out}, {beta1, beta2, eps, decay}};
+  expectValues(test, {newP, newM, newV}, tolerance);
+  test.aliases = {0, 2, 3};
+  expectValues(test, {newP, newM, newV}, tolerance);
+}
+
+void updates() {
+  for (const Shape& shape : {Shape{}, Shape{0}, Shape{1}, Shape{7}, Shape{16}, Shape{33}, Shape{3, 50}, Shape{50000}}) {
+    testSgd(shape, 0, 0, false, 0, false);
+    testSgd(shape, 0, 0, false, 0.1, false);
+    testSgd(shape, 0.9, 0, false, 0.1, true);
+    testSgd(shape, 0.9, 0.3, false, 0, true);
+    testSgd(shape, 0.9, 0, true, 0.1, true);
+    testAdamw(shape, 1);
+    testAdamw(shape, 1000);
+  }
+  const auto f32 = [](Shape shape, Layout layout = Layout::dense) { return Tensor(DType::f32, shape, layout); };
+  const Tensor t = f32({4, 3}), one = f32({});
+  expectRefused({"sgd", {t, f32({4, 4}), one, one}, {t}, {0, 0, 0, 0}});
+  expectRefused({"sgd", {t, f32({4, 3}, Layout::swapped), one, one}, {t}, {0, 0, 0, 0}});
+  expectRefused({"sgd", {t, t, one, one}, {t}, {0.9, 0, 0, 0}});
+  expectRefused({"sgd", {t, t, one, one}, {t, t}, {0, 0, 0, 0}});
+  expectRefused({"sgd", {t, t, f32({2}), one}, {t}, {0, 0, 0, 0}});
+  expectRefused({"sgd", {t, t, one, one}, {t}, {0, 0, 0}});
+  expectRefused({"adamw", {t, t, t, t, one, one, one}, {t, t, t}, {0.9, 0.95, 1e-8, 0}});
+  expectRefused({"adamw", {t, t, t, f32({3, 4}), one, one, one, one}, {t, t, t}, {0.9, 0.95, 1e-8, 0}});
+  expectRefused({"adamw", {t, t, t, t, one, one, one, Tensor(DType::i32, {})}, {t, t, t}, {0.9, 0.95, 1e-8, 0}});
+  expectRefused({"adamw", {t, t, t, t, one, one, one, one}, {t, t}, {0.9, 0.95, 1e-8, 0}});
+}
+
+const Group update("update", updates);
+
+}  // namespace
+}  // namespace athanor::test
