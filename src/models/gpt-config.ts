@@ -1,0 +1,97 @@
+// Settings of the GPT family: the published sizes, what a recipe may write, and the family's entry. The model is in gpt.ts.
+import { z } from "zod";
+import { fail, parseConfig } from "../base/index.ts";
+import { activationNames } from "../nn/index.ts";
+import type { ModelFamily } from "./family.ts";
+import { Gpt, type GptConfig } from "./gpt.ts";
+
+const published = {
+  vocab: 50257,
+  context: 1024,
+  dropout: 0,
+  bias: true,
+  normBias: true,
+  activation: "geluTanh",
+  tiedHead: true,
+  eps: 1e-5,
+} as const;
+
+/** Published sizes; `nano` is the smallest of Karpathy's minGPT. */
+export const gptPresets = {
+  nano: { ...published, layers: 3, heads: 3, width: 48 },
+  gpt2: { ...published, layers: 12, heads: 12, width: 768 },
+  "gpt2-medium": { ...published, layers: 24, heads: 16, width: 1024 },
+  "gpt2-large": { ...published, layers: 36, heads: 20, width: 1280 },
+  "gpt2-xl": { ...published, layers: 48, heads: 25, width: 1600 },
+  "gpt3-175b": { ...published, layers: 96, heads: 96, width: 12288, context: 2048 },
+} as const satisfies { readonly [name: string]: GptConfig };
+
+export type GptPreset = keyof typeof gptPresets;
+const presetNames = Object.keys(gptPresets) as [GptPreset, ...GptPreset[]];
+
+const size = z.number().int().positive();
+
+const gptSchema = z
+  .strictObject({
+    preset: z.enum(presetNames).optional().describe("a published size, whose numbers stand where none are given"),
+    layers: size.optional(),
+    heads: size.optional(),
+    width: size.optional().describe("channels of the residual stream; a multiple of heads"),
+    context: size.optional().describe("longest sequence, in tokens"),
+    vocab: size.optional().describe("rows of the token table; left out, the tokenizer's"),
+    dropout: z.number().min(0).lt(1).default(published.dropout),
+    bias: z.boolean().default(published.bias).describe("biases in the linear layers"),
+    normBias: z.boolean().optional().describe("biases in the norms; left out, as bias"),
+    activation: z.enum(activationNames).default(published.activation),
+    tiedHead: z.boolean().default(published.tiedHead).describe("the output head is the token table"),
+    eps: z.number().positive().default(published.eps).describe("of the norms"),
+  })
+  .transform(({ preset, ...given }, { addIssue }) => {
+    const base: Partial<GptConfig> = preset === undefined ? {} : gptPresets[preset];
+    const { layers = base.layers, heads = base.heads, width = base.width, context = base.context } = given;
+    const { vocab, normBias = given.bias } = given;
+    const needed = { layers, heads, width, context };
+    for (const [name, value] of Object.entries(needed)) {
+      if (value === undefined)
+        addIssue({ code: "custom", path: [name], message: `missing; a positive whole number, or give a preset` });
+    }
+    if (width !== undefined && heads !== undefined && width % heads !== 0)
+      addIssue({ code: "custom", path: ["width"], message: `must be a multiple of heads (${heads}), got ${width}` });
+    // A preset's vocabulary gives way to the tokenizer's: it stands only where nothing else is known.
+    const settled = { ...given, ...(needed as Required<typeof needed>), vocab, normBias, presetVocab: base.vocab };
+    return settled as Omit<GptConfig, "vocab"> & { vocab: number | undefined; presetVocab: number | undefined };
+  });
+
+/** What a recipe may write under `model.gpt`. */
+export type GptInput = z.input<typeof gptSchema>;
+
+/** GPT-2 and its sizes, for language modelling. */
+export const gptFamily: ModelFamily<GptConfig> = {
+  name: "gpt",
+  doc: "decoder-only transformer of the GPT-2 family, for text",
+  tasks: ["language-model"],
+  schema: gptSchema,
+  build: (config, facts) => {
+    const { presetVocab, vocab = facts.vocab ?? presetVocab, ...rest } = parseConfig(gptSchema, config, "model.gpt");
+    if (vocab === undefined) {
+      return fail("model/vocab", "the size of the vocabulary is not known", {
+        where: "model.gpt.vocab",
+        fix: "give vocab, or a tokenizer",
+      });
+    }
+    if (facts.vocab !== undefined && vocab < facts.vocab) {
+      fail("model/vocab", "the tokenizer has more ids than the model has rows", {
+        where: "model.gpt.vocab",
+        expected: `at least ${facts.vocab}`,
+        got: String(vocab),
+        fix: "leave vocab out, or use the tokenizer that the model was made for",
+      });
+    }
+    const complete: GptConfig = { vocab, ...rest };
+    return {
+      module: new Gpt(complete),
+      config: complete,
+      inputs: { tokens: { dtype: "i32", shape: [complete.context] } },
+    };
+  },
+};

@@ -1,0 +1,282 @@
+// The GPT family against PyTorch (forward, loss, gradients, 20 steps of AdamW), published parameter counts, and wrong settings.
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { formatCount, fromNumbers, type HostArray, sizeOf, toNumbers } from "../base/index.ts";
+import { compile } from "../compiler/index.ts";
+import { constant, gradients, type Tensor, trace, variable } from "../core/index.ts";
+import { ReferenceEngine } from "../engine/index.ts";
+import { crossEntropy, functionalCall, initialize, KeyValueCache } from "../nn/index.ts";
+import { type DataFacts, Gpt, type GptConfig, gptFamily, gptPresets } from "./index.ts";
+
+interface Variant {
+  readonly biases: boolean;
+  readonly gelu: "erf" | "tanh";
+  readonly parameters: readonly {
+    readonly name: string;
+    readonly shape: number[];
+    readonly centre: number;
+    readonly scale: number;
+  }[];
+  readonly startSums: readonly number[];
+  readonly logits: readonly number[];
+  readonly f64: {
+    readonly losses: number[];
+    readonly gradNorms: number[][];
+    readonly grads?: { readonly [name: string]: number[] };
+  };
+}
+
+const golden = JSON.parse(readFileSync("test/golden/tiny-gpt.json", "utf8"));
+const variants = golden.variants as { readonly [name: string]: Variant };
+
+/** The golden file's start: MurmurHash3's finalizer of (parameter, element). */
+function start(parameter: number, { shape, centre, scale }: Variant["parameters"][number]): HostArray {
+  const values = Array.from({ length: sizeOf(shape) }, (_, element) => {
+    let x = (Math.imul(parameter, 0x9e3779b1) + element) >>> 0;
+    x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
+    x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
+    x = (x ^ (x >>> 16)) >>> 0;
+    return centre + scale * ((x >>> 16) / 65536 - 0.5);
+  });
+  return fromNumbers("f64", shape, values);
+}
+
+const configOf = ({ biases, gelu }: Variant): GptConfig => ({
+  vocab: golden.config.vocab,
+  context: golden.config.context,
+  width: golden.config.width,
+  layers: golden.config.layers,
+  heads: golden.config.heads,
+  dropout: 0,
+  bias: biases,
+  normBias: true,
+  activation: gelu === "erf" ? "gelu" : "geluTanh",
+  tiedHead: true,
+  eps: golden.config.normEps,
+});
+
+const matrix = (rows: readonly (readonly number[])[]): HostArray =>
+  fromNumbers("i32", [rows.length, rows[0]!.length], rows.flat());
+
+/** Runs what `fn` returns on the reference engine, the model's parameters having the given values. */
+function runModel(
+  model: Gpt,
+  values: ReadonlyMap<string, HostArray>,
+  fn: (parameters: Map<string, Tensor>) => { readonly [name: string]: Tensor },
+): { readonly [name: string]: number[] } {
+  const graph = trace(
+    {},
+    () => {
+      const parameters = new Map([...values].map(([name, { dtype, shape }]) => [name, variable(name, dtype, shape)]));
+      return functionalCall(model, parameters, () => fn(parameters));
+    },
+    { floatDType: "f64", mode: "train" },
+  );
+  const engine = new ReferenceEngine();
+  const store = engine.createStore();
+  const program = engine.load(compile(graph, engine.target), store);
+  for (const { name } of program.plan.variables) if (values.has(name)) store.write(name, values.get(name)!);
+  const { outputs } = engine.runNow({ program, feeds: {} });
+  return Object.fromEntries(Object.entries(outputs).map(([name, array]) => [name, Array.from(toNumbers(array))]));
+}
+
+function expectClose(actual: readonly number[], wanted: readonly number[], tolerance: number, what: string): void {
+  expect(actual.length, what).toBe(wanted.length);
+  wanted.forEach((value, at) => {
+    if (!(Math.abs(actual[at]! - value) <= tolerance)) expect.fail(`${what}[${at}] is ${actual[at]}, wanted ${value}`);
+  });
+}
+
+describe.each(Object.entries(variants))("variant %s", (_, variant) => {
+  const model = new Gpt(configOf(variant));
+  const values = new Map(variant.parameters.map((parameter, at) => [parameter.name, start(at, parameter)]));
+  const [{ inputs, targets }] = golden.batches;
+
+  test("has the published names and shapes, in the published order", () => {
+    const found = [...model.parameters()].map(([name, { shape }]) => ({ name, shape }));
+    expect(found).toEqual(variant.parameters.map(({ name, shape }) => ({ name, shape })));
+    const sums = [...values.values()].map((value) => toNumbers(value).reduce((sum, x) => sum + x, 0));
+    expectClose(sums, variant.startSums, 1e-12, "sums of the start");
+  });
+
+  test("logits, loss and every gradient equal PyTorch's", () => {
+    const names = [...values.keys()];
+    const result = runModel(model, values, (parameters) => {
+      const logits = model.forward(constant(matrix(inputs)));
+      const loss = crossEntropy(logits, constant(matrix(targets)));
+      const found = gradients([loss], [...parameters.values()]);
+      return { logits, loss, ...Object.fromEntries(names.map((name, at) => [`grad ${name}`, found[at]!])) };
+    });
+    expectClose(result.logits!, variant.logits, 1e-11, "logits");
+    expectClose(result.loss!, variant.f64.losses.slice(0, 1), 1e-12, "loss");
+    const norms = names.map((name) => Math.sqrt(result[`grad ${name}`]!.reduce((sum, x) => sum + x * x, 0)));
+    expectClose(norms, variant.f64.gradNorms[0]!, 1e-12, "gradient norms");
+    for (const [name, wanted] of Object.entries(variant.f64.grads ?? {})) {
+      expectClose(result[`grad ${name}`]!, wanted, 1e-12, `gradient of ${name}`);
+    }
+  });
+
+  test("decoding token by token over the cache gives the logits of the whole", () => {
+    const time = golden.config.context;
+    const tokens = constantColumns(inputs, time);
+    const engine = new ReferenceEngine();
+    const store = engine.createStore();
+    const decode = (numTokens: number) =>
+      engine.load(
+        compile(
+          trace(
+            { tokens: { dtype: "i32", shape: [3, numTokens] }, position: { dtype: "i32", shape: [] } },
+            (feeds) => {
+              const parameters = new Map(
+                [...values].map(([name, { dtype, shape }]) => [name, variable(name, dtype, shape)]),
+              );
+              const cache = new KeyValueCache({ position: feeds.position, length: time, prefix: "cache" });
+              return functionalCall(model, parameters, () => model.decode(feeds.tokens, cache));
+            },
+            { floatDType: "f64" },
+          ),
+          engine.target,
+        ),
+        store,
+      );
+    const [three, one] = [decode(3), decode(1)];
+    for (const [name, value] of values) store.write(name, value);
+    const run = (program: typeof one, from: number, count: number) =>
+      Array.from(
+        toNumbers(
+          engine.runNow({ program, feeds: { tokens: tokens(from, count), position: fromNumbers("i32", [], [from]) } })
+            .outputs.result!,
+        ),
+      );
+    const vocab = golden.config.vocab;
+    const wanted = (row: number, position: number) => {
+      const at = (row * time + position) * vocab;
+      return variant.logits.slice(at, at + vocab);
+    };
+    const first = run(three, 0, 3);
+    for (let row = 0; row < 3; row++)
+      for (let t = 0; t < 3; t++)
+        expectClose(
+          first.slice((row * 3 + t) * vocab, (row * 3 + t + 1) * vocab),
+          wanted(row, t),
+          1e-11,
+          `${row},${t}`,
+        );
+    for (let t = 3; t < time; t++) {
+      const next = run(one, t, 1);
+      for (let row = 0; row < 3; row++)
+        expectClose(next.slice(row * vocab, (row + 1) * vocab), wanted(row, t), 1e-11, `${row},${t}`);
+    }
+  });
+});
+
+function constantColumns(
+  rows: readonly (readonly number[])[],
+  time: number,
+): (from: number, count: number) => HostArray {
+  return (from, count) => {
+    if (from + count > time) throw new Error("beyond the batch");
+    return matrix(rows.map((row) => row.slice(from, from + count)));
+  };
+}
+
+test("the presets have the published numbers of parameters, counted without any memory for them", () => {
+  const count = (config: GptConfig) =>
+    [...new Gpt(config).parameters().values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  expect(count(gptPresets.gpt2)).toBe(124_439_808);
+  expect(count(gptPresets["gpt2-medium"])).toBe(354_823_168);
+  expect(count(gptPresets["gpt2-large"])).toBe(774_030_080);
+  expect(count(gptPresets["gpt2-xl"])).toBe(1_557_611_200);
+  expect(count(gptPresets["gpt3-175b"])).toBe(174_604_259_328);
+  expect(count({ ...gptPresets.gpt2, tiedHead: false })).toBe(124_439_808 + 50257 * 768);
+  expect(formatCount(count(gptPresets["gpt3-175b"]))).toBe("174.6 G");
+});
+
+test("starts as GPT-2 does: deviation 0.02, residual projections 0.02/√(2·layers), biases 0, norms 1", () => {
+  const model = new Gpt({ ...gptPresets.nano, vocab: 500, context: 64 });
+  const deviation = (values: Float64Array) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length);
+  for (const [name, { init, shape }] of model.parameters()) {
+    const values = toNumbers(initialize(init, name, shape, "f64", 3));
+    const wanted = name.includes("ln_")
+      ? name.endsWith("bias")
+        ? 0
+        : 1
+      : name.endsWith("bias")
+        ? 0
+        : name.includes("c_proj")
+          ? 0.02 / Math.sqrt(6)
+          : 0.02;
+    // a sample of n has its deviation within 5/√(2n) of the true one
+    const tolerance = wanted === 0 || wanted === 1 ? 0 : (5 * wanted) / Math.sqrt(2 * values.length);
+    expect(Math.abs(deviation(values) - wanted), name).toBeLessThanOrEqual(tolerance);
+  }
+});
+
+describe("settings", () => {
+  const facts: DataFacts = { task: "language-model", vocab: 65 };
+  const small = { layers: 2, heads: 2, width: 8, context: 16 };
+
+  test("a recipe's model takes its vocabulary from the tokenizer and comes back whole", () => {
+    const { config, inputs } = gptFamily.build(small, facts);
+    expect(config).toEqual({
+      ...small,
+      vocab: 65,
+      dropout: 0,
+      bias: true,
+      normBias: true,
+      activation: "geluTanh",
+      tiedHead: true,
+      eps: 1e-5,
+    });
+    expect(gptFamily.build(config, facts).config).toEqual(config);
+    expect(inputs).toEqual({ tokens: { dtype: "i32", shape: [16] } });
+    expect(gptFamily.build({ ...small, bias: false }, facts).config.normBias).toBe(false);
+  });
+
+  test("a preset gives what is not given", () => {
+    expect(gptFamily.build({ preset: "gpt2", layers: 3, context: 32 }, facts).config).toMatchObject({
+      layers: 3,
+      heads: 12,
+      width: 768,
+      context: 32,
+      vocab: 65,
+    });
+    expect(gptFamily.build({ preset: "gpt2" }, { task: "language-model" }).config).toEqual(gptPresets.gpt2);
+  });
+
+  test("all that is wrong is told at once", () => {
+    const wrong = { layer: 2, layers: 2, heads: 3, width: "8", dropout: 1, activation: "glu" };
+    expect(() => gptFamily.build(wrong, facts)).toThrowErrorMatchingInlineSnapshot(`
+      [AthanorError: [config/invalid] 4 settings are wrong
+        at        model.gpt
+        got       width: expected number, got "8"
+                  dropout: must be less than 1, got 1
+                  activation: expected one of "identity"|"relu"|"gelu"|"geluTanh"|"silu"|"tanh"|"sigmoid", got "glu"
+                  layer: unknown key; did you mean layers?
+        fix       mend what is listed; nothing has been started]
+    `);
+    expect(() => gptFamily.build({ layers: 2, heads: 3, width: 8 }, facts)).toThrowErrorMatchingInlineSnapshot(`
+      [AthanorError: [config/invalid] 2 settings are wrong
+        at        model.gpt
+        got       context: missing; a positive whole number, or give a preset
+                  width: must be a multiple of heads (3), got 8
+        fix       mend what is listed; nothing has been started]
+    `);
+    expect(() => gptFamily.build({ ...small, vocab: 64 }, facts)).toThrow("the tokenizer has more ids");
+    expect(() => gptFamily.build(small, { task: "language-model" })).toThrow("give vocab, or a tokenizer");
+  });
+
+  test("tokens longer than the context are refused", () => {
+    const model = new Gpt(gptFamily.build(small, facts).config);
+    const values = new Map(
+      [...model.parameters()].map(([name, { shape }]) => [
+        name,
+        fromNumbers("f64", shape, new Float64Array(sizeOf(shape))),
+      ]),
+    );
+    const long = fromNumbers("i32", [1, 17], new Float64Array(17));
+    expect(() => runModel(model, values, () => ({ logits: model.forward(constant(long)) }))).toThrow(
+      "i32[batch, up to 16]",
+    );
+  });
+});

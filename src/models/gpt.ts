@@ -1,0 +1,168 @@
+// The GPT-2 family (Radford et al. 2019; Brown et al. 2020), with the parameter names of the published checkpoints.
+// B batch, T time, C channels (width), H heads, V vocabulary, S cached time.
+import { fail } from "../base/index.ts";
+import { iota, minimum, type Tensor, take } from "../core/index.ts";
+import {
+  type ActivationName,
+  activate,
+  CausalSelfAttention,
+  call,
+  Dropout,
+  Embedding,
+  type Init,
+  type KeyValueCache,
+  LayerNorm,
+  Linear,
+  Module,
+  within,
+} from "../nn/index.ts";
+
+export interface GptConfig {
+  readonly vocab: number;
+  /** Longest sequence: rows of the position table. */
+  readonly context: number;
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly dropout: number;
+  /** Biases in the linear layers. */
+  readonly bias: boolean;
+  /** Biases in the norms. */
+  readonly normBias: boolean;
+  readonly activation: ActivationName;
+  /** The output head is the token table; else it has a table of its own, `lm_head.weight`. */
+  readonly tiedHead: boolean;
+  readonly eps: number;
+}
+
+const std = 0.02; // of every matrix, as the published code
+
+class GptMlp extends Module {
+  readonly c_fc: Linear;
+  readonly c_proj: Linear;
+  readonly dropout: Dropout;
+  readonly activation: ActivationName;
+
+  constructor({ width, bias, dropout, activation }: GptConfig, projectionInit: Init) {
+    super();
+    this.c_fc = new Linear(width, 4 * width, { bias, init: { name: "normal", std } });
+    this.c_proj = new Linear(4 * width, width, { bias, init: projectionInit });
+    this.dropout = new Dropout(dropout);
+    this.activation = activation;
+  }
+
+  forward(x: Tensor): Tensor {
+    const inner = activate(this.activation, call(this.c_fc, x)); // (B, T, 4C)
+    return call(this.dropout, call(this.c_proj, inner));
+  }
+}
+
+class GptBlock extends Module {
+  readonly ln_1: LayerNorm;
+  readonly attn: CausalSelfAttention;
+  readonly ln_2: LayerNorm;
+  readonly mlp: GptMlp;
+
+  constructor(config: GptConfig) {
+    super();
+    const { width, heads, bias, normBias, dropout, layers, eps } = config;
+    // Two projections a layer end on the residual stream: its variance stays that of one (Radford et al. 2019, section 2.3).
+    const projectionInit: Init = { name: "normal", std: std / Math.sqrt(2 * layers) };
+    this.ln_1 = new LayerNorm(width, { bias: normBias, eps });
+    this.attn = new CausalSelfAttention(width, { heads, bias, dropout, init: { name: "normal", std }, projectionInit });
+    this.ln_2 = new LayerNorm(width, { bias: normBias, eps });
+    this.mlp = new GptMlp(config, projectionInit);
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.feedForward(x.add(call(this.attn, call(this.ln_1, x))));
+  }
+
+  decode(x: Tensor, cache: KeyValueCache): Tensor {
+    const normed = call(this.ln_1, x);
+    return this.feedForward(x.add(within(this.attn, () => this.attn.decode(normed, cache))));
+  }
+
+  private feedForward(x: Tensor): Tensor {
+    return x.add(call(this.mlp, call(this.ln_2, x)));
+  }
+}
+
+/**
+ * A decoder-only transformer: tokens i32 (B, T) → logits (B, T, V).
+ *
+ * @example
+ * ```ts
+ * import { Gpt, gptPresets } from "athanor";
+ * const model = new Gpt(gptPresets["gpt2"]);
+ * ```
+ */
+export class Gpt extends Module {
+  readonly config: GptConfig;
+  readonly wte: Embedding;
+  readonly wpe: Embedding;
+  readonly drop: Dropout;
+  readonly h: readonly GptBlock[];
+  readonly ln_f: LayerNorm;
+  readonly lm_head: Embedding | undefined;
+
+  constructor(config: GptConfig) {
+    super();
+    const { vocab, context, width, layers, dropout, normBias, tiedHead, eps } = config;
+    this.config = config;
+    this.wte = new Embedding(vocab, width, { init: { name: "normal", std } });
+    this.wpe = new Embedding(context, width, { init: { name: "normal", std } });
+    this.drop = new Dropout(dropout);
+    this.h = Array.from({ length: layers }, () => new GptBlock(config));
+    this.ln_f = new LayerNorm(width, { bias: normBias, eps });
+    this.lm_head = tiedHead ? undefined : new Embedding(vocab, width, { init: { name: "normal", std } });
+  }
+
+  /** Errors with `model/context` when T is greater than the context. */
+  forward(tokens: Tensor): Tensor {
+    const time = tokens.shape[1]!;
+    this.checkTokens(tokens);
+    const embedded = call(this.wte, tokens).add(this.wpe.weight.tensor.slice(0, 0, time)); // (B, T, C)
+    const hidden = this.h.reduce((x, block) => call(block, x), call(this.drop, embedded));
+    return this.logits(hidden);
+  }
+
+  /**
+   * The next tokens of a sequence whose beginning is in `cache`: tokens i32 (B, n) at positions `cache.position` on → logits
+   * (B, n, V). What they add is written into the cache.
+   */
+  decode(tokens: Tensor, cache: KeyValueCache): Tensor {
+    return this.logits(this.decodeHidden(tokens, cache));
+  }
+
+  /** The same for one of the n tokens alone, chosen by `row` (i32 scalar): logits (B, V). The head is the dearest part. */
+  decodeRow(tokens: Tensor, cache: KeyValueCache, row: Tensor): Tensor {
+    const hidden = this.decodeHidden(tokens, cache).permute(1, 0, 2); // (n, B, C)
+    return this.logits(take(hidden, row.reshape(1)).reshape(tokens.shape[0]!, 1, -1)).reshape(tokens.shape[0]!, -1);
+  }
+
+  private decodeHidden(tokens: Tensor, cache: KeyValueCache): Tensor {
+    const { context } = this.config;
+    this.checkTokens(tokens);
+    // Filling behind a short prompt may stand beyond the table: its rows are never looked at, any position will do.
+    const positions = minimum(iota([tokens.shape[1]!], 0).add(cache.position), context - 1);
+    const embedded = call(this.wte, tokens).add(call(this.wpe, positions)); // (B, n, C)
+    return this.h.reduce((x, block) => within(block, () => block.decode(x, cache)), embedded);
+  }
+
+  private logits(hidden: Tensor): Tensor {
+    const normed = call(this.ln_f, hidden);
+    const head = this.lm_head ?? this.wte;
+    return within(head, () => head.attend(normed));
+  }
+
+  private checkTokens(tokens: Tensor): void {
+    const { context } = this.config;
+    if (tokens.dtype === "i32" && tokens.rank === 2 && tokens.shape[1]! <= context) return;
+    fail("model/context", "tokens do not fit the model", {
+      expected: `i32[batch, up to ${context}]`,
+      got: tokens.toString(),
+      fix: "cut the text into windows of at most context tokens, or make a model with a longer context",
+    });
+  }
+}

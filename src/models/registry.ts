@@ -1,0 +1,26 @@
+// The families by name. The one list of models; nothing else in the system names one.
+import { didYouMean, fail } from "../base/index.ts";
+import type { ModelFamily } from "./family.ts";
+import { gptFamily } from "./gpt-config.ts";
+import { mlpFamily } from "./mlp.ts";
+import { textClassifierFamily } from "./text-classifier.ts";
+
+/** Every model family, by the key a recipe uses. */
+export const modelFamilies: ReadonlyMap<string, ModelFamily> = new Map(
+  [gptFamily, mlpFamily, textClassifierFamily].map((family) => [family.name, family]),
+);
+
+/** A family by its name. Errors with `model/unknown`. */
+export function modelFamily(name: string): ModelFamily {
+  const known = [...modelFamilies.keys()];
+  const near = didYouMean(name, known);
+  return (
+    modelFamilies.get(name) ??
+    fail("model/unknown", `no model family is called ${name}`, {
+      where: "model",
+      expected: known.join(", "),
+      got: name,
+      fix: near === undefined ? "use one of these" : `did you mean ${near}?`,
+    })
+  );
+}
