@@ -1,10 +1,11 @@
 // What a program imports from "athanor".
+export * from "./api/index.ts";
 export * from "./base/index.ts";
 export * from "./core/index.ts";
 export * from "./engine/index.ts";
 export * from "./models/index.ts";
 export * from "./nn/index.ts";
-// core has ops of the same names (one tensor's update, one row's loss); a program wants the optimizers and the loss.
+// Names that two folders share: the losses of nn and the optimizers are what programs mean by them.
 export { crossEntropy } from "./nn/index.ts";
 export * from "./optim/index.ts";
 export { adamw, sgd } from "./optim/index.ts";

@@ -13,10 +13,19 @@ export interface ChosenEngine {
 export function chooseEngine(recipe: Pick<Recipe, "engine" | "precision">, isa?: string): ChosenEngine {
   const { name, threads } = recipe.engine;
   if (recipe.precision === "bf16") {
-    fail("engine/precision", "bf16 kernels are not built yet", { where: "precision", expected: "f32 or f64", got: "bf16", fix: "set precision: f32" });
+    fail("engine/precision", "bf16 kernels are not built yet", {
+      where: "precision",
+      expected: "f32 or f64",
+      got: "bf16",
+      fix: "set precision: f32",
+    });
   }
   if (recipe.precision === "f64") {
-    if (name === "native") fail("engine/precision", "the native engine has no f64 kernels", { where: "precision", fix: "set engine.name: reference, or precision: f32" });
+    if (name === "native")
+      fail("engine/precision", "the native engine has no f64 kernels", {
+        where: "precision",
+        fix: "set engine.name: reference, or precision: f32",
+      });
     return { engine: new ReferenceEngine(), note: "precision f64 runs on the reference engine, which is slow" };
   }
   if (name === "reference") return { engine: new ReferenceEngine(), note: undefined };
@@ -26,7 +35,12 @@ export function chooseEngine(recipe: Pick<Recipe, "engine" | "precision">, isa?:
     ...(path === "auto" || path === "javascript" ? {} : { isa: path }),
   });
   if (native.engine !== undefined) return { engine: native.engine, note: undefined };
-  if (name === "native") fail("engine/missing", "the native engine is not there", { where: "engine.name", got: native.reason, fix: "npx athanor engine build" });
+  if (name === "native")
+    fail("engine/missing", "the native engine is not there", {
+      where: "engine.name",
+      got: native.reason,
+      fix: "npx athanor engine build",
+    });
   return {
     engine: new ReferenceEngine(),
     note: `running on the reference engine, which is slow: ${native.reason}\n  build the fast one with: npx athanor engine build`,

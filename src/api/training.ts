@@ -3,10 +3,35 @@ import { createHash } from "node:crypto";
 import { totalmem } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { AthanorError, fail, type HostArray } from "../base/index.ts";
-import { type Checkpoint, loadCheckpoint, loadLatest, lockRun, type RunLock, saveCheckpoint, stateHash } from "../checkpoint/index.ts";
+import {
+  type Checkpoint,
+  loadCheckpoint,
+  loadLatest,
+  lockRun,
+  type RunLock,
+  saveCheckpoint,
+  stateHash,
+} from "../checkpoint/index.ts";
 import { compareRecipes, type Prepared, prepare, type Recipe, recipeJson } from "../recipe/index.ts";
-import { createRun, describeEnvironment, MetricsLog, metricsName, type RunEvent, readRun, updateRun } from "../track/index.ts";
-import { type Callback, type Forecast, forecast, refuseUnsafeRate, requireMemory, StepGraphs, StepPrograms, Trainer, type TrainerState } from "../train/index.ts";
+import {
+  createRun,
+  describeEnvironment,
+  MetricsLog,
+  metricsName,
+  type RunEvent,
+  readRun,
+  updateRun,
+} from "../track/index.ts";
+import {
+  type Callback,
+  type Forecast,
+  forecast,
+  requireMemory,
+  StepGraphs,
+  StepPrograms,
+  Trainer,
+  type TrainerState,
+} from "../train/index.ts";
 import { chooseEngine, refuseHours } from "./engine.ts";
 import { version } from "./version.ts";
 
@@ -59,7 +84,14 @@ class TrainingRun {
   private constructor(
     folder: string,
     options: TrainOptions,
-    parts: { prepared: Prepared; programs: StepPrograms; planned: Forecast; lock: RunLock; log: MetricsLog; start: Checkpoint | undefined },
+    parts: {
+      prepared: Prepared;
+      programs: StepPrograms;
+      planned: Forecast;
+      lock: RunLock;
+      log: MetricsLog;
+      start: Checkpoint | undefined;
+    },
   ) {
     this.folder = folder;
     this.options = options;
@@ -73,19 +105,24 @@ class TrainingRun {
 
   static async open(recipe: Recipe, options: TrainOptions): Promise<TrainingRun> {
     const { resume = false, onNote = () => undefined } = options;
-    if (resume && options.runDir === undefined) fail("config/resume", "resume needs the folder of a run", { fix: "give --run-dir RUN" });
+    if (resume && options.runDir === undefined)
+      fail("config/resume", "resume needs the folder of a run", { fix: "give --run-dir RUN" });
     const earlier = resume ? await earlierRun(options.runDir!, recipe) : undefined;
     const { engine, note } = chooseEngine(recipe, earlier?.isa);
     if (note !== undefined) onNote(note);
     const prepared = await prepare(recipe, { onNote });
     const { description } = prepared;
-    refuseUnsafeRate(prepared.learningRate, recipe.steps, description, prepared.source.samplesPerEpoch);
     const graphs = new StepGraphs(description);
     const planned = forecast(graphs, graphs.compile(engine), engine);
     requireMemory(planned, totalmem());
     refuseHours(engine, planned.flopsPerStep * recipe.steps);
     if (earlier !== undefined && earlier.dataHash !== prepared.dataHash) {
-      fail("resume/data", "the data is not what this run was trained on", { where: recipe.data.path ?? "data", expected: `SHA-256 ${earlier.dataHash}`, got: prepared.dataHash, fix: "restore the data, or start a new run with --init-from" });
+      fail("resume/data", "the data is not what this run was trained on", {
+        where: recipe.data.path ?? "data",
+        expected: `SHA-256 ${earlier.dataHash}`,
+        got: prepared.dataHash,
+        fix: "restore the data, or start a new run with --init-from",
+      });
     }
     const programs = new StepPrograms(description, engine);
     const initial = options.initFrom === undefined ? undefined : await loadParametersFrom(options.initFrom);
@@ -94,7 +131,8 @@ class TrainingRun {
     const lock = await lockRun(folder);
     try {
       const latest = earlier === undefined ? undefined : await loadLatest(folder);
-      for (const { path, error } of latest?.skipped ?? []) onNote(`passed over a damaged checkpoint: ${path} (${error.what})`);
+      for (const { path, error } of latest?.skipped ?? [])
+        onNote(`passed over a damaged checkpoint: ${path} (${error.what})`);
       const start = latest?.checkpoint;
       if (earlier !== undefined && start === undefined) onNote("no checkpoint yet: the run starts from its beginning");
       programs.initialize();
@@ -132,6 +170,7 @@ class TrainingRun {
       step: trainer.clock.step,
       parameters: planned.numParameters,
       peakBytes: planned.memory.total,
+      flopsPerStep: planned.flopsPerStep,
       engine: `${programs.engine.name} ${programs.engine.isa}, ${programs.engine.threads} threads`,
     });
     try {
@@ -141,12 +180,28 @@ class TrainingRun {
       const { step } = trainer.clock;
       const result = { loss: trainer.lastLoss, ...(evalLoss === undefined ? {} : { evalLoss }), hash };
       if (ending === "finished") await this.emit({ type: "end", step, ...result });
-      await updateRun(this.folder, { status: ending === "finished" ? "finished" : "interrupted", step, ...(ending === "finished" ? { result } : {}) });
-      return { folder: this.folder, ending: ending === "finished" ? "finished" : "interrupted", step, loss: trainer.lastLoss, evalLoss, hash };
+      await updateRun(this.folder, {
+        status: ending === "finished" ? "finished" : "interrupted",
+        step,
+        ...(ending === "finished" ? { result } : {}),
+      });
+      return {
+        folder: this.folder,
+        ending: ending === "finished" ? "finished" : "interrupted",
+        step,
+        loss: trainer.lastLoss,
+        evalLoss,
+        hash,
+      };
     } catch (cause) {
-      const error = cause instanceof AthanorError ? cause : new AthanorError("internal/training", String(cause), { cause });
+      const error =
+        cause instanceof AthanorError ? cause : new AthanorError("internal/training", String(cause), { cause });
       await this.emit({ type: "error", step: trainer.clock.step, code: error.code, message: error.message });
-      await updateRun(this.folder, { status: "failed", step: trainer.clock.step, error: { code: error.code, message: error.message } }).catch(() => undefined);
+      await updateRun(this.folder, {
+        status: "failed",
+        step: trainer.clock.step,
+        error: { code: error.code, message: error.message },
+      }).catch(() => undefined);
       throw cause;
     }
   }
@@ -180,9 +235,16 @@ class TrainingRun {
           tokensPerSecond: report.items / report.seconds,
         }),
       evaluation: (result, trainer) =>
-        this.emit({ type: "eval", step: trainer.clock.step, loss: result.loss, perplexity: result.perplexity, metrics: result.metrics }),
+        this.emit({
+          type: "eval",
+          step: trainer.clock.step,
+          loss: result.loss,
+          perplexity: result.perplexity,
+          metrics: result.metrics,
+        }),
       anomaly: (error, trainer) => {
-        if (recipe.onNonFinite === "skip") return this.emit({ type: "error", step: trainer.clock.step, code: error.code, message: error.message });
+        if (recipe.onNonFinite === "skip")
+          return this.emit({ type: "error", step: trainer.clock.step, code: error.code, message: error.message });
         return undefined;
       },
       checkpoint: (trainer) => this.save(trainer),
@@ -208,7 +270,9 @@ class TrainingRun {
         {
           keep: recipe.checkpoint.keep,
           lock: this.lock,
-          ...(recipe.checkpoint.best > 0 ? { best: { metric: "evalLoss", mode: "min", keep: recipe.checkpoint.best } as const } : {}),
+          ...(recipe.checkpoint.best > 0
+            ? { best: { metric: "evalLoss", mode: "min", keep: recipe.checkpoint.best } as const }
+            : {}),
         },
       );
       for (const problem of saved.problems) this.options.onNote?.(problem.message);
@@ -224,14 +288,27 @@ class TrainingRun {
 }
 
 export function recipeHash(recipe: Recipe): string {
-  return createHash("sha256").update(JSON.stringify(recipeJson(recipe))).digest("hex");
+  return createHash("sha256")
+    .update(JSON.stringify(recipeJson(recipe)))
+    .digest("hex");
 }
 
-async function newRun(recipe: Recipe, options: TrainOptions, prepared: Prepared, engine: { isa: string; threads: number }): Promise<string> {
-  const place = options.runDir === undefined
-    ? { root: options.runsRoot ?? "runs", label: recipe.name ?? prepared.label }
-    : { folder: resolve(options.runDir) };
-  const environment = await describeEnvironment({ athanor: version, isa: engine.isa, threads: engine.threads, folder: process.cwd() });
+async function newRun(
+  recipe: Recipe,
+  options: TrainOptions,
+  prepared: Prepared,
+  engine: { isa: string; threads: number },
+): Promise<string> {
+  const place =
+    options.runDir === undefined
+      ? { root: options.runsRoot ?? "runs", label: recipe.name ?? prepared.label }
+      : { folder: resolve(options.runDir) };
+  const environment = await describeEnvironment({
+    athanor: version,
+    isa: engine.isa,
+    threads: engine.threads,
+    folder: process.cwd(),
+  });
   const { folder } = await createRun(place, {
     recipe: recipeJson(recipe),
     recipeHash: recipeHash(recipe),
@@ -268,7 +345,11 @@ function writeTensors(programs: StepPrograms, tensors: ReadonlyMap<string, HostA
   for (const name of names) {
     const value = tensors.get(name);
     if (value === undefined) {
-      fail("resume/tensor", `the checkpoint has no tensor ${name}`, { expected: `${names.length} tensors of this model`, got: `${tensors.size} tensors`, fix: "use the recipe that the checkpoint was trained with" });
+      fail("resume/tensor", `the checkpoint has no tensor ${name}`, {
+        expected: `${names.length} tensors of this model`,
+        got: `${tensors.size} tensors`,
+        fix: "use the recipe that the checkpoint was trained with",
+      });
     }
     programs.store.write(name, value);
   }

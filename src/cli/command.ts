@@ -13,5 +13,7 @@ export interface CommandContext {
 /** Declares a command on the program. `run` wraps an action with output, signals and error reports. */
 export type DefineCommand = (
   program: Command,
-  run: <A extends unknown[]>(action: (context: CommandContext, ...args: A) => Promise<number | undefined>) => (...args: A) => Promise<void>,
+  run: <A extends unknown[]>(
+    action: (context: CommandContext, ...args: A) => Promise<number | undefined>,
+  ) => (...args: A) => Promise<void>,
 ) => void;

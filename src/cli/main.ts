@@ -6,7 +6,9 @@ import type { CommandContext } from "./command.ts";
 import { commands } from "./commands/index.ts";
 import { createOutput, exitCodes, reportError } from "./output.ts";
 
-const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
 
 const program = new Command("athanor")
   .description("Train models in TypeScript: from raw data to a deployed model, without Python.")
@@ -45,11 +47,15 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   throw error;
 });
 for (const define of commands) define(program, wrap);
-for (const command of program.commands) command.option("--json", "machine-readable output on stdout").on("option:json", () => program.setOptionValue("json", true));
+for (const command of program.commands)
+  command
+    .option("--json", "machine-readable output on stdout")
+    .on("option:json", () => program.setOptionValue("json", true));
 
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.wrongRequest;
+  if (error instanceof CommanderError)
+    process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.wrongRequest;
   else process.exitCode = reportError(error, false);
 }

@@ -6,7 +6,19 @@ import { AthanorError } from "../base/index.ts";
 export const exitCodes = { done: 0, failed: 1, wrongRequest: 2, preempted: 75, interrupted: 130 } as const;
 
 /** Code prefixes of errors that the caller mends by asking for something else. */
-const requestCodes = ["config/", "cli/", "data/", "tokenizer/", "shape/", "dtype/", "plan/", "nn/", "optim/", "model/", "path/"];
+const requestCodes = [
+  "config/",
+  "cli/",
+  "data/",
+  "tokenizer/",
+  "shape/",
+  "dtype/",
+  "plan/",
+  "nn/",
+  "optim/",
+  "model/",
+  "path/",
+];
 
 export interface Output {
   readonly json: boolean;
@@ -39,6 +51,8 @@ export function reportError(error: unknown, json: boolean): number {
     process.stderr.write(`${pc.red(first ?? "")}\n${rest.map((line) => `${line}\n`).join("")}`);
     return requestCodes.some((prefix) => error.code.startsWith(prefix)) ? exitCodes.wrongRequest : exitCodes.failed;
   }
-  process.stderr.write(`${pc.red("[internal] this is a fault in Athanor: please report it")}\n${error instanceof Error ? error.stack : String(error)}\n`);
+  process.stderr.write(
+    `${pc.red("[internal] this is a fault in Athanor: please report it")}\n${error instanceof Error ? error.stack : String(error)}\n`,
+  );
   return exitCodes.failed;
 }

@@ -133,7 +133,11 @@ function assignDeep(target: Raw, keys: readonly string[], value: unknown, change
 
 function validate(source: Source): Recipe {
   const result = recipeSchema.safeParse(source.raw);
-  if (result.success) return result.data;
+  if (result.success) {
+    // A family completes its own configuration once the data is known: the recipe keeps what was written.
+    const { model } = source.raw;
+    return { ...result.data, model: typeof model === "string" ? { [model]: {} } : (model as Recipe["model"]) };
+  }
   const problems = configProblems(recipeSchema, source.raw, result.error.issues).map(({ path, message }) => {
     const line = source.line(path.split("."));
     return `${path || "(the whole)"}${line === undefined ? "" : ` (line ${line})`}: ${message}`;

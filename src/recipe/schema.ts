@@ -1,6 +1,8 @@
 // The recipe: the typed description of a run. This one schema gives the type, the defaults, the validation, the help and the
 // JSON Schema for editors. Models and optimizers are checked by the folders that own them.
 import { z } from "zod";
+import { oneOf } from "../base/index.ts";
+import { modelFamilies } from "../models/index.ts";
 import { optimizerSchema } from "../optim/index.ts";
 
 const positive = z.number().int().positive();
@@ -34,7 +36,7 @@ export const dataSchema = z
       .default({})
       .describe("table: column types that override what is detected"),
     task: z.enum(["classification", "regression"]).optional().describe("table: default by the target's type"),
-    missing: z.enum(["error", "mean", "drop"]).default("mean").describe("table: what to do with missing numbers"),
+    missing: z.enum(["impute", "drop", "error"]).default("impute").describe("table: what to do with missing numbers"),
     onShort: z
       .enum(["error", "truncate", "wrap"])
       .default("error")
@@ -58,12 +60,11 @@ export const recipeSchema = z.strictObject({
     ])
     .optional()
     .describe('"char", { bpe: vocabulary size }, or a tokenizer.json'),
-  model: z
-    .record(z.string(), z.record(z.string(), z.unknown()))
-    .describe("one model family and its configuration, such as gpt: { layers, heads, width, context }"),
-  optimizer: z
-    .record(z.string(), z.record(z.string(), z.unknown()))
-    .default({ adamw: {} })
+  model: oneOf(Object.fromEntries([...modelFamilies].map(([name, { schema }]) => [name, schema]))).describe(
+    "one model family and its configuration, such as gpt: { layers, heads, width, context }",
+  ),
+  optimizer: optimizerSchema
+    .prefault({ adamw: {} })
     .describe("one optimizer and its settings, such as adamw: { lr: 1e-3 }"),
   batch: z
     .strictObject({

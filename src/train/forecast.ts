@@ -46,7 +46,14 @@ export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): 
   const workspace = fixed + Math.max(...all.map((plan) => engine.workspaceBytes(plan)));
   const flops = (plan: Plan) => plan.nodes.reduce((sum, node) => sum + node.flops, 0);
   return {
-    memory: { parameters, gradients, slots, activations, workspace, total: parameters + gradients + slots + activations + workspace },
+    memory: {
+      parameters,
+      gradients,
+      slots,
+      activations,
+      workspace,
+      total: parameters + gradients + slots + activations + workspace,
+    },
     numParameters: graphs.parameterTypes.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
     parametersByModule: countByModule(graphs.parameterTypes),
     flopsPerStep: lanes * flops(plans.accumulate[0]!) + flops(plans.update),

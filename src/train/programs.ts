@@ -121,7 +121,7 @@ export class StepGraphs {
           this.parameterTypes.map((type) => [type.name, variable(type.name, type.dtype, type.shape)]),
         );
         const summed = new Map(
-          this.parameterTypes.map(({ name, shape }) => [name, total((level) => gradName(level, name), shape)]),
+          this.trainedTypes.map(({ name, shape }) => [name, total((level) => gradName(level, name), shape)]),
         );
         const lossSum = total(sumName, []);
         const count = total(countName, []);

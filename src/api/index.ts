@@ -1,0 +1,7 @@
+export { type ChosenEngine, chooseEngine } from "./engine.ts";
+export { measureMatmul, measurePeak } from "./machine.ts";
+export { loadModel, type TrainedModel } from "./model.ts";
+export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan.ts";
+export { Training, train } from "./train.ts";
+export { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
+export { version } from "./version.ts";

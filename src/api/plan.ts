@@ -1,0 +1,88 @@
+// planRecipe(): what a run will need and do, before any step. Nothing is trained and no memory is taken for the model.
+import { freemem } from "node:os";
+import { type CompileOptions, optimize, type Pass, type Plan } from "../compiler/index.ts";
+import type { Graph } from "../core/index.ts";
+import type { Engine } from "../engine/index.ts";
+import { type Prepared, prepare, type Recipe } from "../recipe/index.ts";
+import { type Forecast, forecast, requireMemory, StepGraphs, type StepPlans } from "../train/index.ts";
+import { chooseEngine } from "./engine.ts";
+
+export interface RunPlan extends Forecast {
+  readonly engine: string;
+  readonly steps: number;
+  readonly items: number;
+  /** Learning rate at the first, middle and last step, and the schedule in words. */
+  readonly learningRate: {
+    readonly schedule: string;
+    readonly samples: readonly (readonly [step: number, rate: number])[];
+  };
+  readonly totalFlops: number;
+  /** From a short measurement of matrix products on this machine; undefined without one. */
+  readonly expectedSeconds: number | undefined;
+  readonly availableBytes: number;
+}
+
+/** The forecast of a recipe. Errors with `plan/memory` when it cannot fit. `flopsPerSecond` is what steps reach on this machine. */
+export async function planRecipe(
+  recipe: Recipe,
+  options: { flopsPerSecond?: number; availableBytes?: number } = {},
+): Promise<RunPlan> {
+  const { prepared, graphs, plans, engine } = await compileRecipe(recipe);
+  const planned = forecast(graphs, plans, engine);
+  const availableBytes = options.availableBytes ?? freemem();
+  requireMemory(planned, availableBytes);
+  const totalFlops = planned.flopsPerStep * recipe.steps;
+  const last = Math.max(0, recipe.steps - 1);
+  return {
+    ...planned,
+    engine: `${engine.name} ${engine.isa}, ${engine.threads} threads`,
+    steps: recipe.steps,
+    items: planned.itemsPerStep * recipe.steps,
+    learningRate: {
+      schedule: prepared.description.optimizer.learningRate.describe(),
+      samples: [0, Math.floor(last / 4), Math.floor(last / 2), Math.floor((3 * last) / 4), last].map(
+        (step) => [step, prepared.learningRate(prepared.clockAt(step))] as const,
+      ),
+    },
+    totalFlops,
+    expectedSeconds: options.flopsPerSecond === undefined ? undefined : totalFlops / options.flopsPerSecond,
+    availableBytes,
+  };
+}
+
+/** The step's programs as graphs and plans, pass by pass, for `athanor inspect`. */
+export interface Inspection {
+  readonly program: string;
+  readonly traced: Graph;
+  readonly passes: readonly { readonly pass: Pass; readonly graph: Graph }[];
+  readonly plan: Plan;
+}
+
+export async function inspectRecipe(recipe: Recipe, programs: readonly string[]): Promise<Inspection[]> {
+  const { graphs, plans, engine } = await compileRecipe(recipe);
+  const traces: { [name: string]: () => Graph } = {
+    accumulate: () => graphs.accumulate(0),
+    update: () => graphs.update(),
+    evaluate: () => graphs.evaluate(),
+  };
+  const planOf = (name: string): Plan =>
+    name === "accumulate" ? plans.accumulate[0]! : name === "update" ? plans.update : plans.evaluate;
+  return Object.entries(traces)
+    .filter(([name]) => programs.includes(name))
+    .map(([program, trace]) => {
+      const traced = trace();
+      const passes: { pass: Pass; graph: Graph }[] = [];
+      const options: CompileOptions = { onPass: (pass, graph) => void passes.push({ pass, graph }) };
+      optimize(traced, engine.target, options);
+      return { program, traced, passes, plan: planOf(program) };
+    });
+}
+
+async function compileRecipe(
+  recipe: Recipe,
+): Promise<{ prepared: Prepared; graphs: StepGraphs; plans: StepPlans; engine: Engine }> {
+  const { engine } = chooseEngine(recipe);
+  const prepared = await prepare(recipe);
+  const graphs = new StepGraphs(prepared.description);
+  return { prepared, graphs, plans: graphs.compile(engine), engine };
+}

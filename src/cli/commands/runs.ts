@@ -1,0 +1,37 @@
+// athanor runs: the runs under a folder, oldest first.
+import pc from "picocolors";
+import { readLock } from "../../checkpoint/index.ts";
+import { listRuns, type Run } from "../../track/index.ts";
+import type { CommandContext, DefineCommand } from "../command.ts";
+
+export const defineRuns: DefineCommand = (program, run) => {
+  program
+    .command("runs")
+    .description("list the runs under a folder")
+    .argument("[folder]", "where runs lie", "runs")
+    .action(run(runs));
+};
+
+async function runs({ output }: CommandContext, root: string): Promise<undefined> {
+  const { runs: found, unreadable } = await listRuns(root);
+  for (const one of found) {
+    const status = await statusOf(one);
+    const { name, step, createdAt, result } = one.record;
+    output.record({ folder: one.folder, name, status, step, createdAt, ...(result ?? {}) });
+    const loss =
+      result === undefined
+        ? ""
+        : `loss ${result.loss.toFixed(4)}${result.evalLoss === undefined ? "" : `  held-out ${result.evalLoss.toFixed(4)}`}`;
+    output.print(`${one.folder.padEnd(36)} ${status.padEnd(12)} step ${String(step).padStart(6)}  ${loss}`);
+  }
+  if (found.length === 0) output.note(`no runs under ${root}`);
+  for (const { folder, error } of unreadable) output.note(pc.yellow(`${folder}: ${error.what}`));
+  return undefined;
+}
+
+/** A record that says "running" while its process is gone was cut off. */
+async function statusOf({ folder, record }: Run): Promise<string> {
+  if (record.status !== "running") return record.status;
+  const lock = await readLock(folder);
+  return lock !== undefined && lock.liveness !== "dead" ? "running" : "cut off";
+}

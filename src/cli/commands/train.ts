@@ -1,0 +1,67 @@
+// athanor train: runs a recipe, shows how it goes, saves when stopped.
+import pc from "picocolors";
+import { measurePeak, runTraining } from "../../api/index.ts";
+import { formatBytes, formatCount, formatDuration } from "../../base/index.ts";
+import type { RunEvent } from "../../track/index.ts";
+import type { CommandContext, DefineCommand } from "../command.ts";
+import { exitCodes } from "../output.ts";
+import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
+import { StatusLine } from "../status-line.ts";
+
+interface TrainFlags extends RecipeOptions {
+  readonly runDir?: string;
+  readonly resume?: boolean;
+  readonly initFrom?: string;
+}
+
+export const defineTrain: DefineCommand = (program, run) => {
+  withRecipe(program.command("train").description("train a model from a recipe"))
+    .option("--run-dir <folder>", "folder of the run (default: a new one under runs/)")
+    .option("--resume", "go on from the newest good checkpoint of --run-dir")
+    .option("--init-from <run>", "start from the weights of another run or checkpoint")
+    .action(run(train));
+};
+
+async function train(context: CommandContext, path: string, flags: TrainFlags): Promise<number> {
+  const { output } = context;
+  const recipe = await recipeOf(path, flags);
+  const started = performance.now();
+  const peakFlopsPerSecond = output.json ? undefined : await measurePeak(recipe);
+  let status: StatusLine | undefined;
+  const show = (event: RunEvent) => {
+    output.record(event);
+    if (event.type === "start") {
+      output.note(
+        `${formatCount(event.parameters)} parameters, planned peak ${formatBytes(event.peakBytes)}, engine ${event.engine}${event.step > 0 ? `, from step ${event.step}` : ""}`,
+      );
+      status = new StatusLine({
+        steps: recipe.steps,
+        flopsPerStep: event.flopsPerStep,
+        peakFlopsPerSecond,
+        stream: process.stderr,
+      });
+    }
+    status?.event(event);
+  };
+  const outcome = await runTraining(recipe, {
+    ...(flags.runDir === undefined ? {} : { runDir: flags.runDir }),
+    ...(flags.initFrom === undefined ? {} : { initFrom: flags.initFrom }),
+    resume: flags.resume ?? false,
+    signal: context.signal,
+    onEvent: show,
+    onNote: (text) => (status === undefined ? output.note(text) : status.line(text)),
+  }).finally(() => status?.end());
+  const { folder, step } = outcome;
+  if (outcome.ending === "interrupted") {
+    output.note(
+      `${pc.yellow(`stopped at step ${step}; everything is saved.`)} Go on with:\n  athanor train ${path} --run-dir ${folder} --resume${(flags.set ?? []).map((change) => ` --set ${change}`).join("")}`,
+    );
+    return context.stoppedBy() === "SIGINT" ? exitCodes.interrupted : exitCodes.preempted;
+  }
+  const seconds = (performance.now() - started) / 1000;
+  output.print(`${pc.green("done")} in ${formatDuration(seconds)}: ${folder}`);
+  output.print(
+    `loss ${outcome.loss.toFixed(4)}${outcome.evalLoss === undefined ? "" : `, held-out ${outcome.evalLoss.toFixed(4)}`}\nhash ${outcome.hash}`,
+  );
+  return exitCodes.done;
+}

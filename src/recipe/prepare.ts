@@ -1,0 +1,75 @@
+// From a validated recipe to what training needs: data read and encoded, model built, task, optimizer, batches. The names in
+// the recipe are resolved here and nowhere else.
+import { fail } from "../base/index.ts";
+import { modelFamily } from "../models/index.ts";
+import { type Clock, type ClockRates, clockAt, parseOptimizer, validateSchedule } from "../optim/index.ts";
+import type { Batch, BatchSource, Callback, StepDescription } from "../train/index.ts";
+import { prepareTableData } from "./prepare-table.ts";
+import { chosenModel, prepareText } from "./prepare-text.ts";
+import type { Recipe } from "./schema.ts";
+
+/** Data and model of a run. */
+export interface PreparedData {
+  /** For the run's name: `gpt`, `mlp`. */
+  readonly label: string;
+  readonly model: StepDescription["model"];
+  readonly task: StepDescription["task"];
+  readonly source: BatchSource;
+  /** Held-out batches of `evalBatchSize` rows, anew at each call. */
+  readonly heldOut: () => AsyncIterable<Batch>;
+  readonly dataHash: string;
+  /** Small files that a checkpoint carries: `tokenizer.json`, `table.json`. */
+  readonly files: { readonly [name: string]: string };
+}
+
+export interface Prepared extends Omit<PreparedData, "model" | "task"> {
+  readonly recipe: Recipe;
+  readonly description: StepDescription;
+  readonly learningRate: (clock: Clock) => number;
+  readonly clockAt: (step: number) => Clock;
+  readonly callbacks?: readonly Callback[];
+}
+
+export interface PrepareOptions {
+  readonly onNote?: (text: string) => void;
+}
+
+/** Reads the data and builds the model of a recipe. Errors with `config/*`, `data/*`, `tokenizer/*`, `optim/*`. */
+export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Promise<Prepared> {
+  const optimizer = parseOptimizer(recipe.optimizer, { steps: recipe.steps });
+  if ((recipe.data.path === undefined) === (recipe.data.rows === undefined)) {
+    fail("config/data", "a recipe names its data once", {
+      where: "data",
+      expected: "either data.path or data.rows",
+      got: recipe.data.path === undefined ? "neither" : "both",
+      fix: "give data.path: a file, folder or glob",
+    });
+  }
+  const data = modelFamily(chosenModel(recipe)[0]).tasks.includes("language-model")
+    ? await prepareText(recipe, options)
+    : await prepareTableData(recipe, options);
+  const { model, task, source, ...rest } = data;
+  const rates: ClockRates = {
+    samplesPerStep: recipe.batch.size,
+    tokensPerStep: recipe.batch.size * task.itemsPerRow,
+    samplesPerEpoch: source.samplesPerEpoch,
+  };
+  validateSchedule(optimizer.learningRate, recipe.steps, rates);
+  return {
+    ...rest,
+    source,
+    recipe,
+    description: {
+      model,
+      task,
+      optimizer,
+      batchSize: recipe.batch.size,
+      lanes: recipe.batch.lanes,
+      evalBatchSize: recipe.eval.batch ?? recipe.batch.size,
+      dtype: recipe.precision === "f64" ? "f64" : "f32",
+      seed: recipe.seed,
+    },
+    learningRate: (clock) => optimizer.learningRate.at(clock),
+    clockAt: (step) => clockAt(step, rates),
+  };
+}
