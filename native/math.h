@@ -120,11 +120,19 @@ ATHANOR_INLINE V erf(V x) {
 ATHANOR_INLINE V reciprocal(V x) { return set(1.0f) / x; }
 ATHANOR_INLINE V rsqrt(V x) { return set(1.0f) / sqrt(x); }
 ATHANOR_INLINE V sigmoid(V x) { return set(1.0f) / (set(1.0f) + exp(-x)); }
+/** sigmoid(x), and 1 - sigmoid(x) without cancellation. */
+ATHANOR_INLINE V sigmoid(V x, V* complement) {
+  V e = min(set(1e30f), exp(-x));  // finite: infinity times 0 would be NaN; NaN, as second operand, stays
+  V s = set(1.0f) / (set(1.0f) + e);
+  *complement = e * s;
+  return s;
+}
 ATHANOR_INLINE V silu(V x) { return x / (set(1.0f) + exp(-x)); }
 /** Derivative of silu times g. */
 ATHANOR_INLINE V siluGrad(V x, V g) {
-  V s = sigmoid(x);
-  return g * s * fma(x, set(1.0f) - s, set(1.0f));
+  V complement;
+  V s = sigmoid(x, &complement);
+  return g * s * fma(x, complement, set(1.0f));
 }
 
 /** 0.5 x (1 + erf(x / sqrt 2)). Hendrycks & Gimpel 2016. */
@@ -145,9 +153,10 @@ ATHANOR_INLINE V geluTanh(V x) {
 }
 ATHANOR_INLINE V geluTanhGrad(V x, V g) {
   V squared = x * x;
-  V s = sigmoid(set(1.5957691216057308f) * x * fma(set(0.044715f), squared, set(1.0f)));
+  V complement;
+  V s = sigmoid(set(1.5957691216057308f) * x * fma(set(0.044715f), squared, set(1.0f)), &complement);
   V slope = set(1.5957691216057308f) * fma(set(3 * 0.044715f), squared, set(1.0f));
-  return g * fma(x * slope, s * (set(1.0f) - s), s);
+  return g * fma(x * slope, s * complement, s);
 }
 
 /** x - q pi/2 in [-pi/4, pi/4] for |x| <= 8192, and q. Three parts of pi/2; q times the first two is exact. */

@@ -116,6 +116,16 @@ int32_t toInt32(float x) {  // towards zero, as far as int32 goes; NaN is 0
   return x >= 2147483648.0f ? INT32_MAX : x < -2147483648.0f ? INT32_MIN : static_cast<int32_t>(x);
 }
 
+/** True when input k is itself a result and an output lies on its memory: it must be loaded before anything is stored. */
+bool goesOutOverItself(const Call& call, const Tape& tape, int k) {
+  bool isResult = false, isOverwritten = false;
+  for (int j = 0; j < call.numOut; ++j) {
+    isResult = isResult || tape.results[j] == k;
+    isOverwritten = isOverwritten || overlaps(call.in[k], call.out[j]);
+  }
+  return isResult && isOverwritten;
+}
+
 /** Where each register lives, and which function each step calls. `direct[k]`: operand k can be used in place. */
 void prepare(const Call& call, const bool* direct, Tape& tape) {
   tape.integer = call.params[0] == 1;
@@ -139,7 +149,7 @@ void prepare(const Call& call, const bool* direct, Tape& tape) {
   for (int k = 0; k < call.numIn; ++k) {
     Register& r = registers[k];
     r.operand = k;
-    if (direct[k]) {
+    if (direct[k] && !goesOutOverItself(call, tape, k)) {
       r.where = Where::input;
     } else if (isUniform(call.in[k])) {
       r.where = Where::pinned;
@@ -155,11 +165,6 @@ void prepare(const Call& call, const bool* direct, Tape& tape) {
     for (int j = 0; inPlace && j < call.numIn; ++j) {
       inPlace = registers[j].where != Where::input || registers[j].lastUse <= definedAt[result] ||
                 !overlaps(call.in[j], call.out[k]);
-    }
-    // ... or unless that memory is an input that goes out unchanged
-    for (int j = 0; inPlace && j < call.numOut; ++j) {
-      const int other = tape.results[j];
-      if (other < call.numIn && registers[other].where == Where::input) inPlace = !overlaps(call.in[other], call.out[k]);
     }
     if (inPlace) {
       r.where = Where::output;
