@@ -1,6 +1,14 @@
 export { type ChosenEngine, chooseEngine } from "./engine.ts";
 export { measureMatmul, measurePeak } from "./machine.ts";
-export { loadModel, type TrainedModel } from "./model.ts";
+export {
+  type ClassPrediction,
+  type LoadOptions,
+  load,
+  type NumberPrediction,
+  type PredictInput,
+  type Prediction,
+  TrainedModel,
+} from "./model.ts";
 export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan.ts";
 export { Training, train } from "./train.ts";
 export { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";

@@ -1,8 +1,203 @@
-// A trained model: loaded from a run or a saved folder, for prediction inside a program.
-export interface TrainedModel {
-  readonly folder: string;
+// A trained model inside a program: predict(), generate(), save(). Loaded from a run, a checkpoint, or a saved folder.
+import { AthanorError, fail, type HostArray } from "../base/index.ts";
+import { parseTokenizer, TableEncoder, type TableRecord, type Tokenizer } from "../data/index.ts";
+import { type Engine, loadNativeEngine, ReferenceEngine, type Store } from "../engine/index.ts";
+import {
+  type CachedLanguageModel,
+  createGenerator,
+  type GeneratedText,
+  type GenerationOptions,
+  type TextGenerator,
+} from "../generate/index.ts";
+import { type BuiltModel, type DataFacts, modelFamily } from "../models/index.ts";
+import { type ModelDescription, type ModelFiles, readModelFiles, writeModelFiles } from "./model-files.ts";
+import { Predictor, softmaxOf } from "./predictor.ts";
+
+/** A classifier's answer. */
+export interface ClassPrediction<Label extends string = string> {
+  readonly label: Label;
+  readonly probability: number;
+  readonly probabilities: { readonly [label in Label]: number };
 }
 
-export async function loadModel(folder: string): Promise<TrainedModel> {
-  return { folder };
+/** A regression model's answer, in the target's own units. */
+export interface NumberPrediction {
+  readonly value: number;
+}
+
+export type Prediction<Label extends string = string> = ClassPrediction<Label> | NumberPrediction;
+
+export interface LoadOptions {
+  /** By default the native engine where it is built, else the reference engine. */
+  readonly engine?: Engine;
+}
+
+/** A row to predict: a record of a table, or a text for a text classifier. */
+export type PredictInput = TableRecord | string;
+
+export class TrainedModel {
+  readonly folder: string;
+  readonly description: ModelDescription;
+  private readonly files: ModelFiles;
+  private readonly built: BuiltModel;
+  private readonly engine: Engine;
+  private readonly store: Store;
+  private readonly tokenizer: Tokenizer | undefined;
+  private readonly encoder: TableEncoder | undefined;
+  private readonly predictor: Predictor;
+  private textGenerator: TextGenerator | undefined;
+
+  private constructor(files: ModelFiles, engine: Engine, tokenizer: Tokenizer | undefined) {
+    this.folder = files.folder;
+    this.files = files;
+    this.description = files.description;
+    this.engine = engine;
+    this.tokenizer = tokenizer;
+    const table = files.files.get("table.json");
+    this.encoder = table === undefined ? undefined : TableEncoder.fromJSON(JSON.parse(table));
+    const { family, config, task } = files.description;
+    this.built = modelFamily(family).build(config, factsOf(task, tokenizer, this.encoder, files.description));
+    this.store = engine.createStore();
+    this.fillStore();
+    this.predictor = new Predictor({ module: this.built.module, inputs: this.built.inputs, engine, store: this.store });
+  }
+
+  /** Errors with `path/missing`, `model/files`, `checkpoint/*`. */
+  static async load(folder: string, options: LoadOptions = {}): Promise<TrainedModel> {
+    const files = await readModelFiles(folder);
+    const tokenizer = files.files.get("tokenizer.json");
+    const engine = options.engine ?? loadNativeEngine().engine ?? new ReferenceEngine();
+    return new TrainedModel(files, engine, tokenizer === undefined ? undefined : parseTokenizer(tokenizer));
+  }
+
+  /** Only parameters go into the store: an optimizer's slots stay on disk. */
+  private fillStore(): void {
+    for (const [name, parameter] of this.built.module.parameters()) {
+      const saved = this.files.tensors.get(name);
+      if (saved === undefined) fail("model/tensor", `the model's file has no tensor ${name}`, { where: this.folder });
+      const value = this.engine.name === "native" ? toF32(saved) : saved;
+      this.store.declare([{ name, dtype: value.dtype, shape: parameter.shape }]);
+      this.store.write(name, value);
+    }
+  }
+
+  /**
+   * Predicts one row, or several. A classifier answers `{ label, probability, probabilities }`, a regression `{ value }`.
+   * Errors with `data/unknown-column`, `model/task`.
+   */
+  predict<Label extends string = string>(input: PredictInput): Promise<Prediction<Label>>;
+  predict<Label extends string = string>(inputs: readonly PredictInput[]): Promise<Prediction<Label>[]>;
+  async predict(input: PredictInput | readonly PredictInput[]): Promise<Prediction | Prediction[]> {
+    const many = Array.isArray(input);
+    const rows = (many ? input : [input]) as readonly PredictInput[];
+    const outputs = await this.predictor.run(this.encode(rows), rows.length);
+    const predictions = outputs.map((output) => this.decode(output));
+    return many ? predictions : predictions[0]!;
+  }
+
+  private encode(rows: readonly PredictInput[]): { [name: string]: HostArray["data"] } {
+    const { encoder, tokenizer } = this;
+    if (this.description.task === "language-model") {
+      fail("model/task", "a language model does not predict rows", {
+        where: this.folder,
+        fix: "call generate(prompt)",
+      });
+    }
+    if (encoder !== undefined) {
+      const features = new Float32Array(rows.length * encoder.numFeatures);
+      rows.forEach((row, at) => {
+        if (typeof row === "string")
+          fail("data/record", "this model predicts records of a table", {
+            got: "a text",
+            expected: "an object with the table's columns",
+          });
+        try {
+          features.set(encoder.encodeRow(row), at * encoder.numFeatures);
+        } catch (error) {
+          throw error instanceof AthanorError ? error.at(`row ${at + 1}`) : error;
+        }
+      });
+      return { features };
+    }
+    const length = this.built.inputs.tokens!.shape[0]!;
+    const tokens = new Int32Array(rows.length * length).fill(-1);
+    rows.forEach((row, at) => {
+      const text = typeof row === "string" ? row : row.text;
+      if (typeof text !== "string")
+        fail("data/record", "this model predicts texts", { expected: "a string, or { text }", got: typeof text });
+      tokens.set(tokenizer!.encode(text).subarray(0, length), at * length);
+    });
+    return { tokens };
+  }
+
+  private decode(output: Float32Array): Prediction {
+    const { task, classes = [] } = this.description;
+    if (task === "regression") return { value: this.encoder?.decodeTarget(output[0]!) ?? output[0]! };
+    const chances = softmaxOf(output);
+    const best = chances.indexOf(Math.max(...chances));
+    return {
+      label: classes[best] ?? String(best),
+      probability: chances[best]!,
+      probabilities: Object.fromEntries(chances.map((chance, id) => [classes[id] ?? String(id), chance])),
+    };
+  }
+
+  /** The text that follows a prompt. Errors with `model/task` for other than language models. */
+  async generate(prompt: string, options: GenerationOptions = {}): Promise<GeneratedText> {
+    return await this.generator().generate(prompt, options);
+  }
+
+  /** The same, piece by piece as it is made. */
+  stream(prompt: string, options: GenerationOptions = {}): AsyncGenerator<string, GeneratedText> {
+    return this.generator().stream(prompt, options);
+  }
+
+  private generator(): TextGenerator {
+    const { tokenizer, engine, store } = this;
+    const model = this.built.module;
+    if (tokenizer === undefined || !isLanguageModel(model)) {
+      return fail("model/task", "this model does not write text", {
+        where: this.folder,
+        got: this.description.task,
+        fix: "call predict()",
+      });
+    }
+    this.textGenerator ??= createGenerator({ engine, store, model, tokenizer });
+    return this.textGenerator;
+  }
+
+  /** Writes the model into a new folder, without the optimizer's state: what a service needs to load. */
+  async save(folder: string): Promise<void> {
+    const tensors = new Map([...this.built.module.parameters().keys()].map((name) => [name, this.store.read(name)]));
+    await writeModelFiles(folder, { description: this.description, tensors, files: this.files.files });
+  }
+}
+
+/** Loads a trained model from a run folder, a checkpoint, or a folder that `save` wrote. */
+export async function load(folder: string, options: LoadOptions = {}): Promise<TrainedModel> {
+  return await TrainedModel.load(folder, options);
+}
+
+function factsOf(
+  task: ModelDescription["task"],
+  tokenizer: Tokenizer | undefined,
+  encoder: TableEncoder | undefined,
+  { classes }: ModelDescription,
+): DataFacts {
+  return {
+    task,
+    ...(tokenizer === undefined ? {} : { vocab: tokenizer.vocabSize }),
+    ...(encoder === undefined ? {} : { features: encoder.numFeatures }),
+    ...(classes === undefined ? {} : { outputs: classes.length }),
+  };
+}
+
+function isLanguageModel(model: object): model is CachedLanguageModel {
+  return "decodeRow" in model && typeof model.decodeRow === "function";
+}
+
+function toF32(array: HostArray): HostArray {
+  return array.dtype === "f64"
+    ? { dtype: "f32", shape: array.shape, data: Float32Array.from(array.data as Float64Array) }
+    : array;
 }

@@ -2,7 +2,7 @@
 
 import { parseRecipe, type RecipeInput, readRecipe } from "../recipe/index.ts";
 import type { RunEvent } from "../track/index.ts";
-import { loadModel, type TrainedModel } from "./model.ts";
+import { load, type TrainedModel } from "./model.ts";
 import { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
 
 /** A run under way: iterate over its events, await its model, or both. */
@@ -22,7 +22,7 @@ export class Training implements AsyncIterable<RunEvent>, PromiseLike<TrainedMod
       this.done = true;
       this.wake?.();
     });
-    this.model = this.outcome.then(({ folder }) => loadModel(folder));
+    this.model = this.outcome.then(({ folder }) => load(folder));
     this.model.catch(() => undefined); // reported where the training is awaited or iterated
   }
 

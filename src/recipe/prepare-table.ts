@@ -25,7 +25,7 @@ export async function prepareTableData(recipe: Recipe, options: PrepareOptions):
   const { encoder, train, validation } = table;
   const outputs = encoder.task === "classification" ? table.classNames.length : 1;
   const [name, config] = chosenModel(recipe);
-  const { module, inputs } = modelFamily(name).build(config, {
+  const built = modelFamily(name).build(config, {
     task: encoder.task,
     features: encoder.numFeatures,
     outputs,
@@ -36,9 +36,10 @@ export async function prepareTableData(recipe: Recipe, options: PrepareOptions):
   const dtype = recipe.precision === "f64" ? "f64" : "f32";
   const evalRows = recipe.eval.batch ?? recipe.batch.size;
   return {
-    label: name,
-    model: module,
-    task: encoder.task === "classification" ? classificationTask(inputs) : regressionTask(inputs, dtype),
+    family: name,
+    built,
+    ...(encoder.task === "classification" ? { classes: table.classNames.map(String) } : {}),
+    task: encoder.task === "classification" ? classificationTask(built.inputs) : regressionTask(built.inputs, dtype),
     source: shuffledRows(train, recipe.batch.size, recipe.seed, recipe.data.onShort),
     heldOut: () => allRows(validation, evalRows),
     dataHash: table.report.sha256,

@@ -23,8 +23,9 @@ export async function prepareText(recipe: Recipe, options: PrepareOptions): Prom
   const [training, heldOut] = [text.slice(0, cut), text.slice(cut)];
   const tokenizer = await makeTokenizer(recipe, text, training);
   const [name, config] = chosenModel(recipe);
-  const { module, inputs } = modelFamily(name).build(config, { task: "language-model", vocab: tokenizer.vocabSize });
-  const context = inputs.tokens?.shape[0] ?? fail("model/task", `${name} is no language model`, { where: "model" });
+  const built = modelFamily(name).build(config, { task: "language-model", vocab: tokenizer.vocabSize });
+  const context =
+    built.inputs.tokens?.shape[0] ?? fail("model/task", `${name} is no language model`, { where: "model" });
   const [trainingTokens, heldOutTokens] = [tokenizer.encode(training), tokenizer.encode(heldOut)];
   options.onNote?.(
     `${report.characters.toLocaleString("en")} characters in ${report.documents} documents, ${trainingTokens.length.toLocaleString("en")} training tokens of ${tokenizer.vocabSize} kinds`,
@@ -43,8 +44,8 @@ export async function prepareText(recipe: Recipe, options: PrepareOptions): Prom
     }
   }
   return {
-    label: name,
-    model: module,
+    family: name,
+    built,
     task: languageModelTask(context),
     source: randomWindows(trainingTokens, context, recipe.batch.size, recipe.seed),
     heldOut: () => allWindows(heldOutTokens, context, recipe.eval.batch ?? recipe.batch.size),

@@ -1,7 +1,7 @@
 // From a validated recipe to what training needs: data read and encoded, model built, task, optimizer, batches. The names in
 // the recipe are resolved here and nowhere else.
 import { fail } from "../base/index.ts";
-import { modelFamily } from "../models/index.ts";
+import { type BuiltModel, modelFamily } from "../models/index.ts";
 import { type Clock, type ClockRates, clockAt, parseOptimizer, validateSchedule } from "../optim/index.ts";
 import type { Batch, BatchSource, Callback, StepDescription } from "../train/index.ts";
 import { prepareTableData } from "./prepare-table.ts";
@@ -10,9 +10,11 @@ import type { Recipe } from "./schema.ts";
 
 /** Data and model of a run. */
 export interface PreparedData {
-  /** For the run's name: `gpt`, `mlp`. */
-  readonly label: string;
-  readonly model: StepDescription["model"];
+  /** The family's name, the module, and its complete configuration. */
+  readonly family: string;
+  readonly built: BuiltModel;
+  /** Class names by id, for classifiers. */
+  readonly classes?: readonly string[];
   readonly task: StepDescription["task"];
   readonly source: BatchSource;
   /** Held-out batches of `evalBatchSize` rows, anew at each call. */
@@ -22,8 +24,10 @@ export interface PreparedData {
   readonly files: { readonly [name: string]: string };
 }
 
-export interface Prepared extends Omit<PreparedData, "model" | "task"> {
+export interface Prepared extends Omit<PreparedData, "built" | "task" | "family" | "classes"> {
   readonly recipe: Recipe;
+  /** For the run's name: `gpt`, `mlp`. */
+  readonly label: string;
   readonly description: StepDescription;
   readonly learningRate: (clock: Clock) => number;
   readonly clockAt: (step: number) => Clock;
@@ -48,7 +52,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
   const data = modelFamily(chosenModel(recipe)[0]).tasks.includes("language-model")
     ? await prepareText(recipe, options)
     : await prepareTableData(recipe, options);
-  const { model, task, source, ...rest } = data;
+  const { built, family, classes, task, source, files, ...rest } = data;
   const rates: ClockRates = {
     samplesPerStep: recipe.batch.size,
     tokensPerStep: recipe.batch.size * task.itemsPerRow,
@@ -59,8 +63,20 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
     ...rest,
     source,
     recipe,
+    label: family,
+    files: {
+      ...files,
+      "model.json": JSON.stringify({
+        format: "athanor-model",
+        family,
+        config: built.config,
+        task: task.name,
+        seed: recipe.seed,
+        ...(classes === undefined ? {} : { classes }),
+      }),
+    },
     description: {
-      model,
+      model: built.module,
       task,
       optimizer,
       batchSize: recipe.batch.size,

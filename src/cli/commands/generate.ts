@@ -1,0 +1,61 @@
+// athanor generate: text from a trained language model, as it is made.
+import { load } from "../../api/index.ts";
+import { parseConfig } from "../../base/index.ts";
+import { generationSchema } from "../../generate/index.ts";
+import type { CommandContext, DefineCommand } from "../command.ts";
+import { numberOption } from "../options.ts";
+
+interface GenerateFlags {
+  readonly prompt: string;
+  readonly tokens: number;
+  readonly temperature: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly seed: number;
+  readonly greedy?: boolean;
+}
+
+export const defineGenerate: DefineCommand = (program, run) => {
+  program
+    .command("generate")
+    .description("write text with a trained language model")
+    .argument("<run>", "a run, checkpoint, or saved model")
+    .option("--prompt <text>", "text to go on from", "\n")
+    .option("--tokens <n>", "tokens to write", numberOption("--tokens"), 200)
+    .option("--temperature <t>", "1 as trained, lower is safer", numberOption("--temperature"), 0.8)
+    .option("--top-k <k>", "draw from the k likeliest tokens", numberOption("--top-k"))
+    .option("--top-p <p>", "draw from the likeliest tokens that together have probability p", numberOption("--top-p"))
+    .option("--greedy", "always the likeliest token")
+    .option("--seed <n>", "same seed, same text", numberOption("--seed"), 0)
+    .action(run(generate));
+};
+
+async function generate({ output, signal }: CommandContext, folder: string, flags: GenerateFlags): Promise<undefined> {
+  const { greedy = false, topK, topP } = flags;
+  const settings = parseConfig(
+    generationSchema,
+    {
+      maxTokens: flags.tokens,
+      seed: flags.seed,
+      temperature: greedy ? 0 : flags.temperature,
+      ...(topK === undefined ? {} : { topK }),
+      ...(topP === undefined ? {} : { topP }),
+    },
+    "generate",
+  );
+  const model = await load(folder);
+  const started = performance.now();
+  const stream = model.stream(flags.prompt, { ...settings, signal });
+  if (!output.json) process.stdout.write(flags.prompt);
+  let next = await stream.next();
+  while (!next.done) {
+    if (!output.json) process.stdout.write(next.value);
+    next = await stream.next();
+  }
+  const { text, tokens, ending } = next.value;
+  const seconds = (performance.now() - started) / 1000;
+  output.record({ prompt: flags.prompt, text, tokens: tokens.length, ending, seconds });
+  output.print("");
+  output.note(`${tokens.length} tokens, ${(tokens.length / seconds).toFixed(0)} per second`);
+  return undefined;
+}

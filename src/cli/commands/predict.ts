@@ -1,0 +1,38 @@
+// athanor predict: answers of a trained classifier or regression for the rows of a file.
+import { load } from "../../api/index.ts";
+import { fail } from "../../base/index.ts";
+import { readTable, readText, type TableRecord } from "../../data/index.ts";
+import type { CommandContext, DefineCommand } from "../command.ts";
+
+export const definePredict: DefineCommand = (program, run) => {
+  program
+    .command("predict")
+    .description("predict the rows of a file with a trained model")
+    .argument("<run>", "a run, checkpoint, or saved model")
+    .argument("<file>", "CSV, TSV or JSON Lines; for text classifiers also a .txt with one text a line")
+    .action(run(predict));
+};
+
+async function predict({ output }: CommandContext, folder: string, file: string): Promise<undefined> {
+  const model = await load(folder);
+  const rows = /\.txt(\.gz)?$/.test(file) ? await lines(file) : await records(file);
+  if (rows.length === 0) fail("data/empty", "there is nothing to predict", { where: file });
+  const predictions = await model.predict(rows);
+  predictions.forEach((prediction, at) => {
+    output.record({ row: at + 1, ...prediction });
+    output.print(
+      "label" in prediction ? `${prediction.label}\t${prediction.probability.toFixed(4)}` : String(prediction.value),
+    );
+  });
+  return undefined;
+}
+
+async function lines(file: string): Promise<string[]> {
+  const { text } = await readText({ path: file });
+  return text.split(/\r?\n/).filter((line) => line !== "");
+}
+
+async function records(file: string): Promise<TableRecord[]> {
+  const { names, columns, rows } = await readTable({ path: file });
+  return rows.map((_, row) => Object.fromEntries(names.map((name, column) => [name, columns[column]![row]])));
+}

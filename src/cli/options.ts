@@ -1,0 +1,11 @@
+// Parsing of option values, with errors that name the option.
+import { fail } from "../base/index.ts";
+
+/** A parser for a finite number. Errors with `cli/number`. */
+export function numberOption(name: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && Number.isFinite(value)) return value;
+    return fail("cli/number", `${name} is not a number`, { where: name, expected: "a finite number", got: text });
+  };
+}
