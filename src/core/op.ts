@@ -113,6 +113,8 @@ export interface OpSpec<In extends readonly string[], A extends Attrs> {
   /** Floating-point operations. */
   readonly cost?: (inputs: readonly ValueType[], outputs: readonly ValueType[], attrs: A) => Cost;
   readonly samples: readonly Sample<A>[];
+  /** Why there are none. */
+  readonly noSamples?: string;
 }
 
 const opBrand = Symbol.for("athanor.Op");

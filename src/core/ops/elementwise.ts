@@ -312,6 +312,7 @@ function compare(name: string, doc: string, scalar: (a: number, b: number) => nu
           { shape: [3], values: [Number.NaN, Number.NaN, 2] },
         ],
       },
+      { inputs: [{ shape: [0] }, { shape: [0] }] },
     ],
   });
 }
@@ -343,6 +344,12 @@ function logical(name: string, doc: string, scalar: (a: number, b: number) => nu
           { shape: [4], dtype: "bool", values: [0, 1, 0, 1] },
         ],
       },
+      {
+        inputs: [
+          { shape: [0], dtype: "bool" },
+          { shape: [0], dtype: "bool" },
+        ],
+      },
     ],
   });
 }
@@ -370,7 +377,10 @@ export const not = defineOp<["x"], None>({
   scalar: (x) => Number(!x),
   vjp: "zero",
   inPlace: [[0, 0]],
-  samples: [{ inputs: [{ shape: [3], dtype: "bool", values: [0, 1, 0] }] }],
+  samples: [
+    { inputs: [{ shape: [3], dtype: "bool", values: [0, 1, 0] }] },
+    { inputs: [{ shape: [0, 2], dtype: "bool" }] },
+  ],
 });
 
 export const isFinite = defineOp<["x"], None>({
@@ -383,6 +393,7 @@ export const isFinite = defineOp<["x"], None>({
   vjp: "zero",
   samples: [
     { inputs: [{ shape: [5], values: [0, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -3e38] }] },
+    { inputs: [{ shape: [0] }] },
   ],
 });
 
@@ -411,6 +422,7 @@ export const where = defineOp<["condition", "a", "b"], None>({
         { shape: [3], dtype: "i32", values: [4, 5, 6] },
       ],
     },
+    { inputs: [{ shape: [0], dtype: "bool" }, { shape: [0] }, { shape: [0] }] },
   ],
 });
 
@@ -432,5 +444,9 @@ export const cast = defineOp<["x"], { readonly to: DType }>({
     { inputs: [{ shape: [3], values: [0, -0.5, 2] }], attrs: { to: "bool" } },
     { inputs: [{ shape: [3], dtype: "bool", values: [0, 1, 1] }], attrs: { to: "f32" } },
     { inputs: [{ shape: [3], dtype: "u8", values: [0, 200, 255] }], attrs: { to: "f32" } },
+    { inputs: [{ shape: [4], dtype: "i32", values: [0, 1, -1, 16777217] }], attrs: { to: "bool" } },
+    { inputs: [{ shape: [2], dtype: "bool", values: [0, 1] }], attrs: { to: "i32" } },
+    { inputs: [{ shape: [3], values: [0.9, 2.5, 200.1] }], attrs: { to: "u8" } },
+    { inputs: [{ shape: [0] }], attrs: { to: "i32" } },
   ],
 });

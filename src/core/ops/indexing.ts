@@ -119,6 +119,7 @@ export const takeAlong = defineOp<["x", "index"], None>({
   samples: [
     { inputs: [{ shape: [3, 5] }, { shape: [3], dtype: "i32", values: [4, 0, 2] }] },
     { inputs: [{ shape: [2, 2, 3] }, { shape: [2, 2], dtype: "i32", values: [0, 1, 2, 2] }] },
+    { inputs: [{ shape: [0, 3] }, { shape: [0], dtype: "i32" }] },
   ],
 });
 
@@ -138,7 +139,10 @@ export const scatterAlong = defineOp<["index", "source"], { readonly width: numb
     });
   },
   vjp: ({ grad, inputs: [index] }) => [null, f.takeAlong(grad, index)],
-  samples: [{ inputs: [{ shape: [3], dtype: "i32", values: [4, 0, 2] }, { shape: [3] }], attrs: { width: 5 } }],
+  samples: [
+    { inputs: [{ shape: [3], dtype: "i32", values: [4, 0, 2] }, { shape: [3] }], attrs: { width: 5 } },
+    { inputs: [{ shape: [0], dtype: "i32" }, { shape: [0] }], attrs: { width: 5 } },
+  ],
 });
 
 export const updateSlice = defineOp<["x", "value", "start"], { readonly axis: number }>({
@@ -180,5 +184,7 @@ export const updateSlice = defineOp<["x", "value", "start"], { readonly axis: nu
       attrs: { axis: 1 },
     },
     { inputs: [{ shape: [4] }, { shape: [1] }, { shape: [], dtype: "i32", values: [9] }], attrs: { axis: 0 } },
+    { inputs: [{ shape: [4] }, { shape: [2] }, { shape: [], dtype: "i32", values: [-3] }], attrs: { axis: 0 } },
+    { inputs: [{ shape: [4] }, { shape: [0] }, { shape: [], dtype: "i32", values: [1] }], attrs: { axis: 0 } },
   ],
 });

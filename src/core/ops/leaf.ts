@@ -13,6 +13,7 @@ export const inputLeaf = defineOp<[], Named>({
   infer: (_, { dtype, shape }) => ({ dtype, shape }),
   vjp: () => [],
   samples: [],
+  noSamples: "resolved to memory by the plan: it computes nothing",
 });
 
 /** A tensor of the store, as it was before this run. */
@@ -24,6 +25,7 @@ export const variableLeaf = defineOp<[], Named>({
   infer: (_, { dtype, shape }) => ({ dtype, shape }),
   vjp: () => [],
   samples: [],
+  noSamples: "resolved to memory by the plan: it computes nothing",
 });
 
 /** A constant of the graph. */
@@ -35,6 +37,7 @@ export const constantLeaf = defineOp<[], { readonly value: HostArray }>({
   infer: (_, { value }) => ({ dtype: value.dtype, shape: value.shape }),
   vjp: () => [],
   samples: [],
+  noSamples: "resolved to memory by the plan: it computes nothing",
 });
 
 /** Gives a variable its value for the next run. Staged: readers in the same program see the old value. */
@@ -55,4 +58,5 @@ export const assignOp = defineOp<["value"], Named>({
   },
   vjp: "none",
   samples: [],
+  noSamples: "has no result: the compiler's tests run it",
 });

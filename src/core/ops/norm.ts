@@ -80,7 +80,10 @@ export const layerNormGrad = defineOp<["grad", "x", "weight", "mean", "rstd"], E
     {
       inputs: [{ shape: [4, 6] }, { shape: [4, 6] }, { shape: [6] }, { shape: [4] }, { shape: [4], low: 0.5, high: 2 }],
       attrs: { eps: 1e-5 },
-      differentiable: [],
+    },
+    {
+      inputs: [{ shape: [0, 6] }, { shape: [0, 6] }, { shape: [6] }, { shape: [0] }, { shape: [0] }],
+      attrs: { eps: 1e-5 },
     },
   ],
 });
@@ -112,6 +115,7 @@ export const rmsNorm = defineOp<["x", "weight"], Eps>({
   samples: [
     { inputs: [{ shape: [4, 6] }, { shape: [6] }], attrs: { eps: 1e-6 } },
     { inputs: [{ shape: [2, 3, 17] }, { shape: [17] }], attrs: { eps: 1e-6 } },
+    { inputs: [{ shape: [0, 5] }, { shape: [5] }], attrs: { eps: 1e-6 } },
   ],
 });
 
@@ -132,7 +136,7 @@ export const rmsNormGrad = defineOp<["grad", "x", "weight", "rstd"], Eps>({
     {
       inputs: [{ shape: [4, 6] }, { shape: [4, 6] }, { shape: [6] }, { shape: [4], low: 0.5, high: 2 }],
       attrs: { eps: 1e-6 },
-      differentiable: [],
     },
+    { inputs: [{ shape: [0, 6] }, { shape: [0, 6] }, { shape: [6] }, { shape: [0] }], attrs: { eps: 1e-6 } },
   ],
 });

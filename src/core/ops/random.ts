@@ -57,6 +57,13 @@ const samples: Sample<RandomAttrs>[] = [
     ],
     attrs: { shape: [3, 2, 33], stream: "b" },
   },
+  {
+    inputs: [
+      { shape: [3], dtype: "i32", values: [1, 2, 3] },
+      { shape: [0], dtype: "i32" },
+    ],
+    attrs: { shape: [0, 4], stream: "c" },
+  },
 ];
 
 export const uniform = defineOp<["key", "rows"], RandomAttrs>({
@@ -138,6 +145,16 @@ export const dropout = defineOp<["x", "p", "key", "rows"], { readonly stream: st
         { shape: [], values: [0.25] },
         { shape: [3], dtype: "i32", values: [1, 2, 3] },
         { shape: [2], dtype: "i32", values: [4, 9] },
+      ],
+      attrs: { stream: "s" },
+      differentiable: [0],
+    },
+    {
+      inputs: [
+        { shape: [0, 3] },
+        { shape: [], values: [0.25] },
+        { shape: [3], dtype: "i32", values: [1, 2, 3] },
+        { shape: [0], dtype: "i32" },
       ],
       attrs: { stream: "s" },
       differentiable: [0],

@@ -16,6 +16,8 @@ const reduceSamples = (low: number): Sample<Axes>[] => [
   { inputs: [{ shape: [2, 3], low }], attrs: { axes: [0, 1] } },
   { inputs: [{ shape: [4, 2, 3], low }], attrs: { axes: [2] } },
   { inputs: [{ shape: [700, 3], low }], attrs: { axes: [0] } },
+  { inputs: [{ shape: [0, 3], low }], attrs: { axes: [1] } },
+  { inputs: [{ shape: [2, 3], dtype: "i32", values: [3, -1, 3, 2, 0, -7] }], attrs: { axes: [1] } },
 ];
 
 function reduce(
@@ -171,6 +173,9 @@ export const argmax = defineOp<["x"], { readonly axis: number }>({
     { inputs: [{ shape: [3, 7] }], attrs: { axis: 1 } },
     { inputs: [{ shape: [3, 4, 2] }], attrs: { axis: 1 } },
     { inputs: [{ shape: [4], values: [1, 5, 5, Number.NaN] }], attrs: { axis: 0 } },
+    { inputs: [{ shape: [4], values: [1, 5, 5, -2] }], attrs: { axis: 0 } },
+    { inputs: [{ shape: [3, 2], dtype: "i32", values: [1, 2, 3, 4, 5, -6] }], attrs: { axis: 0 } },
+    { inputs: [{ shape: [0, 2] }], attrs: { axis: 1 } },
   ],
 });
 

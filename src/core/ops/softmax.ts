@@ -21,7 +21,10 @@ const samples = [
   { inputs: [{ shape: [0, 4] }] },
   { inputs: [{ shape: [4, 1] }] },
 ];
-const gradSamples = [{ inputs: [{ shape: [3, 7] }, { shape: [3, 7], low: 0.05, high: 0.3 }] }];
+const gradSamples = [
+  { inputs: [{ shape: [3, 7] }, { shape: [3, 7], low: 0.05, high: 0.3 }] },
+  { inputs: [{ shape: [0, 7] }, { shape: [0, 7] }] },
+];
 
 export const softmax = defineOp<["x"], None>({
   name: "softmax",
@@ -129,6 +132,7 @@ export const crossEntropy = defineOp<["logits", "targets"], Ignore>({
       ],
       attrs: { ignoreIndex: -100 },
     },
+    { inputs: [{ shape: [0, 3] }, { shape: [0], dtype: "i32" }], attrs: { ignoreIndex: -1 } },
   ],
 });
 
@@ -160,7 +164,10 @@ export const crossEntropyGrad = defineOp<["logits", "targets", "lse", "grad"], I
         { shape: [4] },
       ],
       attrs: { ignoreIndex: -1 },
-      differentiable: [],
+    },
+    {
+      inputs: [{ shape: [0, 3] }, { shape: [0], dtype: "i32" }, { shape: [0] }, { shape: [0] }],
+      attrs: { ignoreIndex: -1 },
     },
   ],
 });

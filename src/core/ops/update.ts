@@ -44,12 +44,16 @@ export const adamw = defineOp<["p", "g", "m", "v", "scale", "lr", "c1", "c2"], A
   ],
   vjp: "none",
   cost: ([p]) => ({ flops: 15 * sizeOf(p!.shape) }),
-  samples: [0, 0.1].map((weightDecay) => ({
+  samples: [
+    { weightDecay: 0, size: 37 },
+    { weightDecay: 0.1, size: 37 },
+    { weightDecay: 0.1, size: 0 },
+  ].map(({ weightDecay, size }) => ({
     inputs: [
-      { shape: [37] },
-      { shape: [37] },
-      { shape: [37] },
-      { shape: [37], low: 0.01, high: 1 },
+      { shape: [size] },
+      { shape: [size] },
+      { shape: [size] },
+      { shape: [size], low: 0.01, high: 1 },
       { shape: [], low: 0.5, high: 1 },
       { shape: [], low: 0.001, high: 0.01 },
       { shape: [], low: 1, high: 5 },
@@ -91,14 +95,14 @@ export const sgd = defineOp<["p", "g", "scale", "lr", "velocity"], SgdAttrs>({
   ],
   vjp: "none",
   cost: ([p]) => ({ flops: 6 * sizeOf(p!.shape) }),
-  samples: [false, true].flatMap((nesterov) => [
-    {
+  samples: [
+    ...[false, true].map((nesterov) => ({
       inputs: [{ shape: [37] }, { shape: [37] }, { shape: [] }, { shape: [] }, { shape: [37] }],
-      attrs: { momentum: 0.9, dampening: 0, nesterov, weightDecay: 5e-4 },
-    },
-    {
-      inputs: [{ shape: [37] }, { shape: [37] }, { shape: [] }, { shape: [] }],
-      attrs: { momentum: 0, dampening: 0, nesterov: false, weightDecay: 0 },
-    },
-  ]),
+      attrs: { momentum: 0.9, dampening: nesterov ? 0 : 0.3, nesterov, weightDecay: 5e-4 },
+    })),
+    ...[37, 0].map((size) => ({
+      inputs: [{ shape: [size] }, { shape: [size] }, { shape: [] }, { shape: [] }],
+      attrs: { momentum: 0, dampening: 0, nesterov: false, weightDecay: 0.1 },
+    })),
+  ],
 });

@@ -153,6 +153,7 @@ export const slice = defineOp<["x"], Cut>({
   samples: [
     { inputs: [{ shape: [3, 5] }], attrs: { axis: 1, start: 1, stop: 4 } },
     { inputs: [{ shape: [4, 2, 2] }], attrs: { axis: 0, start: 2, stop: 2 } },
+    { inputs: [{ shape: [0, 3] }], attrs: { axis: 1, start: 1, stop: 2 } },
   ],
 });
 
@@ -185,6 +186,7 @@ export const split = defineOp<["x"], { readonly axis: number; readonly parts: nu
   samples: [
     { inputs: [{ shape: [2, 6] }], attrs: { axis: 1, parts: 3 } },
     { inputs: [{ shape: [4, 3, 2] }], attrs: { axis: 0, parts: 2 } },
+    { inputs: [{ shape: [0, 3] }], attrs: { axis: 0, parts: 2 } },
   ],
 });
 
@@ -264,6 +266,7 @@ export const pad = defineOp<["x"], Padding>({
   samples: [
     { inputs: [{ shape: [2, 3] }], attrs: { axis: 1, low: 1, high: 2, value: 0 } },
     { inputs: [{ shape: [2, 3, 2] }], attrs: { axis: 0, low: 0, high: 1, value: -1 } },
+    { inputs: [{ shape: [0, 2] }], attrs: { axis: 0, low: 2, high: 1, value: 3 } },
   ],
 });
 
@@ -283,6 +286,7 @@ export const iota = defineOp<[], { readonly shape: Shape; readonly axis: number 
   samples: [
     { inputs: [], attrs: { shape: [3, 4], axis: 1 } },
     { inputs: [], attrs: { shape: [3, 4], axis: 0 } },
+    { inputs: [], attrs: { shape: [0, 4], axis: 1 } },
   ],
 });
 
@@ -303,6 +307,7 @@ export const fill = defineOp<[], Fill>({
     { inputs: [], attrs: { shape: [3, 4], dtype: "f32", value: 1.5 } },
     { inputs: [], attrs: { shape: [5], dtype: "i32", value: -3 } },
     { inputs: [], attrs: { shape: [], dtype: "bool", value: 1 } },
+    { inputs: [], attrs: { shape: [0], dtype: "f32", value: 1 } },
   ],
 });
 
@@ -314,7 +319,10 @@ export const stopGradient = defineOp<["x"]>({
   infer: ([x]) => x,
   reference: ([x], _, [y]) => (y!.data as Float64Array).set(x!.data as Float64Array),
   vjp: "zero",
-  samples: [{ inputs: [{ shape: [3] }], differentiable: [] }],
+  samples: [
+    { inputs: [{ shape: [3] }], differentiable: [] },
+    { inputs: [{ shape: [0] }], differentiable: [] },
+  ],
 });
 
 export const copy = defineOp<["x"]>({
