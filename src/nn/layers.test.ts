@@ -51,7 +51,7 @@ const unpack = ({ dtype, shape, data }: Packed): HostArray => fromNumbers(dtype,
 type Inputs = { readonly [name: string]: Tensor };
 
 /** A module on given parameters. */
-function apply(module: Module & { forward(x: Tensor): Tensor }, { weight, bias }: Inputs, x: Tensor): Tensor {
+function apply(module: { forward(x: Tensor): Tensor } & Module, { weight, bias }: Inputs, x: Tensor): Tensor {
   const parameters = new Map([["weight", weight!], ...(bias ? [["bias", bias] as const] : [])]);
   return functionalCall(module, parameters, () => module.forward(x));
 }
@@ -64,10 +64,8 @@ const compute: { readonly [op: string]: (inputs: Inputs, attrs: Case["attrs"]) =
   embedding: (inputs) => apply(new Embedding(5, 3), inputs, inputs.indices!),
   crossEntropy: ({ logits, target }, { reduction, ignoreIndex }) =>
     crossEntropy(logits!, target!, { reduction: reduction!, ignoreIndex: ignoreIndex! }),
-  mse: ({ prediction, target }, { reduction }) =>
-    meanSquaredError(prediction!, target!, { reduction: reduction! }),
-  mae: ({ prediction, target }, { reduction }) =>
-    meanAbsoluteError(prediction!, target!, { reduction: reduction! }),
+  mse: ({ prediction, target }, { reduction }) => meanSquaredError(prediction!, target!, { reduction: reduction! }),
+  mae: ({ prediction, target }, { reduction }) => meanAbsoluteError(prediction!, target!, { reduction: reduction! }),
   huber: ({ prediction, target }, { reduction, delta }) =>
     huberLoss(prediction!, target!, { reduction: reduction!, delta: delta! }),
   binaryCrossEntropy: ({ logits, target }, { reduction }) =>

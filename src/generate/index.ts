@@ -1,0 +1,3 @@
+export * from "./sampling.ts";
+export * from "./text-generator.ts";
+export * from "./token-generator.ts";
