@@ -61,11 +61,14 @@ function trace(saver: string, args: readonly string[], calls: readonly string[],
   return { result, text };
 }
 
-/** Every call of the given names between the marks of one step, as points to break at. */
+/**
+ * Every call of the given names between the marks of one step, as points to break at. strace counts on each thread alone,
+ * so a call that another thread reaches as often (while Node starts) cannot be meant and is left out.
+ */
 export function listPoints(saver: string, args: readonly string[], step: number, calls: readonly string[]): Point[] {
   const { text } = trace(saver, args, [...new Set([...calls, "access"])], []);
   const counts = new Map<string, number>();
-  const points: Point[] = [];
+  const points: (Point & { thread: string })[] = [];
   let inside = false;
   for (const line of text.split("\n")) {
     const match = /^(\d+) +(\w+)\(/.exec(line); // a resumed call was counted where it began
@@ -75,9 +78,17 @@ export function listPoints(saver: string, args: readonly string[], step: number,
     const [, thread, call] = match;
     const index = (counts.get(`${thread} ${call}`) ?? 0) + 1;
     counts.set(`${thread} ${call}`, index);
-    if (inside && calls.includes(call!) && /checkpoints|\.tmp-/.test(line)) points.push({ call: call!, index });
+    if (inside && calls.includes(call!) && /checkpoints|\.tmp-/.test(line))
+      points.push({ thread: thread!, call: call!, index });
   }
-  return points;
+  const elsewhere = (thread: string, call: string) =>
+    Math.max(
+      0,
+      ...[...counts].filter(([key]) => key.endsWith(` ${call}`) && key !== `${thread} ${call}`).map(([, n]) => n),
+    );
+  return points
+    .filter(({ thread, call, index }) => index > elsewhere(thread, call))
+    .map(({ call, index }) => ({ call, index }));
 }
 
 /** Runs the saver with one change, such as `signal=KILL` or `error=ENOSPC`, at one point (`onward`: and at all that follow). */
@@ -97,4 +108,10 @@ export function runBroken(
     : lines.find((line) => line.includes("(INJECTED)"));
   const told = result.stdout.split("\n").flatMap((line): Told[] => (line === "" ? [] : [JSON.parse(line)]));
   return { signal: killed, told, injected, stderr: result.stderr };
+}
+
+/** `count` of the points, evenly spread; all when there are no more. */
+export function thin(points: readonly Point[], count: number): readonly Point[] {
+  const step = Math.max(1, points.length / count);
+  return Array.from({ length: Math.min(count, points.length) }, (_, i) => points[Math.floor(i * step)]!);
 }
