@@ -1,0 +1,55 @@
+// Counts of target class against predicted class. Makes no figure of them.
+import { fail, type HostArray, sameShape } from "../base/index.ts";
+import { checkClass, eachScoreRow, failShape, readNumbers, type TargetOptions } from "./metric.ts";
+
+/**
+ * The confusion matrix: `counts[target * numClasses + predicted]`.
+ *
+ * @example
+ * ```ts
+ * import { Confusion, fromNumbers } from "athanor";
+ * const confusion = new Confusion(2);
+ * confusion.update(fromNumbers("i32", [3], [0, 1, 0]), fromNumbers("i32", [3], [0, 1, 1]));
+ * confusion.counts; // [1, 0, 1, 1]: of class 1, one was predicted as 0 and one as 1
+ * ```
+ * @see https://scikit-learn.org/stable/modules/generated/sklearn.metrics.confusion_matrix.html
+ */
+export class Confusion {
+  readonly numClasses: number;
+  readonly counts: Float64Array;
+  private readonly options: TargetOptions;
+
+  /** Errors with `config/metric` when `numClasses` is no positive integer. */
+  constructor(numClasses: number, options: TargetOptions = {}) {
+    if (!Number.isInteger(numClasses) || numClasses < 1)
+      fail("config/metric", "a confusion matrix has classes", { expected: "at least 1", got: String(numClasses) });
+    this.numClasses = numClasses;
+    this.counts = new Float64Array(numClasses * numClasses);
+    this.options = options;
+  }
+
+  /**
+   * Adds a batch: predicted class ids (...), or scores (..., C) of which the first highest counts; targets (...).
+   * Errors with `shape/metric`, `metric/not-finite`, `data/label-range`.
+   */
+  update(prediction: HostArray, target: HostArray): void {
+    const { numClasses, options } = this;
+    if (!sameShape(prediction.shape, target.shape)) {
+      if (prediction.shape.at(-1) !== numClasses)
+        failShape("confusion", `scores (..., ${numClasses}), or class ids of the targets' shape`, prediction, target);
+      eachScoreRow("confusion", prediction, target, options, ({ scores, start, target: wanted }) => {
+        let best = 0;
+        for (let c = 1; c < numClasses; c++) if (scores[start + c]! > scores[start + best]!) best = c;
+        this.counts[wanted * numClasses + best]! += 1;
+      });
+      return;
+    }
+    const [predicted, wanted] = [readNumbers(prediction), readNumbers(target)];
+    for (let row = 0; row < wanted.length; row++) {
+      if (wanted[row] === (options.ignoreIndex ?? -1)) continue;
+      const from = checkClass("confusion", wanted[row]!, numClasses, row);
+      const to = checkClass("confusion, predicted class", predicted[row]!, numClasses, row);
+      this.counts[from * numClasses + to]! += 1;
+    }
+  }
+}

@@ -1,0 +1,69 @@
+// Errors of regression: mean absolute, mean squared and its root, and R². Elements count alike, whatever the shape.
+import type { HostArray } from "../base/index.ts";
+import { eachPair, failEmpty, failShape, type Metric, meanOfRows, Sum } from "./metric.ts";
+
+/** Mean of |prediction - target|. */
+export function meanAbsoluteError(): Metric {
+  return meanOfPairs("meanAbsoluteError", Math.abs);
+}
+
+/**
+ * Mean of (prediction - target)².
+ *
+ * @example
+ * ```ts
+ * import { fromNumbers, meanSquaredError } from "athanor";
+ * const metric = meanSquaredError();
+ * metric.update(fromNumbers("f64", [4], [1, 2, 3, 4]), fromNumbers("f64", [4], [2, 4, 6, 8]));
+ * metric.value(); // 7.5
+ * ```
+ */
+export function meanSquaredError(): Metric {
+  return meanOfPairs("meanSquaredError", (error) => error ** 2);
+}
+
+/** Square root of the mean squared error, in the target's own unit. */
+export function rootMeanSquaredError(): Metric {
+  return meanOfPairs("rootMeanSquaredError", (error) => error ** 2, Math.sqrt);
+}
+
+function meanOfPairs(name: string, cost: (error: number) => number, finish?: (mean: number) => number): Metric {
+  return meanOfRows(
+    name,
+    (prediction, target, add) => eachPair(name, prediction, target, (p, y) => add(cost(p - y))),
+    finish,
+  );
+}
+
+/**
+ * The coefficient of determination, 1 - Σ(y - ŷ)² / Σ(y - ȳ)²: 1 is perfect, 0 is as good as the mean of the targets.
+ * Targets that are all equal give 1 when every prediction is right and 0 otherwise, as scikit-learn.
+ * One column only: (n) or (n, 1). Errors with `metric/empty` for fewer than two rows.
+ * @see https://scikit-learn.org/stable/modules/generated/sklearn.metrics.r2_score.html
+ */
+export function rSquared(): Metric {
+  const [residual, spread] = [new Sum(), new Sum()];
+  let [shift, mean] = [0, 0];
+  const metric = {
+    name: "rSquared",
+    count: 0,
+    update(prediction: HostArray, target: HostArray): void {
+      if (target.shape.slice(1).some((dim) => dim !== 1))
+        failShape(metric.name, "one column: (n) or (n, 1)", prediction, target);
+      eachPair(metric.name, prediction, target, (p, y) => {
+        residual.add((p - y) ** 2);
+        // Welford 1962, on differences from the first target: targets far from zero keep their digits
+        if (metric.count === 0) shift = y;
+        const before = y - shift - mean;
+        mean += before / ++metric.count;
+        spread.add(before * (y - shift - mean));
+      });
+    },
+    value(): number {
+      if (metric.count < 2) failEmpty(metric.name);
+      if (spread.total() === 0) return residual.total() === 0 ? 1 : 0;
+      return 1 - residual.total() / spread.total();
+    },
+  };
+  return metric;
+}
