@@ -21,7 +21,6 @@ export function accuracy(options: TargetOptions = {}): Metric {
 /**
  * Share of rows whose target is among the `k` highest scores; of equal scores the first class ranks higher.
  * Errors with `config/metric` when `k` is no positive integer.
- * @see https://scikit-learn.org/stable/modules/generated/sklearn.metrics.top_k_accuracy_score.html
  */
 export function topKAccuracy(k: number, options: TargetOptions = {}): Metric {
   if (!Number.isInteger(k) || k < 1)

@@ -12,7 +12,6 @@ import { checkClass, eachScoreRow, failShape, readNumbers, type TargetOptions } 
  * confusion.update(fromNumbers("i32", [3], [0, 1, 0]), fromNumbers("i32", [3], [0, 1, 1]));
  * confusion.counts; // [1, 0, 1, 1]: of class 1, one was predicted as 0 and one as 1
  * ```
- * @see https://scikit-learn.org/stable/modules/generated/sklearn.metrics.confusion_matrix.html
  */
 export class Confusion {
   readonly numClasses: number;
