@@ -37,8 +37,8 @@ it("expands braces, also nested ones, under a bound", () => {
 });
 
 it("a hostile pattern takes no time", () => {
-  const start = performance.now();
+  const start = process.cpuUsage();
   expect(matchSegment(`${"*a".repeat(200)}b`, "a".repeat(5000))).toBe(false);
   expect(matches(`${"**/".repeat(100)}z`, `${"a/".repeat(500)}a`)).toBe(false);
-  expect(performance.now() - start).toBeLessThan(2000);
+  expect(process.cpuUsage(start).user / 1000).toBeLessThan(2000);
 });

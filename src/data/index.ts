@@ -2,9 +2,15 @@
 
 export type { Batch, Dataset } from "./batch.ts";
 export { sliceBatch } from "./batch.ts";
+export { BpeTokenizer, byteTokenizer } from "./bpe-tokenizer.ts";
+export type { BpeTrainingOptions, BpeVocabulary } from "./bpe-trainer.ts";
+export { trainBpe, WordCounter } from "./bpe-trainer.ts";
+export { CharacterSet, CharTokenizer } from "./char-tokenizer.ts";
 export type { Separator } from "./csv.ts";
 export type { ByteLimits } from "./files.ts";
 export { listFiles } from "./files.ts";
+export { ForeignTokenizer } from "./foreign-tokenizer.ts";
+export { loadTokenizer, parseTokenizer } from "./load-tokenizer.ts";
 export { Permutation } from "./permutation.ts";
 export type { Split, SplitOptions } from "./split.ts";
 export { splitRows } from "./split.ts";
@@ -19,3 +25,4 @@ export { TableEncoder } from "./table-encoder.ts";
 export type { Feature, FeaturePolicy } from "./table-features.ts";
 export type { TextInput, TextOptions, TextReport, TextSource, TextTally } from "./text-source.ts";
 export { countCharacters, openText, readText, scanText } from "./text-source.ts";
+export type { DecodeStream, Tokenizer, TokenizerFile } from "./tokenizer.ts";

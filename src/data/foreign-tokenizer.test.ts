@@ -1,0 +1,109 @@
+// Tokenizers that others made, on the `tokenizers` library in a process of its own.
+import { describe, expect, it } from "vitest";
+import { ForeignTokenizer } from "./foreign-tokenizer.ts";
+import { parseTokenizer } from "./load-tokenizer.ts";
+import type { TokenizerFile } from "./tokenizer.ts";
+
+const added = (id: number, content: string, special = true) => ({
+  id,
+  content,
+  single_word: false,
+  lstrip: false,
+  rstrip: false,
+  normalized: false,
+  special,
+});
+
+/** As BERT's: words in lower case, split at spaces and punctuation, then into pieces. */
+const wordPiece: TokenizerFile = {
+  version: "1.0",
+  truncation: { direction: "Right", max_length: 4, strategy: "LongestFirst", stride: 0 },
+  padding: null,
+  added_tokens: [added(0, "[PAD]"), added(1, "[UNK]"), added(2, "[CLS]"), added(7, "<extra>", false)],
+  normalizer: { type: "Lowercase" },
+  pre_tokenizer: { type: "Whitespace" },
+  post_processor: null,
+  decoder: { type: "WordPiece", prefix: "##", cleanup: true },
+  model: {
+    type: "WordPiece",
+    unk_token: "[UNK]",
+    continuing_subword_prefix: "##",
+    max_input_chars_per_word: 100,
+    vocab: { "[PAD]": 0, "[UNK]": 1, "[CLS]": 2, read: 3, "##ing": 4, "[": 5, "]": 6 },
+  },
+};
+
+/** As T5's: pieces with scores; its special tokens stand in the vocabulary itself. */
+const unigram: TokenizerFile = {
+  version: "1.0",
+  truncation: null,
+  padding: null,
+  added_tokens: [added(0, "</s>"), added(1, "<unk>")],
+  normalizer: null,
+  pre_tokenizer: { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: true },
+  post_processor: null,
+  decoder: { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: true },
+  model: {
+    type: "Unigram",
+    unk_id: 1,
+    vocab: [
+      ["</s>", 0],
+      ["<unk>", 0],
+      ["▁", -3],
+      ["▁hello", -1],
+      ["<", -5],
+      ["/", -5],
+      ["s", -4],
+      [">", -5],
+    ],
+  },
+};
+
+/** A pattern of exponential time: beyond its retry limit the library aborts its process. */
+const runaway: TokenizerFile = {
+  ...unigram,
+  added_tokens: [],
+  pre_tokenizer: { type: "Split", pattern: { Regex: "(a+)+$" }, behavior: "Isolated", invert: false },
+  decoder: { type: "Fuse" },
+  model: { type: "WordLevel", vocab: { a: 0, "<unk>": 1 }, unk_token: "<unk>" },
+};
+
+describe("ForeignTokenizer", () => {
+  it("encodes and decodes without truncating", () => {
+    const tokenizer = parseTokenizer(wordPiece);
+    expect(tokenizer).toBeInstanceOf(ForeignTokenizer);
+    expect([...tokenizer.encode("Reading reading READ zzz read <extra>")]).toEqual([3, 4, 3, 4, 3, 1, 3, 7]);
+    expect(tokenizer.decode([3, 4, 3])).toBe("reading read");
+    expect(tokenizer.vocabSize).toBe(8);
+    expect(tokenizer.specialTokens.get("[CLS]")).toBe(2);
+    expect([...tokenizer.encode("")]).toEqual([]);
+    expect(() => tokenizer.decode([8])).toThrow("[tokenizer/id]");
+    const stream = tokenizer.decodeStream();
+    expect([3, 4, 3].map((id) => stream.push(id)).join("") + stream.end()).toBe("reading read");
+  });
+
+  it("special tokens in text are text", () => {
+    expect([...parseTokenizer(wordPiece).encode("[CLS] read")]).toEqual([5, 1, 6, 3]);
+    expect([...parseTokenizer(unigram).encode("hello</s>")]).toEqual([3, 4, 5, 6, 7]);
+    expect(parseTokenizer(unigram).decode([3, 0])).toBe("hello</s>");
+  });
+
+  it("survives a pattern that kills the library", () => {
+    const tokenizer = parseTokenizer(runaway);
+    expect([...tokenizer.encode("a")]).toEqual([0]);
+    expect(() => tokenizer.encode(`${"a".repeat(40)}b`)).toThrow(/crashed|took too long/);
+    expect([...tokenizer.encode("a")]).toEqual([0]);
+  });
+
+  it("kills what takes too long", () => {
+    const slow = {
+      ...runaway,
+      pre_tokenizer: { ...(runaway.pre_tokenizer as object), pattern: { Regex: "(x+x+)+$" } },
+    };
+    const tokenizer = new ForeignTokenizer(slow, { timeoutMs: 1500 });
+    const start = performance.now();
+    expect(() => tokenizer.encode(`${"x".repeat(2 ** 20)}b`)).toThrow(/crashed|took too long/);
+    expect(performance.now() - start).toBeLessThan(60_000);
+    expect([...tokenizer.encode("a")]).toEqual([0]);
+  });
+});

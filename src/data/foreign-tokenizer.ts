@@ -1,0 +1,91 @@
+// Any other `tokenizer.json` as a Tokenizer. What is special here is only this: text that looks like a special token must
+// stay text, so the library encodes with a copy of the file in which no special token can be matched.
+import { randomUUID } from "node:crypto";
+import { LibraryBridge } from "./library-bridge.ts";
+import {
+  type DecodeStream,
+  failId,
+  hashTokenizer,
+  saveTokenizer,
+  type Tokenizer,
+  type TokenizerFile,
+} from "./tokenizer.ts";
+
+/** A tokenizer that the `tokenizers` library runs, in a process of its own. */
+export class ForeignTokenizer implements Tokenizer {
+  readonly kind = "foreign";
+  readonly vocabSize: number;
+  readonly specialTokens: ReadonlyMap<string, number>;
+  private readonly file: TokenizerFile;
+  private readonly bridge: LibraryBridge;
+  private cachedHash: string | undefined;
+
+  /** Errors: `tokenizer/file`, `tokenizer/timeout` (a call longer than `timeoutMs`, default 30 s). */
+  constructor(file: TokenizerFile, options: { readonly timeoutMs?: number } = {}) {
+    this.file = file;
+    const special = (file.added_tokens ?? []).filter((token) => token.special);
+    this.specialTokens = new Map(special.map(({ content, id }) => [content, id]));
+    const plain = { ...file, truncation: null, padding: null };
+    const encoder = withoutSpecialTokens(plain, this.specialTokens);
+    this.bridge = new LibraryBridge(JSON.stringify(encoder), JSON.stringify(plain), options.timeoutMs);
+    this.vocabSize = this.bridge.vocabSize;
+  }
+
+  get hash(): string {
+    this.cachedHash ??= hashTokenizer(this.file);
+    return this.cachedHash;
+  }
+
+  encode(text: string): Int32Array {
+    return text === "" ? new Int32Array(0) : this.bridge.encode(text);
+  }
+
+  decode(ids: ArrayLike<number>): string {
+    for (let i = 0; i < ids.length; i++) {
+      const id = ids[i];
+      if (!Number.isInteger(id) || id < 0 || id >= this.vocabSize) failId(id, this.vocabSize);
+    }
+    return ids.length === 0 ? "" : this.bridge.decode(ids);
+  }
+
+  /** A token's text may depend on the one before, so each step decodes the last few tokens again. */
+  decodeStream(): DecodeStream {
+    let ids: number[] = [];
+    let told = 0; // how many of `ids` have been told already
+    const rest = () => this.decode(ids).slice(this.decode(ids.slice(0, told)).length);
+    return {
+      push: (id) => {
+        ids.push(id);
+        const text = rest();
+        if (text === "" || (text.endsWith("\ufffd") && ids.length - told < 8)) return "";
+        ids = ids.slice(told);
+        told = ids.length;
+        return text;
+      },
+      end: () => rest(),
+    };
+  }
+
+  toJSON(): TokenizerFile {
+    return this.file;
+  }
+
+  save(path: string): Promise<void> {
+    return saveTokenizer(this.file, path);
+  }
+}
+
+/** The file with its special tokens taken out of the added tokens and renamed, past guessing, in the vocabulary. */
+function withoutSpecialTokens(file: TokenizerFile, special: ReadonlyMap<string, number>): TokenizerFile {
+  const added_tokens = (file.added_tokens ?? []).filter((token) => !token.special);
+  const model = file.model as { vocab?: unknown; merges?: unknown; unk_token?: unknown };
+  const inMerges = new Set(Array.isArray(model.merges) ? model.merges.flat().map(String) : []);
+  const nonce = randomUUID();
+  const rename = (token: string) =>
+    special.has(token) && !inMerges.has(token) ? `\u{10fffd}${nonce}-${special.get(token)}` : token;
+  const vocab = Array.isArray(model.vocab)
+    ? model.vocab.map(([token, score]: [string, number]) => [rename(token), score])
+    : Object.fromEntries(Object.entries(model.vocab ?? {}).map(([token, id]) => [rename(token), id]));
+  const unk_token = typeof model.unk_token === "string" ? rename(model.unk_token) : (model.unk_token ?? null);
+  return { ...file, post_processor: null, added_tokens, model: { ...model, vocab, unk_token } };
+}
