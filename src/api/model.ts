@@ -3,10 +3,10 @@ import { AthanorError, fail, type HostArray } from "../base/index.ts";
 import { parseTokenizer, TableEncoder, type TableRecord, type Tokenizer } from "../data/index.ts";
 import { type Engine, loadNativeEngine, ReferenceEngine, type Store } from "../engine/index.ts";
 import {
-  type CachedLanguageModel,
   createGenerator,
   type GeneratedText,
   type GenerationOptions,
+  isCachedLanguageModel,
   type TextGenerator,
 } from "../generate/index.ts";
 import { type BuiltModel, type DataFacts, modelFamily } from "../models/index.ts";
@@ -155,7 +155,7 @@ export class TrainedModel {
   private generator(): TextGenerator {
     const { tokenizer, engine, store } = this;
     const model = this.built.module;
-    if (tokenizer === undefined || !isLanguageModel(model)) {
+    if (tokenizer === undefined || !isCachedLanguageModel(model)) {
       return fail("model/task", "this model does not write text", {
         where: this.folder,
         got: this.description.task,
@@ -190,10 +190,6 @@ function factsOf(
     ...(encoder === undefined ? {} : { features: encoder.numFeatures }),
     ...(classes === undefined ? {} : { outputs: classes.length }),
   };
-}
-
-function isLanguageModel(model: object): model is CachedLanguageModel {
-  return "decodeRow" in model && typeof model.decodeRow === "function";
 }
 
 function toF32(array: HostArray): HostArray {

@@ -33,6 +33,7 @@ import {
   type TrainerState,
 } from "../train/index.ts";
 import { chooseEngine, refuseHours } from "./engine.ts";
+import { sampling } from "./samples.ts";
 import { version } from "./version.ts";
 
 export interface TrainOptions {
@@ -161,7 +162,7 @@ class TrainingRun {
       evaluateEvery: recipe.eval.every,
       checkpointEvery: recipe.checkpoint.every,
       onNonFinite: recipe.onNonFinite,
-      callbacks: [this.reporter(), ...(prepared.callbacks ?? [])],
+      callbacks: [this.reporter(), ...sampling(this.prepared, this.programs, (event) => this.emit(event))],
       ...(options.signal ? { signal: options.signal } : {}),
     });
     if (this.start !== undefined) trainer.restore(this.start.state as unknown as TrainerState);

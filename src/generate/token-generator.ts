@@ -16,6 +16,11 @@ export interface CachedLanguageModel extends Module {
   decodeRow(tokens: Tensor, cache: KeyValueCache, row: Tensor): Tensor;
 }
 
+/** True for modules that can decode step by step. */
+export function isCachedLanguageModel(model: object): model is CachedLanguageModel {
+  return "decodeRow" in model && typeof model.decodeRow === "function";
+}
+
 export const contextEnds = ["slide", "stop"] as const;
 
 export const generationSchema = samplingSchema.extend({

@@ -50,6 +50,7 @@ export async function prepareText(recipe: Recipe, options: PrepareOptions): Prom
     source: randomWindows(trainingTokens, context, recipe.batch.size, recipe.seed),
     heldOut: () => allWindows(heldOutTokens, context, recipe.eval.batch ?? recipe.batch.size),
     dataHash: report.sha256,
+    tokenizer,
     files: { "tokenizer.json": JSON.stringify(tokenizer) },
   };
 }

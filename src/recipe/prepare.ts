@@ -1,9 +1,10 @@
 // From a validated recipe to what training needs: data read and encoded, model built, task, optimizer, batches. The names in
 // the recipe are resolved here and nowhere else.
 import { fail } from "../base/index.ts";
+import type { Tokenizer } from "../data/index.ts";
 import { type BuiltModel, modelFamily } from "../models/index.ts";
 import { type Clock, type ClockRates, clockAt, parseOptimizer, validateSchedule } from "../optim/index.ts";
-import type { Batch, BatchSource, Callback, StepDescription } from "../train/index.ts";
+import type { Batch, BatchSource, StepDescription } from "../train/index.ts";
 import { prepareTableData } from "./prepare-table.ts";
 import { chosenModel, prepareText } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
@@ -20,6 +21,8 @@ export interface PreparedData {
   /** Held-out batches of `evalBatchSize` rows, anew at each call. */
   readonly heldOut: () => AsyncIterable<Batch>;
   readonly dataHash: string;
+  /** For models of text. */
+  readonly tokenizer?: Tokenizer;
   /** Small files that a checkpoint carries: `tokenizer.json`, `table.json`. */
   readonly files: { readonly [name: string]: string };
 }
@@ -31,7 +34,6 @@ export interface Prepared extends Omit<PreparedData, "built" | "task" | "family"
   readonly description: StepDescription;
   readonly learningRate: (clock: Clock) => number;
   readonly clockAt: (step: number) => Clock;
-  readonly callbacks?: readonly Callback[];
 }
 
 export interface PrepareOptions {

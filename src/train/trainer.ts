@@ -62,7 +62,9 @@ export interface TrainerOptions {
 export interface TrainerState {
   readonly clock: Clock;
   readonly source: unknown;
-  readonly lastLoss: number;
+  /** Of the last step; null before the first. */
+  readonly lastLoss: number | null;
+  readonly lastEvaluation: EvaluationResult | null;
 }
 
 export class Trainer {
@@ -83,13 +85,19 @@ export class Trainer {
   }
 
   state(): TrainerState {
-    return { clock: this.clock, source: this.options.source.state(), lastLoss: this.lastLoss };
+    return {
+      clock: this.clock,
+      source: this.options.source.state(),
+      lastLoss: Number.isFinite(this.lastLoss) ? this.lastLoss : null,
+      lastEvaluation: this.lastEvaluation ?? null,
+    };
   }
 
   /** Continues from a saved state; the tensors are written to the store by the caller. */
   restore(state: TrainerState): void {
     this.clock = state.clock;
     this.lastLoss = state.lastLoss ?? Number.NaN;
+    this.lastEvaluation = state.lastEvaluation ?? undefined;
     this.options.source.restore(state.source);
   }
 

@@ -1,0 +1,35 @@
+// Samples of text while a language model trains: before the first step, every so often, and at the end.
+import { createGenerator, isCachedLanguageModel, type TextGenerator } from "../generate/index.ts";
+import type { Prepared } from "../recipe/index.ts";
+import type { SampleEvent } from "../track/index.ts";
+import type { Callback, StepPrograms, Trainer } from "../train/index.ts";
+
+/** The callback that writes samples, if the recipe asks for them and the model writes text. */
+export function sampling(
+  { recipe, tokenizer, description }: Prepared,
+  programs: StepPrograms,
+  emit: (event: SampleEvent) => Promise<void>,
+): readonly Callback[] {
+  const { samples } = recipe;
+  const { model } = description;
+  if (samples === undefined || tokenizer === undefined || !isCachedLanguageModel(model)) return [];
+  let generator: TextGenerator | undefined;
+  let writtenAt = -1;
+  const write = async ({ clock: { step } }: Trainer) => {
+    if (writtenAt === step) return;
+    writtenAt = step;
+    const { engine, store } = programs;
+    generator ??= createGenerator({ engine, store, model, tokenizer });
+    const { prompt, tokens, temperature } = samples;
+    const { text } = await generator.generate(prompt, { maxTokens: tokens, temperature, seed: recipe.seed });
+    await emit({ type: "sample", step, prompt, text });
+  };
+  return [
+    {
+      start: write,
+      step: (report, trainer) =>
+        samples.every > 0 && report.clock.step % samples.every === 0 ? write(trainer) : undefined,
+      end: (_, trainer) => write(trainer),
+    },
+  ];
+}
