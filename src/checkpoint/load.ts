@@ -3,7 +3,7 @@ import { createHash, type Hash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { allocate, fail, formatBytes, type HostArray, sizeOf } from "../base/index.ts";
-import { bytesOf, onDisk, openPlainFile, readAt, sliceBytes } from "./disk.ts";
+import { bytesOf, onDisk, openPlainFile, readAt, sliceBytes, systemCode } from "./disk.ts";
 import {
   decodeManifest,
   type Manifest,
@@ -75,7 +75,14 @@ export async function verifyCheckpoint(path: string): Promise<Manifest> {
 export async function readManifest(path: string): Promise<Manifest> {
   const file = join(path, manifestName);
   return await onDisk("reading the manifest", file, async () => {
-    const { handle, bytes } = await openPlainFile(file);
+    const { handle, bytes } = await openPlainFile(file).catch((cause: unknown) => {
+      if (systemCode(cause) !== "ENOENT") throw cause;
+      return fail("checkpoint/missing", "there is no checkpoint here: the folder has no manifest", {
+        where: file,
+        fix: "give the folder of a checkpoint, such as RUN/checkpoints/step-300",
+        cause,
+      });
+    });
     try {
       if (bytes > maxManifestBytes)
         fail("checkpoint/foreign", "the manifest is larger than any that is written", {

@@ -91,6 +91,21 @@ export function listPoints(saver: string, args: readonly string[], step: number,
     .map(({ call, index }) => ({ call, index }));
 }
 
+/** The calls between the marks of one step in order, each with the paths that it names or that its descriptors stand for. */
+export function listCalls(saver: string, args: readonly string[], step: number, calls: readonly string[]) {
+  const { text } = trace(saver, args, [...new Set([...calls, "access"])], []);
+  const lines = text.split("\n");
+  const begin = lines.findIndex((line) => line.includes(`/mark/begin-${step}"`));
+  const end = lines.findIndex((line) => line.includes(`/mark/end-${step}"`));
+  return lines.slice(begin + 1, end).flatMap((line) => {
+    const match = /^\d+ +(\w+)\((.*)/.exec(line);
+    if (match === null || !calls.includes(match[1]!)) return [];
+    return [
+      { call: match[1]!, paths: [...match[2]!.matchAll(/<(\/[^>]*)>|"(\/[^"]*)"/g)].map((one) => one[1] ?? one[2]!) },
+    ];
+  });
+}
+
 /** Runs the saver with one change, such as `signal=KILL` or `error=ENOSPC`, at one point (`onward`: and at all that follow). */
 export function runBroken(
   saver: string,

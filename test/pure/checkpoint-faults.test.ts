@@ -2,7 +2,7 @@
 // The full amounts are in test/slow/r2-*, r3-*, r6-*, r17-*.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -11,7 +11,7 @@ import { defaultMaxHeaderBytes, loadCheckpoint, lockRun, saveCheckpoint } from "
 import { buildSaver } from "../fault/build.ts";
 import { expectSound } from "../fault/check.ts";
 import { stateAt } from "../fault/state.ts";
-import { changing, listPoints, type Point, runBroken, whyNoStrace } from "../fault/strace.ts";
+import { changing, listCalls, listPoints, type Point, runBroken, whyNoStrace } from "../fault/strace.ts";
 
 let scratch: string;
 let saver: string;
@@ -48,6 +48,37 @@ describe.skipIf(noStrace !== undefined)(
         expect([signal, told.map(({ step }) => step)], injected).toEqual(["SIGKILL", [1, 2]]);
         await expectSound(run, [2, 3], { atLeast: 2, rows, about: `killed at ${injected}` });
       }
+    });
+
+    // kill -9 loses no page of the cache, so only the order of the calls shows what a power cut would find
+    test("every file is fsynced after its last write, then the folder, then the rename, then the parent; only then is one deleted", async () => {
+      const calls = listCalls(saver, save(1, 2, 3), 3, ["pwrite64", "fsync", "rename", "unlink"]);
+      const renameAt = calls.findIndex(
+        ({ call, paths }) => call === "rename" && paths[1] === join(run, "checkpoints", "step-3"),
+      );
+      const staging = calls[renameAt]!.paths[0]!;
+      const at = (call: string, path: string) =>
+        calls.findLastIndex((one) => one.call === call && one.paths[0] === path);
+      const names = await readdir(join(run, "checkpoints", "step-3"));
+      expect(names.sort()).toEqual([
+        "manifest.json",
+        "recipe.yaml",
+        "state.json",
+        "tensors-00001-of-00002.safetensors",
+        "tensors-00002-of-00002.safetensors",
+      ]);
+      for (const name of names) {
+        expect(at("pwrite64", join(staging, name)), name).toBeGreaterThanOrEqual(0);
+        expect(at("fsync", join(staging, name)), name).toBeGreaterThan(at("pwrite64", join(staging, name)));
+        if (name !== "manifest.json")
+          expect(at("pwrite64", join(staging, "manifest.json")), name).toBeGreaterThan(
+            at("fsync", join(staging, name)),
+          );
+      }
+      expect(at("fsync", staging)).toBeGreaterThan(at("fsync", join(staging, "manifest.json")));
+      expect(renameAt).toBeGreaterThan(at("fsync", staging));
+      expect(at("fsync", join(run, "checkpoints"))).toBeGreaterThan(renameAt);
+      expect(calls.findIndex(({ call }) => call === "unlink")).toBeGreaterThan(at("fsync", join(run, "checkpoints")));
     });
 
     test("a full disk, a failing fsync and a failing rename are typed, and the next save works", async () => {
