@@ -52,7 +52,7 @@ Executor::~Executor() {
 }
 
 void Executor::submit(std::unique_ptr<Job> job) {
-  for (const Entry& entry : job->entries) entry.program->store->runsInFlight.fetch_add(1);
+  for (const Entry& entry : job->entries) ++entry.program->store->runsInFlight;
   {
     std::lock_guard lock(mutex_);
     queue_.push_back(std::move(job));
@@ -62,8 +62,15 @@ void Executor::submit(std::unique_ptr<Job> job) {
 }
 
 std::vector<std::unique_ptr<Job>> Executor::takeFinished() {
-  std::lock_guard lock(mutex_);
-  return std::exchange(finished_, {});
+  std::vector<std::unique_ptr<Job>> taken;
+  {
+    std::lock_guard lock(mutex_);
+    taken.swap(finished_);
+  }
+  for (const std::unique_ptr<Job>& job : taken) {
+    for (const Entry& entry : job->entries) --entry.program->store->runsInFlight;
+  }
+  return taken;
 }
 
 /** Steps follow each other closely: look for the next one a while before sleeping. */
@@ -83,7 +90,6 @@ void Executor::main() {
   Pool::setFloatingPointPolicy();
   while (std::unique_ptr<Job> job = nextJob()) {
     run(*job);
-    for (const Entry& entry : job->entries) entry.program->store->runsInFlight.fetch_sub(1);
     {
       std::lock_guard lock(mutex_);
       finished_.push_back(std::move(job));

@@ -43,7 +43,7 @@ class Executor {
 
   int numThreads() const { return pool_.numThreads(); }
 
-  /** Each store of the job counts as in flight until the job is among the finished ones. */
+  /** Each store of the job counts as in use until `takeFinished` has returned the job. Both from one thread. */
   void submit(std::unique_ptr<Job> job);
   std::vector<std::unique_ptr<Job>> takeFinished();
 

@@ -49,7 +49,7 @@ class Store {
   std::shared_ptr<Scratch> scratch() const;
   int64_t scratchBytes() const;
 
-  std::atomic<int> runsInFlight{0};
+  std::atomic<int> runsInFlight{0};  // submitted and not yet taken back; only then may values be read or written
 
  private:
   std::shared_ptr<MemoryCounter> counter_;

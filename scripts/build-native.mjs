@@ -37,6 +37,8 @@ if (!options.force && existsSync(addon) && existsSync(stampFile) && readFileSync
 const missing = missingTool();
 if (missing !== undefined) giveUp(`${missing}.`);
 
+mkdirSync(join(buildDir, "build"), { recursive: true });
+await takeLock(join(buildDir, "build", ".building"));
 if (buildDir !== native) copySources();
 const started = performance.now();
 const gypArgs = ["-C", buildDir, "--jobs", String(availableParallelism()), ...nodeDirArgs()];
@@ -58,6 +60,34 @@ for (const command of ["configure", "build"]) {
 }
 writeFileSync(stampFile, stamp);
 console.error(`native engine: built ${addon} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+
+/** One build of a folder at a time. The lock names its owner; a dead owner's lock is taken over. */
+async function takeLock(file) {
+  for (let waited = 0; waited < 600; waited++) {
+    try {
+      writeFileSync(file, String(process.pid), { flag: "wx" });
+      process.on("exit", () => rmSync(file, { force: true }));
+      return;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+    }
+    if (!isAlive(Number(readIfThere(file)))) rmSync(file, { force: true });
+    else await new Promise((resume) => setTimeout(resume, 1000));
+  }
+  giveUp(`another build has held ${file} for ten minutes.`);
+}
+
+function readIfThere(file) {
+  return existsSync(file) ? readFileSync(file, "utf8") : "";
+}
+
+function isAlive(pid) {
+  try {
+    return pid > 0 && process.kill(pid, 0);
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
 
 /** Everything that can change the binary: sources, this script, the build of Node it is for. */
 function hashSources() {
