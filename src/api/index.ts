@@ -1,3 +1,4 @@
+export { evaluateRun, type Reproduction, type RunEvaluation, recipeOfRun, reproduceRun } from "./again.ts";
 export { type ChosenEngine, chooseEngine } from "./engine.ts";
 export { measureMatmul, measurePeak } from "./machine.ts";
 export {

@@ -43,6 +43,8 @@ export interface TrainOptions {
   readonly runsRoot?: string;
   /** Go on from the newest good checkpoint of `runDir`. */
   readonly resume?: boolean;
+  /** Refuse to start on other data than this SHA-256 names. */
+  readonly expectedDataHash?: string;
   /** Start from the parameters of another run or checkpoint; optimizer, clock and data start anew. */
   readonly initFrom?: string;
   /** Saves and ends the run after the step under way. */
@@ -117,10 +119,11 @@ class TrainingRun {
     const planned = forecast(graphs, graphs.compile(engine), engine);
     requireMemory(planned, totalmem());
     refuseHours(engine, planned.flopsPerStep * recipe.steps);
-    if (earlier !== undefined && earlier.dataHash !== prepared.dataHash) {
+    const expected = earlier?.dataHash ?? options.expectedDataHash;
+    if (expected !== undefined && expected !== prepared.dataHash) {
       fail("resume/data", "the data is not what this run was trained on", {
         where: recipe.data.path ?? "data",
-        expected: `SHA-256 ${earlier.dataHash}`,
+        expected: `SHA-256 ${expected}`,
         got: prepared.dataHash,
         fix: "restore the data, or start a new run with --init-from",
       });

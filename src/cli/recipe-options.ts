@@ -13,7 +13,7 @@ export function withRecipe(command: Command): Command {
     .option("--set <key=value>", "change a setting, such as model.gpt.layers=4 (repeatable)", collect, []);
 }
 
-function collect(value: string, earlier: readonly string[]): string[] {
+export function collect(value: string, earlier: readonly string[]): string[] {
   return [...earlier, value];
 }
 

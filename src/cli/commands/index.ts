@@ -1,19 +1,25 @@
 // The commands, in the order of `athanor --help`.
 import type { DefineCommand } from "../command.ts";
 import { defineDoctor } from "./doctor.ts";
+import { defineEngine } from "./engine.ts";
+import { defineEval } from "./eval.ts";
 import { defineGenerate } from "./generate.ts";
 import { defineInspect } from "./inspect.ts";
 import { definePlan } from "./plan.ts";
 import { definePredict } from "./predict.ts";
+import { defineReproduce } from "./reproduce.ts";
 import { defineRuns } from "./runs.ts";
 import { defineTrain } from "./train.ts";
 
 export const commands: readonly DefineCommand[] = [
   defineTrain,
   definePlan,
+  defineEval,
   defineGenerate,
   definePredict,
   defineRuns,
+  defineReproduce,
   defineInspect,
   defineDoctor,
+  defineEngine,
 ];
