@@ -1,62 +1,13 @@
-// The GPT family against PyTorch (forward, loss, gradients, 20 steps of AdamW), published parameter counts, and wrong settings.
-import { readFileSync } from "node:fs";
+// The GPT family against PyTorch (logits, loss, gradients), decoding against the whole pass, published parameter counts, and wrong settings.
 import { describe, expect, test } from "vitest";
+import { assertClose } from "../../test/support/close.ts";
+import { configOf, startOf, tinyGpt, tokensOf } from "../../test/support/tiny-gpt.ts";
 import { formatCount, fromNumbers, type HostArray, sizeOf, toNumbers } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
 import { constant, gradients, type Tensor, trace, variable } from "../core/index.ts";
 import { ReferenceEngine } from "../engine/index.ts";
 import { crossEntropy, functionalCall, initialize, KeyValueCache } from "../nn/index.ts";
 import { type DataFacts, Gpt, type GptConfig, gptFamily, gptPresets } from "./index.ts";
-
-interface Variant {
-  readonly biases: boolean;
-  readonly gelu: "erf" | "tanh";
-  readonly parameters: readonly {
-    readonly name: string;
-    readonly shape: number[];
-    readonly centre: number;
-    readonly scale: number;
-  }[];
-  readonly startSums: readonly number[];
-  readonly logits: readonly number[];
-  readonly f64: {
-    readonly losses: number[];
-    readonly gradNorms: number[][];
-    readonly grads?: { readonly [name: string]: number[] };
-  };
-}
-
-const golden = JSON.parse(readFileSync("test/golden/tiny-gpt.json", "utf8"));
-const variants = golden.variants as { readonly [name: string]: Variant };
-
-/** The golden file's start: MurmurHash3's finalizer of (parameter, element). */
-function start(parameter: number, { shape, centre, scale }: Variant["parameters"][number]): HostArray {
-  const values = Array.from({ length: sizeOf(shape) }, (_, element) => {
-    let x = (Math.imul(parameter, 0x9e3779b1) + element) >>> 0;
-    x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
-    x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
-    x = (x ^ (x >>> 16)) >>> 0;
-    return centre + scale * ((x >>> 16) / 65536 - 0.5);
-  });
-  return fromNumbers("f64", shape, values);
-}
-
-const configOf = ({ biases, gelu }: Variant): GptConfig => ({
-  vocab: golden.config.vocab,
-  context: golden.config.context,
-  width: golden.config.width,
-  layers: golden.config.layers,
-  heads: golden.config.heads,
-  dropout: 0,
-  bias: biases,
-  normBias: true,
-  activation: gelu === "erf" ? "gelu" : "geluTanh",
-  tiedHead: true,
-  eps: golden.config.normEps,
-});
-
-const matrix = (rows: readonly (readonly number[])[]): HostArray =>
-  fromNumbers("i32", [rows.length, rows[0]!.length], rows.flat());
 
 /** Runs what `fn` returns on the reference engine, the model's parameters having the given values. */
 function runModel(
@@ -80,105 +31,69 @@ function runModel(
   return Object.fromEntries(Object.entries(outputs).map(([name, array]) => [name, Array.from(toNumbers(array))]));
 }
 
-function expectClose(actual: readonly number[], wanted: readonly number[], tolerance: number, what: string): void {
-  expect(actual.length, what).toBe(wanted.length);
-  wanted.forEach((value, at) => {
-    if (!(Math.abs(actual[at]! - value) <= tolerance)) expect.fail(`${what}[${at}] is ${actual[at]}, wanted ${value}`);
-  });
-}
-
-describe.each(Object.entries(variants))("variant %s", (_, variant) => {
+describe.each(Object.entries(tinyGpt.variants))("variant %s", (_, variant) => {
   const model = new Gpt(configOf(variant));
-  const values = new Map(variant.parameters.map((parameter, at) => [parameter.name, start(at, parameter)]));
-  const [{ inputs, targets }] = golden.batches;
+  const values = startOf(variant, "f64");
+  const { inputs, targets } = tinyGpt.batches[0]!;
 
   test("has the published names and shapes, in the published order", () => {
     const found = [...model.parameters()].map(([name, { shape }]) => ({ name, shape }));
     expect(found).toEqual(variant.parameters.map(({ name, shape }) => ({ name, shape })));
     const sums = [...values.values()].map((value) => toNumbers(value).reduce((sum, x) => sum + x, 0));
-    expectClose(sums, variant.startSums, 1e-12, "sums of the start");
+    assertClose(sums, variant.startSums, { absolute: 1e-12, what: "sums of the start" });
   });
 
   test("logits, loss and every gradient equal PyTorch's", () => {
     const names = [...values.keys()];
     const result = runModel(model, values, (parameters) => {
-      const logits = model.forward(constant(matrix(inputs)));
-      const loss = crossEntropy(logits, constant(matrix(targets)));
+      const logits = model.forward(constant(tokensOf(inputs)));
+      const loss = crossEntropy(logits, constant(tokensOf(targets)));
       const found = gradients([loss], [...parameters.values()]);
       return { logits, loss, ...Object.fromEntries(names.map((name, at) => [`grad ${name}`, found[at]!])) };
     });
-    expectClose(result.logits!, variant.logits, 1e-11, "logits");
-    expectClose(result.loss!, variant.f64.losses.slice(0, 1), 1e-12, "loss");
+    assertClose(result.logits!, variant.logits, { absolute: 1e-11, what: "logits" });
+    assertClose(result.loss!, variant.f64.losses.slice(0, 1), { absolute: 1e-12, what: "loss" });
     const norms = names.map((name) => Math.sqrt(result[`grad ${name}`]!.reduce((sum, x) => sum + x * x, 0)));
-    expectClose(norms, variant.f64.gradNorms[0]!, 1e-12, "gradient norms");
+    assertClose(norms, variant.f64.gradNorms[0]!, { absolute: 1e-12, what: "gradient norms" });
     for (const [name, wanted] of Object.entries(variant.f64.grads ?? {})) {
-      expectClose(result[`grad ${name}`]!, wanted, 1e-12, `gradient of ${name}`);
+      assertClose(result[`grad ${name}`]!, wanted, { absolute: 1e-12, what: `gradient of ${name}` });
     }
   });
 
-  test("decoding token by token over the cache gives the logits of the whole", () => {
-    const time = golden.config.context;
-    const tokens = constantColumns(inputs, time);
+  test("decoding piece by piece over the cache gives the logits of the whole", () => {
+    const { vocab, context, batch } = tinyGpt.config;
     const engine = new ReferenceEngine();
     const store = engine.createStore();
-    const decode = (numTokens: number) =>
-      engine.load(
-        compile(
-          trace(
-            { tokens: { dtype: "i32", shape: [3, numTokens] }, position: { dtype: "i32", shape: [] } },
-            (feeds) => {
-              const parameters = new Map(
-                [...values].map(([name, { dtype, shape }]) => [name, variable(name, dtype, shape)]),
-              );
-              const cache = new KeyValueCache({ position: feeds.position, length: time, prefix: "cache" });
-              return functionalCall(model, parameters, () => model.decode(feeds.tokens, cache));
-            },
-            { floatDType: "f64" },
-          ),
-          engine.target,
-        ),
-        store,
+    const load = (numTokens: number) => engine.load(compile(decodeGraph(numTokens), engine.target), store);
+    const decodeGraph = (numTokens: number) =>
+      trace(
+        { tokens: { dtype: "i32", shape: [batch, numTokens] }, position: { dtype: "i32", shape: [] } },
+        ({ tokens, position }) => {
+          const parameters = new Map(
+            [...values].map(([name, { dtype, shape }]) => [name, variable(name, dtype, shape)]),
+          );
+          const cache = new KeyValueCache({ position, length: context, prefix: "cache" });
+          return functionalCall(model, parameters, () => model.decode(tokens, cache));
+        },
+        { floatDType: "f64" },
       );
-    const [three, one] = [decode(3), decode(1)];
+    const [three, one] = [load(3), load(1)];
     for (const [name, value] of values) store.write(name, value);
-    const run = (program: typeof one, from: number, count: number) =>
-      Array.from(
-        toNumbers(
-          engine.runNow({ program, feeds: { tokens: tokens(from, count), position: fromNumbers("i32", [], [from]) } })
-            .outputs.result!,
-        ),
-      );
-    const vocab = golden.config.vocab;
-    const wanted = (row: number, position: number) => {
-      const at = (row * time + position) * vocab;
-      return variant.logits.slice(at, at + vocab);
-    };
-    const first = run(three, 0, 3);
-    for (let row = 0; row < 3; row++)
-      for (let t = 0; t < 3; t++)
-        expectClose(
-          first.slice((row * 3 + t) * vocab, (row * 3 + t + 1) * vocab),
-          wanted(row, t),
-          1e-11,
-          `${row},${t}`,
-        );
-    for (let t = 3; t < time; t++) {
-      const next = run(one, t, 1);
-      for (let row = 0; row < 3; row++)
-        expectClose(next.slice(row * vocab, (row + 1) * vocab), wanted(row, t), 1e-11, `${row},${t}`);
+    const logits = new Array<number>(variant.logits.length);
+    for (let from = 0; from < context; ) {
+      const count = from === 0 ? 3 : 1;
+      const tokens = tokensOf(inputs.map((row) => row.slice(from, from + count)));
+      const feeds = { tokens, position: fromNumbers("i32", [], [from]) };
+      const { outputs } = engine.runNow({ program: count === 3 ? three : one, feeds });
+      toNumbers(outputs.result!).forEach((logit, at) => {
+        const [row, rest] = [Math.floor(at / (count * vocab)), at % (count * vocab)];
+        logits[(row * context + from) * vocab + rest] = logit;
+      });
+      from += count;
     }
+    assertClose(logits, variant.logits, { absolute: 1e-11, what: "logits" });
   });
 });
-
-function constantColumns(
-  rows: readonly (readonly number[])[],
-  time: number,
-): (from: number, count: number) => HostArray {
-  return (from, count) => {
-    if (from + count > time) throw new Error("beyond the batch");
-    return matrix(rows.map((row) => row.slice(from, from + count)));
-  };
-}
 
 test("the presets have the published numbers of parameters, counted without any memory for them", () => {
   const count = (config: GptConfig) =>

@@ -1,6 +1,7 @@
 // Optimizers against PyTorch's 100-step paths, presets against the same rules chained from small transforms, and wrong settings.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { assertClose } from "../../test/support/close.ts";
 import { fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
 import { assign, constant, feed, gradients, type Tensor, trace, variable } from "../core/index.ts";
@@ -85,14 +86,6 @@ const f64 = (rows: number[][] | number[]): HostArray =>
 
 const numbers = (array: HostArray): number[] => Array.from(toNumbers(array));
 
-function expectClose(actual: readonly number[], wanted: readonly number[], tolerance: number, what: string): void {
-  expect(actual.length, what).toBe(wanted.length);
-  wanted.forEach((value, at) => {
-    const error = Math.abs(actual[at]! - value);
-    if (!(error <= tolerance)) expect.fail(`${what}: element ${at} is ${actual[at]}, wanted ${value}, off by ${error}`);
-  });
-}
-
 /** f(x) = x·A·x / 2 − b·x. */
 const quadratic: Problem = (parameters) => {
   const { A, b } = golden.problems.quadratic;
@@ -152,7 +145,7 @@ for (const [kind, optimizers] of Object.entries({ presets, chains })) {
       const start = { x: f64(golden.problems.quadratic.start) };
       const end = run(optimizer, start, quadratic, { steps: 100, lr, visit: (values) => seen.push(values) });
       [...seen.slice(1), end].forEach((values, step) => {
-        expectClose(numbers(values.x!), path[step], 1e-11, `step ${step}`);
+        assertClose(numbers(values.x!), path[step], { absolute: 1e-11, what: `step ${step}` });
       });
 
       const { X: _, y: __, ...weights } = golden.problems.network;
@@ -160,9 +153,9 @@ for (const [kind, optimizers] of Object.entries({ presets, chains })) {
       const from = Object.fromEntries(Object.entries(weights).map(([key, value]) => [key, f64(value as number[][])]));
       // count 7: sums of gradients with the scale that makes them means
       const last = run(optimizer, from, network, { steps: 100, lr, count: 7, visit: (__, loss) => losses.push(loss) });
-      expectClose(losses, record.network.losses.slice(0, 100), 1e-11, "losses");
+      assertClose(losses, record.network.losses.slice(0, 100), { absolute: 1e-11, what: "losses" });
       for (const [key, value] of Object.entries(record.network.final)) {
-        expectClose(numbers(last[key]!), value as number[], 1e-10, key);
+        assertClose(numbers(last[key]!), value as number[], { absolute: 1e-10, what: key });
       }
     });
   }
@@ -172,7 +165,7 @@ test("Adam's first step has the size of the learning rate; without bias correcti
   const start = { x: f64([3, -2]) };
   const loss: Problem = (parameters) => parameters.get("x")!.square().sum();
   const end = run(adam(), start, loss, { steps: 1, lr: 0.01 });
-  expectClose(numbers(end.x!), [3 - 0.01, -2 + 0.01], 1e-6 * 0.01, "x");
+  assertClose(numbers(end.x!), [3 - 0.01, -2 + 0.01], { absolute: 1e-6 * 0.01, what: "x" });
   const uncorrected = new Optimizer({
     chain: [
       { ...scaleByAdam({ beta1: 0.9, beta2: 0.999, eps: 1e-8 }), scalarsAt: () => ({ "adam.c1": 1, "adam.c2": 1 }) },
@@ -198,9 +191,9 @@ test("clipping scales all gradients by one factor, and not at all below the limi
       count: 3,
       visit: (_, __, norm) => norms.push(norm),
     });
-    expectClose(norms, [5], 1e-14, "norm before clipping");
-    expectClose(numbers(end.a!), [3 - 0.5 * 3 * factor], 1e-14, "a");
-    expectClose(numbers(end.b!), [4 - 0.5 * 4 * factor], 1e-14, "b");
+    assertClose(norms, [5], { absolute: 1e-14, what: "norm before clipping" });
+    assertClose(numbers(end.a!), [3 - 0.5 * 3 * factor], { absolute: 1e-14, what: "a" });
+    assertClose(numbers(end.b!), [4 - 0.5 * 4 * factor], { absolute: 1e-14, what: "b" });
   }
 });
 
@@ -227,7 +220,8 @@ test("presets and chains agree with clipping, decay of matrices and frozen param
     freeze,
   });
   const [one, other] = [preset, chain].map((optimizer) => run(optimizer, start, loss, { steps: 10, lr: 0.05 }));
-  for (const name of Object.keys(start)) expectClose(numbers(one![name]!), numbers(other![name]!), 1e-13, name);
+  for (const name of Object.keys(start))
+    assertClose(numbers(one![name]!), numbers(other![name]!), { absolute: 1e-13, what: name });
   expect(numbers(one!["e.weight"]!)).toEqual([2]);
   const free = run(adamw({ betas: [0.8, 0.9], eps: 1e-6, weightDecay: 0.3, clip: 0.7 }), start, loss, {
     steps: 10,
