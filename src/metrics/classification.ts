@@ -8,7 +8,6 @@ import { eachScoreRow, type Metric, meanOfRows, type ScoreRow, type TargetOption
  *
  * @example
  * ```ts
- * import { accuracy, fromNumbers } from "athanor";
  * const metric = accuracy();
  * metric.update(fromNumbers("f32", [2, 2], [0.9, 0.1, 0.4, 0.6]), fromNumbers("i32", [2], [0, 0]));
  * metric.value(); // 0.5

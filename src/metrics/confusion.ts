@@ -7,7 +7,6 @@ import { checkClass, eachScoreRow, failShape, readNumbers, type TargetOptions } 
  *
  * @example
  * ```ts
- * import { Confusion, fromNumbers } from "athanor";
  * const confusion = new Confusion(2);
  * confusion.update(fromNumbers("i32", [3], [0, 1, 0]), fromNumbers("i32", [3], [0, 1, 1]));
  * confusion.counts; // [1, 0, 1, 1]: of class 1, one was predicted as 0 and one as 1

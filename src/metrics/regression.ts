@@ -12,7 +12,6 @@ export function meanAbsoluteError(): Metric {
  *
  * @example
  * ```ts
- * import { fromNumbers, meanSquaredError } from "athanor";
  * const metric = meanSquaredError();
  * metric.update(fromNumbers("f64", [4], [1, 2, 3, 4]), fromNumbers("f64", [4], [2, 4, 6, 8]));
  * metric.value(); // 7.5
