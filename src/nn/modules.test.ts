@@ -1,0 +1,224 @@
+// Modules as trees of names, dropout's masks, starts of parameters, and what a model may not do.
+import { expect, test } from "vitest";
+import { fromNumbers, hashName, philox, sizeOf, toNumbers, wordToUniform } from "../base/index.ts";
+import { currentScope, type Tensor, trace } from "../core/index.ts";
+import { evaluate, type FeedValue } from "../engine/index.ts";
+import {
+  CausalSelfAttention,
+  call,
+  Dropout,
+  functionalCall,
+  type Init,
+  initialize,
+  initNames,
+  Linear,
+  Mlp,
+  Module,
+  Parameter,
+  Sequential,
+} from "./index.ts";
+
+type OneInput = { forward(x: Tensor): Tensor } & Module;
+
+/** Runs a module in f64 on parameters that start from `seed`; `rows` are the sample ids, for masks. */
+function run(
+  model: OneInput,
+  x: FeedValue,
+  options: { mode?: "train" | "eval"; seed?: number; step?: number; rows?: readonly number[] } = {},
+): { shape: readonly number[]; data: number[] } {
+  const { mode = "eval", seed = 1, step = 0, rows = [] } = options;
+  const parameters = [...model.parameters()].map(
+    ([name, { shape, init }]) => [name, initialize(init, name, shape, "f64", seed)] as const,
+  );
+  const feeds = {
+    x,
+    key: fromNumbers("i32", [3], [seed, 0, step]),
+    rows: fromNumbers("i32", [rows.length], rows),
+    ...Object.fromEntries(parameters),
+  };
+  return evaluate(
+    (input, _key, _rows, ...given) =>
+      functionalCall(model, new Map(parameters.map(([name], at) => [name, given[at]!])), () => model.forward(input!)),
+    feeds,
+    { mode, random: (inputs) => ({ key: inputs.key!, rows: inputs.rows! }) },
+  );
+}
+
+test("a layer's parameters are named by its fields, in their order; a tied one appears once", () => {
+  class Block extends Module {
+    readonly attn = new CausalSelfAttention(4, { heads: 2, bias: false });
+    readonly extras = { scale: new Parameter([4], { init: "ones" }), list: [new Linear(4, 1)] };
+    readonly tied = this.extras.scale;
+    forward(): void {}
+  }
+  expect([...new Block().parameters().keys()]).toEqual([
+    "attn.c_attn.weight",
+    "attn.c_proj.weight",
+    "extras.scale",
+    "extras.list.0.weight",
+    "extras.list.0.bias",
+  ]);
+});
+
+test("nodes carry the path of the module that made them", () => {
+  const scopes: string[] = [];
+  class Probe extends Module {
+    forward(x: Tensor): Tensor {
+      scopes.push(currentScope());
+      return x;
+    }
+  }
+  class Outer extends Module {
+    readonly blocks = [new Sequential(new Probe()), new Sequential(new Probe())];
+    forward(x: Tensor): Tensor {
+      return this.blocks.reduce((value, block) => call(block, value), x);
+    }
+  }
+  run(new Outer(), [1]);
+  expect(scopes).toEqual(["blocks.0.layers.0", "blocks.1.layers.0"]);
+});
+
+test("dropout's mask is the counter generator's, by row's sample id, and the mean is kept", () => {
+  const rate = 0.3;
+  const model = new Sequential(new Dropout(rate));
+  const width = 10_000;
+  const ones = [11, 5].map(() => new Array<number>(width).fill(1));
+  const { data } = run(model, ones, { mode: "train", seed: 9, step: 4, rows: [11, 5] });
+  const block = new Uint32Array(4);
+  [11, 5].forEach((id, row) => {
+    for (const e of [0, 1, 2, 3, 4, 999, 9999]) {
+      philox(block, e >> 2, id, 4, hashName("layers.0"), 9, 0);
+      const kept = wordToUniform(block[e % 4]!) >= Math.fround(rate);
+      expect(data[row * width + e]).toBeCloseTo(kept ? 1 / (1 - rate) : 0, 6);
+    }
+  });
+  const zeros = data.filter((x) => x === 0).length / data.length;
+  expect(Math.abs(zeros - rate)).toBeLessThan(0.01);
+  expect(Math.abs(data.reduce((sum, x) => sum + x, 0) / data.length - 1)).toBeLessThan(0.02);
+});
+
+test("masks differ by layer, step, seed and row, and follow a row wherever it stands in a batch", () => {
+  const model = new Sequential(new Dropout(0.5), new Dropout(0.5));
+  const ones = [0, 1].map(() => new Array<number>(64).fill(1));
+  const one = { mode: "train", seed: 1, step: 1, rows: [3, 8] } as const;
+  const mask = (layers: Sequential, options: Parameters<typeof run>[2]) => run(layers, ones, options).data;
+  const first = mask(model, one);
+  expect(mask(model, one)).toEqual(first);
+  expect(first.filter((x) => x !== 0).length).toBeLessThan(50); // two masks over one another: about 32 of 128 stay
+  expect(mask(model, { ...one, step: 2 })).not.toEqual(first);
+  expect(mask(model, { ...one, seed: 2 })).not.toEqual(first);
+  expect(mask(model, { ...one, rows: [8, 3] })).toEqual([...first.slice(64), ...first.slice(0, 64)]);
+});
+
+test("in eval mode, or at rate 0, dropout is the identity and asks for no random inputs", () => {
+  const x = [[1, 2, 3]];
+  expect(run(new Sequential(new Dropout(0.9)), x).data).toEqual([1, 2, 3]);
+  expect(run(new Sequential(new Dropout(0)), x, { mode: "train", rows: [0] }).data).toEqual([1, 2, 3]);
+  const type = { x: { dtype: "f32", shape: [1, 3] } } as const;
+  const dropout = new Dropout(0.5);
+  expect(() => trace(type, ({ x: input }) => dropout.forward(input), { mode: "train" })).toThrow(
+    "dropout needs random inputs",
+  );
+  for (const rate of [1, -0.1, Number.NaN]) expect(() => new Dropout(rate)).toThrow("0 ≤ rate < 1");
+});
+
+test("attention: no token sees a later one, and dropout on probabilities acts in train mode", () => {
+  const x = [0, 1].map((b) => Array.from({ length: 5 }, (_, t) => [Math.sin(b + t), Math.cos(2 * t), 0.1 * t, b]));
+  const changed = x.map((row) => row.map((token, t) => (t === 3 ? token.map((value) => value + 1) : token)));
+  const model = new CausalSelfAttention(4, { heads: 2 });
+  const [before, after] = [run(model, x).data, run(model, changed).data];
+  for (let b = 0; b < 2; b++) {
+    expect(after.slice(b * 20, b * 20 + 12)).toEqual(before.slice(b * 20, b * 20 + 12));
+    for (const t of [3, 4])
+      expect(after.slice(b * 20 + 4 * t, b * 20 + 4 * t + 4)).not.toEqual(
+        before.slice(b * 20 + 4 * t, b * 20 + 4 * t + 4),
+      );
+  }
+  const dropping = new CausalSelfAttention(4, { heads: 2, dropout: 0.5 });
+  const train = (rows: readonly number[]) => run(dropping, x, { mode: "train", rows }).data;
+  expect(run(dropping, x).data).toEqual(before);
+  expect(train([0, 1])).not.toEqual(before);
+  expect(train([0, 1])).toEqual(train([0, 1]));
+  expect(train([0, 1])).not.toEqual(train([0, 2]));
+  expect(() => new CausalSelfAttention(6, { heads: 4 })).toThrow("a divisor of 6");
+});
+
+test("a perceptron is its layers written out", () => {
+  const model = new Mlp([3, 4, 2], { activation: "tanh" });
+  const x = [0.5, -1, 2];
+  const value = (name: string) =>
+    toNumbers(initialize(model.parameters().get(name)!.init, name, model.parameters().get(name)!.shape, "f64", 1));
+  const layer = (input: readonly number[], at: number, outputs: number) => {
+    const [weight, bias] = [value(`layers.${at}.weight`), value(`layers.${at}.bias`)];
+    return Array.from({ length: outputs }, (_, o) =>
+      input.reduce((sum, z, i) => sum + z * weight[i * outputs + o]!, bias[o]!),
+    );
+  };
+  const wanted = layer(layer(x, 0, 4).map(Math.tanh), 1, 2);
+  const { data, shape } = run(model, [x]);
+  expect(shape).toEqual([1, 2]);
+  wanted.forEach((z, at) => {
+    expect(data[at]).toBeCloseTo(z, 14);
+  });
+});
+
+test("every initializer has the mean and deviation of its definition", () => {
+  const shape = [80, 120];
+  const deviations: { readonly [name: string]: number } = {
+    zeros: 0,
+    ones: 0,
+    normal: 1,
+    uniform: 1 / Math.sqrt(3),
+    xavierUniform: Math.sqrt(2 / 200),
+    xavierNormal: Math.sqrt(2 / 200),
+    heUniform: Math.sqrt(2 / 80),
+    heNormal: Math.sqrt(2 / 80),
+    lecunNormal: Math.sqrt(1 / 80),
+  };
+  expect(Object.keys(deviations)).toEqual([...initNames]);
+  const inits: [Init, mean: number, deviation: number][] = [
+    ...initNames.map((name): [Init, number, number] => [name, name === "ones" ? 1 : 0, deviations[name]!]),
+    [{ name: "normal", std: 0.02, mean: 3 }, 3, 0.02],
+    [{ name: "uniform", bound: 0.3 }, 0, 0.3 / Math.sqrt(3)],
+    [{ name: "constant", value: 0.7 }, 0.7, 0],
+  ];
+  const size = sizeOf(shape);
+  for (const [init, mean, deviation] of inits) {
+    const values = toNumbers(initialize(init, "weight", shape, "f64", 2));
+    const average = values.reduce((sum, x) => sum + x, 0) / size;
+    const spread = Math.sqrt(values.reduce((sum, x) => sum + (x - average) ** 2, 0) / size);
+    expect(Math.abs(average - mean), JSON.stringify(init)).toBeLessThanOrEqual(
+      (4 * deviation) / Math.sqrt(size) + 1e-12,
+    );
+    expect(Math.abs(spread - deviation), JSON.stringify(init)).toBeLessThanOrEqual(
+      (4 * deviation) / Math.sqrt(2 * size) + 1e-12,
+    );
+  }
+  const values = (name: string, seed: number) => initialize("normal", name, [4], "f64", seed).data;
+  expect(values("a", 1)).toEqual(values("a", 1));
+  expect(values("a", 1)).not.toEqual(values("b", 1));
+  expect(values("a", 1)).not.toEqual(values("a", 2));
+  expect(() => initialize("xavierNorma" as Init, "w", [1], "f32", 0)).toThrow("did you mean xavierNormal?");
+});
+
+test("what a model may not do is said with its place", () => {
+  class Hidden extends Module {
+    readonly #weight = new Parameter([2], { init: "ones" });
+    forward(x: Tensor): Tensor {
+      return x.mul(this.#weight.tensor);
+    }
+  }
+  expect(() => run(new Hidden(), [1, 2])).toThrow(/nn\/unreachable[\s\S]*hidden in a #private field/);
+  const late = new Sequential();
+  Object.assign(late, { forward: async (x: Tensor) => x });
+  expect(() => run(late, [1])).toThrow(/trace\/async|Promise/);
+  class Wrong extends Module {
+    readonly inner = new Linear(3, 2);
+    forward(x: Tensor): Tensor {
+      return call(this.inner, x);
+    }
+  }
+  expect(() => run(new Wrong(), [[1, 2]])).toThrow(/inner/);
+  expect(() => new Linear(0, 2)).toThrow("positive whole dimensions");
+  expect(() => new Linear(2, 2).forward({} as Tensor)).toThrow();
+});
