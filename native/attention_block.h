@@ -40,8 +40,8 @@ struct Attention {
   }
 };
 
-/** `in` starts at q; optional mask last. */
-ATHANOR_INLINE Attention readAttention(const View* in, bool hasMask, const double* params) {
+/** `in` starts at q; `mask` is null where there is none. */
+ATHANOR_INLINE Attention readAttention(const View* in, const View* mask, const double* params) {
   const View &q = in[0], &k = in[1];
   Attention x{};
   x.B = q.shape[0];
@@ -60,15 +60,15 @@ ATHANOR_INLINE Attention readAttention(const View* in, bool hasMask, const doubl
   x.p = in[3];
   x.key = in[4];
   x.rows = in[5];
-  x.hasMask = hasMask;
-  if (hasMask) x.mask = in[6];
+  x.hasMask = mask != nullptr;
+  if (mask != nullptr) x.mask = *mask;
   return x;
 }
 
 ATHANOR_INLINE bool isHeads(const View& v) { return isFloat(v) && v.rank == 4 && isInnerDense(v, 1); }
 
-/** What is wrong with q, k, v, p, key, rows, (mask), or nullptr. */
-ATHANOR_INLINE const char* checkAttention(const View* in, bool hasMask, const double* params, int numParams) {
+/** What is wrong with q, k, v, p, key, rows and the mask (or null), or nullptr. */
+ATHANOR_INLINE const char* checkAttention(const View* in, const View* maskOrNull, const double* params, int numParams) {
   if (numParams != 3) return "attention needs causal, scale and a dropout stream";
   if (!(params[2] >= -1 && params[2] <= 4294967295.0)) return "the dropout stream must be a 32-bit word or -1";
   const View &q = in[0], &k = in[1], &v = in[2];
@@ -80,8 +80,8 @@ ATHANOR_INLINE const char* checkAttention(const View* in, bool hasMask, const do
   if (!isScalarFloat(in[3])) return "p must be an f32 scalar";
   if (!isIndex(in[4]) || in[4].rank != 1 || in[4].shape[0] != 3) return "key must be i32 (3)";
   if (!isIndex(in[5]) || in[5].rank != 1 || in[5].shape[0] != q.shape[0]) return "rows must be i32 (B)";
-  if (!hasMask) return nullptr;
-  const View& mask = in[6];
+  if (maskOrNull == nullptr) return nullptr;
+  const View& mask = *maskOrNull;
   if (mask.dtype != DType::bool_ || mask.rank != 4) return "mask must be bool of rank 4";
   const int64_t full[3] = {q.shape[0], q.shape[2], q.shape[1]};
   for (int d = 0; d < 3; ++d) {

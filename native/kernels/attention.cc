@@ -17,12 +17,12 @@ ATHANOR_INLINE int64_t forwardKeys(const Attention& x) {
   return keysPerBlock(x.S, maxOf<int64_t>(64, minOf<int64_t>(512, 32768 / maxOf<int64_t>(1, x.D))));
 }
 
-ATHANOR_INLINE bool hasMask(const Call& call) { return call.numIn == 7; }
+ATHANOR_INLINE const View* maskOf(const Call& call) { return call.numIn == 7 ? &call.in[6] : nullptr; }
 
 const char* check(const Call& call) {
   if (call.numIn != 6 && call.numIn != 7) return "attention needs q, k, v, p, key, rows and perhaps a mask";
   if (call.numOut != 2) return "attention gives o and lse";
-  if (const char* reason = checkAttention(call.in, hasMask(call), call.params, call.numParams)) return reason;
+  if (const char* reason = checkAttention(call.in, maskOf(call), call.params, call.numParams)) return reason;
   const View &q = call.in[0], &o = call.out[0], &lse = call.out[1];
   if (!isHeads(o) || !sameShape(o, q) || repeats(o)) return "o must be f32 like q with a dense last dim";
   const bool isStatistic = isFloat(lse) && lse.rank == 3 && lse.shape[0] == q.shape[0] && lse.shape[1] == q.shape[2] &&
@@ -50,7 +50,7 @@ ThreadScratch layoutThread(const Attention& x, Scratch& scratch) {
 
 size_t workspace(const Call& call, int numThreads) {
   Scratch scratch{nullptr};
-  layoutThread(readAttention(call.in, hasMask(call), call.params), scratch);
+  layoutThread(readAttention(call.in, maskOf(call), call.params), scratch);
   return scratch.used * static_cast<size_t>(numThreads);
 }
 
@@ -85,7 +85,7 @@ ATHANOR_INLINE void scaleRow(float* row, int64_t D, float scale) {
 }
 
 void run(const Call& call) {
-  const Attention x = readAttention(call.in, hasMask(call), call.params);
+  const Attention x = readAttention(call.in, maskOf(call), call.params);
   const Heads o = headsOf(call.out[0]);
   const View& lse = call.out[1];
   Scratch measure{nullptr};

@@ -16,13 +16,13 @@ namespace {
 constexpr int64_t wantedChunks = 8;
 constexpr int64_t maxParts = 4;
 
-ATHANOR_INLINE bool hasMask(const Call& call) { return call.numIn == 10; }
+ATHANOR_INLINE const View* maskOf(const Call& call) { return call.numIn == 10 ? &call.in[9] : nullptr; }
 
 const char* check(const Call& call) {
-  if (call.numIn != 9 && call.numIn != 10) return "attentionGrad needs g, q, k, v, p, key, rows, perhaps a mask, o and lse";
+  if (call.numIn != 9 && call.numIn != 10) return "attentionGrad needs g, q, k, v, p, key, rows, o, lse and perhaps a mask";
   if (call.numOut != 3) return "attentionGrad gives dq, dk and dv";
-  if (const char* reason = checkAttention(call.in + 1, hasMask(call), call.params, call.numParams)) return reason;
-  const View &g = call.in[0], &q = call.in[1], &o = call.in[call.numIn - 2], &lse = call.in[call.numIn - 1];
+  if (const char* reason = checkAttention(call.in + 1, maskOf(call), call.params, call.numParams)) return reason;
+  const View &g = call.in[0], &q = call.in[1], &o = call.in[7], &lse = call.in[8];
   if (!isHeads(g) || !sameShape(g, q) || !isHeads(o) || !sameShape(o, q)) return "g and o must be f32 like q with a dense last dim";
   const bool isStatistic = isFloat(lse) && lse.rank == 3 && lse.shape[0] == q.shape[0] && lse.shape[1] == q.shape[2] &&
                            lse.shape[2] == q.shape[1];
@@ -89,7 +89,7 @@ Layout layoutScratch(const Attention& x, const KeyCut& cut, int numThreads, Scra
 }
 
 size_t workspace(const Call& call, int numThreads) {
-  const Attention x = readAttention(call.in + 1, hasMask(call), call.params);
+  const Attention x = readAttention(call.in + 1, maskOf(call), call.params);
   Scratch scratch{nullptr};
   layoutScratch(x, cutKeys(x), numThreads, scratch);
   return scratch.used;
@@ -130,9 +130,9 @@ ATHANOR_INLINE void differentiateRow(float* scores, float* gradScores, int64_t c
 }
 
 void run(const Call& call) {
-  const Attention x = readAttention(call.in + 1, hasMask(call), call.params);
-  const Heads g = headsOf(call.in[0]), o = headsOf(call.in[call.numIn - 2]);
-  const View& lse = call.in[call.numIn - 1];
+  const Attention x = readAttention(call.in + 1, maskOf(call), call.params);
+  const Heads g = headsOf(call.in[0]), o = headsOf(call.in[7]);
+  const View& lse = call.in[8];
   const Heads dq = headsOf(call.out[0]), dk = headsOf(call.out[1]), dv = headsOf(call.out[2]);
   const KeyCut cut = cutKeys(x);
   const int64_t stride = scoreStride(cut.blockKeys);

@@ -1,5 +1,5 @@
 // The last step of lowering: drafts become instructions, placements become addresses in one arena.
-import { byteSize, contiguousStrides, type Shape } from "../base/index.ts";
+import { byteSize, contiguousStrides, type Shape, sizeOf } from "../base/index.ts";
 import type { Graph } from "../core/index.ts";
 import type { Lowering } from "./lower.ts";
 import { planMemory } from "./memory.ts";
@@ -54,7 +54,8 @@ class TensorTable {
   indexOf(placement: Placement): number {
     const { dtype, shape } = placement;
     const { space, index, offset } = root(placement.buffer);
-    const start = offset + placement.offset * byteSize(dtype);
+    // nothing lies nowhere: an empty window must not point behind its buffer
+    const start = offset + (sizeOf(shape) === 0 ? 0 : placement.offset * byteSize(dtype));
     const strides = isDense(placement) ? contiguousStrides(shape) : ownStrides(shape, placement.strides);
     const key = `${space} ${index} ${start} ${dtype} ${shape} ${strides}`;
     let at = this.known.get(key);

@@ -14,6 +14,7 @@ import {
 import {
   type Attrs,
   allOps,
+  constant,
   fusedMulti,
   type Graph,
   type Op,
@@ -21,6 +22,7 @@ import {
   type SampleInput,
   type Tensor,
   trace,
+  where,
 } from "../../src/core/index.ts";
 
 export interface OpCase {
@@ -66,8 +68,8 @@ function draw(input: SampleInput, floatDType: FloatDType, stream: string): HostA
   );
 }
 
-/** Numbers in [-1, 1) that belong to a name: weights of a loss, directions of a second derivative. */
-export function drawNumbers(name: string, length: number): number[] {
+/** Numbers in [-1, 1) that belong to a name. */
+function drawNumbers(name: string, length: number): number[] {
   const random = new RandomStream(12, name);
   return Array.from({ length }, (_, i) => 2 * random.uniform(i) - 1);
 }
@@ -151,4 +153,25 @@ export function traceCase(
     { floatDType: dtype },
   );
   return { graph, feeds };
+}
+
+/** A constant of `output`'s type with numbers in [-1, 1) of its own. */
+export function weightOf(name: string, output: Tensor, at: number): Tensor {
+  const numbers = drawNumbers(`${name} output ${at}`, sizeOf(output.shape));
+  return constant(fromNumbers(output.dtype, output.shape, numbers));
+}
+
+/** A scalar that depends on every element of every floating output in its own way. */
+export function weighted(name: string, outputs: readonly Tensor[]): Tensor | undefined {
+  return (
+    outputs
+      .filter(({ dtype }) => isFloat(dtype))
+      // an infinity that belongs there (the log-sum-exp of a row that sees nothing) is no part of the scalar
+      .map((output, at) =>
+        where(output.isFinite(), output, 0)
+          .mul(weightOf(name, output, at))
+          .sum(),
+      )
+      .reduce<Tensor | undefined>((total, one) => (total ? total.add(one) : one), undefined)
+  );
 }

@@ -85,7 +85,7 @@ type Ignore = { readonly ignoreIndex: number };
 export const crossEntropy = defineOp<["logits", "targets"], Ignore>({
   name: "crossEntropy",
   kind: "fused",
-  doc: "per row: log Σ e^logits − logit of the target class; 0 where the target is ignoreIndex. Also returns log Σ e^logits",
+  doc: "per row: log Σ e^logits − logit of the target class; 0 where the target is ignoreIndex. Also returns log Σ e^logits, 0 there too",
   inputs: ["logits", "targets"],
   infer: ([logits, targets]) => {
     if (
@@ -109,7 +109,7 @@ export const crossEntropy = defineOp<["logits", "targets"], Ignore>({
     const lse = logits.sub(largest).exp().sum(lastAxis).log().add(largest).reshape(logits.shape[0]!);
     const kept = targets.notEqual(ignoreIndex);
     const chosen = f.takeAlong(logits, f.where(kept, targets, 0));
-    return [f.where(kept, lse.sub(chosen), 0), lse];
+    return [f.where(kept, lse.sub(chosen), 0), f.where(kept, lse, 0)];
   },
   params: ({ ignoreIndex }) => [ignoreIndex],
   vjp: ({ grads, inputs: [logits, targets], outputs: [, lse], attrs }) => {
@@ -118,7 +118,9 @@ export const crossEntropy = defineOp<["logits", "targets"], Ignore>({
     if (dLoss !== undefined) parts.push(f.fused(crossEntropyGrad, [logits, targets, lse!, dLoss], attrs));
     if (dLse !== undefined) {
       const rows = logits.shape[0]!;
-      parts.push(logits.sub(lse!.reshape(rows, 1)).exp().mul(dLse.reshape(rows, 1)));
+      const kept = targets.notEqual(attrs.ignoreIndex).reshape(rows, 1);
+      const softmax = logits.sub(lse!.reshape(rows, 1)).exp();
+      parts.push(f.where(kept, softmax.mul(dLse.reshape(rows, 1)), 0));
     }
     return [parts.reduce((sum, part) => sum.add(part)), null];
   },
@@ -150,7 +152,8 @@ export const crossEntropyGrad = defineOp<["logits", "targets", "lse", "grad"], I
     const [rows, classes] = [logits.shape[0]!, logits.shape[1]!];
     const kept = targets.notEqual(ignoreIndex);
     const weight = f.where(kept, grad, 0);
-    const probability = logits.sub(lse.reshape(rows, 1)).exp();
+    // an ignored row has no log-sum-exp: its e^logits may be infinite
+    const probability = f.where(kept.reshape(rows, 1), logits.sub(lse.reshape(rows, 1)), 0).exp();
     return probability.mul(weight.reshape(rows, 1)).sub(f.scatterAlong(f.where(kept, targets, 0), weight, classes));
   },
   params: ({ ignoreIndex }) => [ignoreIndex],
