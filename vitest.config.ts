@@ -1,13 +1,11 @@
 // Test tiers. `pure` needs no addon; `engine` needs the native addon; `e2e` starts the CLI; `slow` is by demand.
 //
 // TEST_REPORT=FILE also writes a JSON report. TEST_SHARE scales the slow tier's repetitions (see test/amount.ts).
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
-const addonBuilt =
-  existsSync("native/build") &&
-  readdirSync("native/build", { recursive: true }).some((name) => `${name}`.endsWith(".node"));
+const addonBuilt = existsSync("native/build/Release/athanor.node");
 const report = process.env.TEST_REPORT;
 
 interface TierOptions {
@@ -34,7 +32,9 @@ const tier = (name: string, include: string[], { order, timeoutMs, maxWorkers = 
 });
 
 if (!addonBuilt) {
-  console.warn("The engine tier is skipped: native/build holds no addon. `npm run build:native` builds it.");
+  console.warn(
+    "The engine tier is skipped: there is no native/build/Release/athanor.node. `npm run build:native` builds it.",
+  );
 }
 
 export default defineConfig({
