@@ -140,6 +140,17 @@ test("attention: no token sees a later one, and dropout on probabilities acts in
   expect(train([0, 1])).not.toEqual(before);
   expect(train([0, 1])).toEqual(train([0, 1]));
   expect(train([0, 1])).not.toEqual(train([0, 2]));
+  // Without the output's dropout: one token sees itself alone, so each head of each row is dropped whole or doubled.
+  const alone = Object.assign(new CausalSelfAttention(4, { heads: 2, dropout: 0.5 }), {
+    resid_dropout: new Dropout(0),
+  });
+  Object.assign(alone.c_proj, { forward: (value: Tensor) => value });
+  const single = Array.from({ length: 16 }, (_, b) => [[1, 2, 3, b]]);
+  const rows = single.map((_, b) => b);
+  const [kept, dropped] = [run(alone, single).data, run(alone, single, { mode: "train", rows }).data];
+  const factors = dropped.map((value, at) => value / kept[at]!);
+  expect(new Set(factors.map((factor) => Number(factor.toFixed(9))))).toEqual(new Set([0, 2]));
+  for (let at = 0; at < factors.length; at += 2) expect(factors[at + 1]).toBeCloseTo(factors[at]!, 9);
   expect(() => new CausalSelfAttention(6, { heads: 4 })).toThrow("a divisor of 6");
 });
 
