@@ -60,7 +60,8 @@ export function scratchFolder(): { readonly path: string; remove(): void } {
 
 /** English-like text: words drawn by a counter generator, the same for one seed. */
 export function makeText(characters: number, seed = 1): string {
-  const words = "the of and to in a is that it was for on are as with his they at be this from have or by one had not".split(" ");
+  const words =
+    "the of and to in a is that it was for on are as with his they at be this from have or by one had not".split(" ");
   const stream = new RandomStream(seed, "words");
   const parts: string[] = [];
   for (let length = 0, at = 0; length < characters; at++) {

@@ -1,0 +1,160 @@
+// Requests that cannot be met: each is refused before any work, with the five fields, exit code 2, and no run folder.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { makeText, runCli, scratchFolder, writeTinyRecipe } from "../support/cli.ts";
+
+let folder: ReturnType<typeof scratchFolder>;
+let recipe: string;
+beforeAll(() => {
+  folder = scratchFolder();
+  recipe = writeTinyRecipe(folder.path);
+  const files = {
+    "empty.txt": "",
+    "short.txt": "abcabcabc",
+    "ragged.csv": "a,b,c\n1,2,x\n1,2\n3,4,y\n",
+    "mistyped.csv": `a,b,label\n${Array.from({ length: 30 }, (_, at) => `${at},${at === 17 ? "oops" : at * 2},${at % 2 ? "x" : "y"}`).join("\n")}\n`,
+    "nan.csv": `a,b,label\n${Array.from({ length: 30 }, (_, at) => `${at === 11 ? "NaN" : at},${at * 2},${at % 2 ? "x" : "y"}`).join("\n")}\n`,
+    "broken.yaml": "data: { path: corpus.txt\nmodel: [",
+  };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder.path, name), text);
+  writeFileSync(join(folder.path, "binary.txt"), Buffer.from([0x74, 0x65, 0x00, 0xff, 0xfe, 0x00]));
+  writeFileSync(
+    join(folder.path, "table.json"),
+    JSON.stringify({ data: { path: "nan.csv" }, model: { mlp: { hidden: [4] } }, steps: 5, batch: { size: 4 } }),
+  );
+});
+afterAll(() => folder.remove());
+
+const set = (...changes: string[]) => changes.flatMap((change) => ["--set", change]);
+
+// what is wrong → arguments after the recipe → error code → what the message must name
+const refused: readonly [what: string, args: string[], code: string, names: RegExp][] = [
+  ["misspelt key", set("optimizr.adamw.lr=1"), "config/unknown-key", /did you mean optimizer/],
+  ["misspelt model key", set("model.gpt.layer=2"), "config/unknown-key", /did you mean layers/],
+  ["wrong type", set("batch.size=many"), "config/invalid", /batch\.size/],
+  ["two faults at once", set("batch.size=many", "steps=-1"), "config/invalid", /batch\.size[\s\S]*steps/],
+  ["negative learning rate", set("optimizer.adamw.lr=-0.1"), "config/invalid", /lr/],
+  ["learning rate NaN", set("optimizer.adamw.lr=.nan"), "config/invalid", /lr/],
+  ["heads do not divide the width", set("model.gpt.heads=5"), "config/invalid", /multiple of heads/],
+  ["lanes do not divide the batch", set("batch.lanes=3"), "config/lanes", /divisor/],
+  ["no such data", set("data.path=nowhere.txt"), "data/", /nowhere\.txt/],
+  ["empty corpus", set("data.path=empty.txt"), "data/empty", /empty\.txt/],
+  ["binary corpus", set("data.path=binary.txt"), "data/binary", /binary\.txt/],
+  ["context longer than the text", set("data.path=short.txt"), "data/short-text", /context/],
+  ["bf16 before its kernels", set("precision=bf16"), "engine/precision", /f32/],
+  ["a model too large for the machine", set("model.gpt={preset: gpt3-175b, context: 16}"), "plan/memory", /parameters[\s\S]*GiB/],
+];
+
+describe("refused before any work", () => {
+  test.each(refused)("%s", async (_, args, code, names) => {
+    const result = await runCli(["train", recipe, "--run-dir", "never", ...args], folder.path);
+    expect(result.stderr).toMatch(new RegExp(`\\[(${code})`));
+    expect(result.stderr).toMatch(names);
+    expect(result.stderr).not.toMatch(/\n\s+at .*\.(js|ts):\d+:\d+/); // no stack trace
+    expect([1, 2]).toContain(result.code);
+    expect(existsSync(join(folder.path, "never"))).toBe(false);
+  });
+
+  test.each([
+    ["ragged.csv", /row 3/],
+    ["mistyped.csv", /b/],
+    ["nan.csv", /row|column a/],
+  ])("table %s", async (file, names) => {
+    const result = await runCli(
+      ["train", "table.json", "--run-dir", "never", ...set(`data.path=${file}`)],
+      folder.path,
+    );
+    expect(result.stderr).toMatch(/^\S*\[data\//m);
+    expect(result.stderr).toMatch(names);
+    expect(existsSync(join(folder.path, "never"))).toBe(false);
+  });
+
+  test("a batch larger than the data", async () => {
+    writeFileSync(join(folder.path, "few.csv"), "a,label\n1,x\n2,y\n3,x\n4,y\n5,x\n6,y\n");
+    const result = await runCli(
+      ["train", "table.json", "--run-dir", "never", ...set("data.path=few.csv", "batch.size=100")],
+      folder.path,
+    );
+    expect(result.stderr).toMatch(/\[data\/short-batch\]/);
+    expect(existsSync(join(folder.path, "never"))).toBe(false);
+  });
+
+  test("a recipe that is no YAML, with line and column", async () => {
+    const result = await runCli(["train", "broken.yaml"], folder.path);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toMatch(/\[config\/syntax\][\s\S]*broken\.yaml:\d+:\d+/);
+  });
+
+  test("an unknown flag, with a suggestion", async () => {
+    const result = await runCli(["train", recipe, "--resum"], folder.path);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain("--resume");
+  });
+
+  test("a run folder that cannot be written", async () => {
+    writeFileSync(join(folder.path, "file"), "");
+    const result = await runCli(["train", recipe, "--run-dir", "file/run"], folder.path);
+    expect(result.code).not.toBe(0);
+    expect(result.stderr).toMatch(/\[run\/disk\]/);
+  });
+});
+
+describe("refused on resume", () => {
+  test("another recipe, shown as a diff; other data; a damaged checkpoint falls back", async () => {
+    await runCli(["train", recipe, "--run-dir", "done", "--set", "steps=30"], folder.path);
+    const changed = await runCli(
+      ["train", recipe, "--run-dir", "done", "--resume", ...set("optimizer.adamw.lr=0.5")],
+      folder.path,
+    );
+    expect(changed.stderr).toMatch(/\[resume\/recipe\][\s\S]*optimizer\.adamw\.lr: 0\.003 → 0\.5/);
+
+    writeFileSync(join(folder.path, "corpus-2.txt"), makeText(20_000, 2));
+    const otherData = await runCli(
+      ["train", recipe, "--run-dir", "done", "--resume", ...set("data.path=corpus-2.txt")],
+      folder.path,
+    );
+    expect(otherData.stderr).toMatch(/\[resume\/(recipe|data)\]/);
+
+    const newest = join(folder.path, "done", "checkpoints", "step-30", "tensors.safetensors");
+    const bytes = readFileSync(newest);
+    bytes[bytes.length - 5]! ^= 1;
+    writeFileSync(newest, bytes);
+    const named = await runCli(["eval", "done/checkpoints/step-30"], folder.path);
+    expect(named.code).not.toBe(0);
+    const resumed = await runCli(
+      ["train", recipe, "--run-dir", "done", "--resume", "--json", ...set("steps=30")],
+      folder.path,
+    );
+    expect(resumed.stderr).toMatch(/damaged checkpoint.*step-30/);
+    expect(resumed.records[0]).toMatchObject({ type: "start", step: 20 });
+    expect(resumed.code).toBe(0);
+  });
+
+  test("nothing to resume", async () => {
+    mkdirSync(join(folder.path, "hollow"));
+    const result = await runCli(["train", recipe, "--run-dir", "hollow", "--resume"], folder.path);
+    expect(result.stderr).toMatch(/\[run\/missing\]/);
+  });
+});
+
+test("a number that the table cannot hold is named with its row", async () => {
+  // finite as f64, beyond f32
+  writeFileSync(
+    join(folder.path, "huge.csv"),
+    `a,y\n${Array.from({ length: 40 }, (_, at) => `${at},${at === 3 ? "1e39" : at}`).join("\n")}\n`,
+  );
+  const result = await runCli(
+    [
+      "train",
+      "table.json",
+      "--run-dir",
+      "nan",
+      "--json",
+      ...set("data.path=huge.csv", "data.task=regression", "steps=50"),
+    ],
+    folder.path,
+  );
+  expect(result.code).not.toBe(0);
+  expect(result.stderr).toMatch(/\[data\/not-finite\]|row 5/);
+});

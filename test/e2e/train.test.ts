@@ -1,0 +1,121 @@
+// A run through the command line: its events, its end, and that nothing stops it from ending in the same bytes.
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { runCli, scratchFolder, startCli, writeTinyRecipe } from "../support/cli.ts";
+
+let folder: ReturnType<typeof scratchFolder>;
+beforeEach(() => {
+  folder = scratchFolder();
+});
+afterEach(() => {
+  folder.remove();
+});
+
+const endOf = (records: readonly { readonly [key: string]: unknown }[]) => records.find(({ type }) => type === "end");
+
+describe("athanor train", () => {
+  test("tells its events and lowers the loss", async () => {
+    const recipe = writeTinyRecipe(folder.path);
+    const { code, records, stderr } = await runCli(["train", recipe, "--run-dir", "run", "--json"], folder.path);
+    expect(stderr).not.toContain("internal");
+    expect(code).toBe(0);
+    const [start] = records;
+    expect(start).toMatchObject({ type: "start", step: 0 });
+    // two blocks of 12,352, 16 positions and a last norm of width 32, and a row of 32 per character
+    expect(start?.parameters).toBe(25_248 + 32 * Number(vocabularyOf(folder.path)));
+    expect(start?.peakBytes).toBeGreaterThan(100_000);
+    const steps = records.filter(({ type }) => type === "step");
+    expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 60 }, (_, at) => at + 1));
+    expect(Object.keys(steps[0]!)).toEqual(
+      expect.arrayContaining(["loss", "lr", "gradNorm", "tokens", "tokensPerSecond"]),
+    );
+    expect(Number(steps.at(-1)!.loss)).toBeLessThan(0.8 * Number(steps[0]!.loss));
+    expect(records.filter(({ type }) => type === "eval").map(({ step }) => step)).toEqual([20, 40, 60]);
+    expect(records.filter(({ type }) => type === "checkpoint").map(({ step }) => step)).toEqual([
+      10, 20, 30, 40, 50, 60,
+    ]);
+    expect(endOf(records)).toMatchObject({ step: 60, hash: expect.stringMatching(/^[0-9a-f]{64}$/) });
+  });
+
+  test("ends in the same bytes after kill -9, with other threads, and when reproduced", async () => {
+    const recipe = writeTinyRecipe(folder.path);
+    const whole = await runCli(["train", recipe, "--run-dir", "whole", "--json"], folder.path);
+    const hash = endOf(whole.records)?.hash;
+    expect(hash).toBeDefined();
+
+    const killed = startCli(["train", recipe, "--run-dir", "killed", "--json"], folder.path);
+    await new Promise<void>((resolve) => {
+      let seen = "";
+      killed.child.stdout?.on("data", (data) => {
+        seen += data;
+        if (seen.includes('"step":23,')) resolve();
+      });
+    });
+    killed.child.kill("SIGKILL");
+    expect((await killed.done).signal).toBe("SIGKILL");
+    const resumed = await runCli(
+      ["train", recipe, "--run-dir", "killed", "--resume", "--json", "--set", "engine.threads=1"],
+      folder.path,
+    );
+    expect(endOf(resumed.records)?.hash).toBe(hash);
+    const log = readFileSync(join(folder.path, "killed", "metrics.ndjson"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const steps = log.filter(({ type }) => type === "step").map(({ step }) => step);
+    expect(steps).toEqual(Array.from({ length: 60 }, (_, at) => at + 1));
+
+    const again = await runCli(["reproduce", "whole", "--run-dir", "again", "--json"], folder.path);
+    expect(again.code).toBe(0);
+    expect(again.records.at(-1)).toMatchObject({ same: true, hash });
+  });
+
+  test.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 75],
+  ] as const)("%s saves and says how to go on", async (signal, code) => {
+    const recipe = writeTinyRecipe(folder.path, { steps: 100_000, checkpoint: { every: 100_000 }, eval: { every: 0 } });
+    const running = startCli(["train", recipe, "--run-dir", "run"], folder.path);
+    await new Promise<void>((resolve) =>
+      running.child.stderr?.on("data", (data) => /step \d+\//.test(String(data)) && resolve()),
+    );
+    running.child.kill(signal);
+    const result = await running.done;
+    expect(result.code).toBe(code);
+    expect(result.stderr).toContain("--resume");
+    const step = /stopped at step (\d+)/.exec(result.stderr)?.[1];
+    expect(existsSync(join(folder.path, "run", "checkpoints", `step-${step}`, "manifest.json"))).toBe(true);
+  });
+
+  test("evaluates, generates and lists what it trained", async () => {
+    const recipe = writeTinyRecipe(folder.path);
+    const trained = await runCli(["train", recipe, "--run-dir", "runs/tiny", "--json"], folder.path);
+    const evaluated = await runCli(["eval", "runs/tiny", "--json"], folder.path);
+    expect(evaluated.records[0]).toMatchObject({ step: 60, loss: endOf(trained.records)?.evalLoss });
+    const [one, two] = await Promise.all(
+      [1, 2].map(() => runCli(["generate", "runs/tiny", "--prompt", "the ", "--tokens", "40", "--json"], folder.path)),
+    );
+    expect(one?.records[0]?.tokens).toBe(40);
+    expect(one?.records[0]?.text).toBe(two?.records[0]?.text);
+    const listed = await runCli(["runs", "--json"], folder.path);
+    expect(listed.records).toEqual([expect.objectContaining({ name: "tiny", status: "finished", step: 60 })]);
+  });
+
+  test("starts from the weights of another run", async () => {
+    const recipe = writeTinyRecipe(folder.path);
+    await runCli(["train", recipe, "--run-dir", "first"], folder.path);
+    const second = await runCli(
+      ["train", recipe, "--run-dir", "second", "--init-from", "first", "--json", "--set", "steps=20"],
+      folder.path,
+    );
+    const first = Number(second.records.find(({ type }) => type === "step")?.loss);
+    const fresh = await runCli(["train", recipe, "--run-dir", "third", "--json", "--set", "steps=20"], folder.path);
+    expect(first).toBeLessThan(0.8 * Number(fresh.records.find(({ type }) => type === "step")?.loss));
+  });
+});
+
+/** Distinct characters of the corpus. */
+function vocabularyOf(path: string): number {
+  return new Set(readFileSync(join(path, "corpus.txt"), "utf8")).size;
+}
