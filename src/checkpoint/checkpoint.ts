@@ -131,7 +131,9 @@ async function save(
 ): Promise<SavedCheckpoint> {
   const folder = checkpointsFolder(runFolder);
   await policy.lock?.check();
-  await reclaim(folder, { alone: policy.lock?.held === true });
+  const problems: AthanorError[] = [];
+  const alone = policy.lock?.held === true;
+  await collect(problems, () => onDisk("removing leftovers", folder, () => reclaim(folder, { alone })));
   let manifest: Manifest | undefined;
   const name = await commit(folder, {
     step: content.step,
@@ -147,7 +149,6 @@ async function save(
   const { savedAt, files } = manifest!;
   const path = join(folder, name);
   noteVerified(path, savedAt);
-  const problems: AthanorError[] = [];
   const deleted = await collect(problems, () => prune(runFolder, path, policy));
   await collect(problems, () => hint(folder, name));
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);

@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { link, open, readdir, readFile, rename, rm, stat, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
 import { fail } from "../base/index.ts";
 import { onDisk, systemCode, writeAll } from "./disk.ts";
 import { currentProcess, type Liveness, liveness, type ProcessIdentity } from "./process-identity.ts";
@@ -12,12 +13,19 @@ import { currentProcess, type Liveness, liveness, type ProcessIdentity } from ".
 const lockName = "run.lock";
 const heartbeatMs = 4_000;
 
-/** What `run.lock` holds. */
-export interface LockOwner extends ProcessIdentity {
-  readonly nonce: string;
+const ownerSchema = z.object({
+  pid: z.int().positive(),
+  host: z.string(),
+  boot: z.string(),
+  pidSpace: z.string(),
+  started: z.string(),
+  nonce: z.string().regex(/^[0-9a-f]{16}$/),
   /** For people. */
-  readonly since: string;
-}
+  since: z.string(),
+});
+
+/** What `run.lock` holds: a process, and a name for this one lock. */
+export type LockOwner = ProcessIdentity & Readonly<z.infer<typeof ownerSchema>>;
 
 export interface RunLock {
   readonly path: string;
@@ -209,8 +217,8 @@ async function readOwner(path: string): Promise<LockOwner | undefined> {
     if (systemCode(error) === "ENOENT") return undefined;
     throw error;
   }
-  const owner = parseOwner(text);
-  if (owner !== undefined) return owner;
+  const owner = ownerSchema.safeParse(parseJson(text));
+  if (owner.success) return owner.data;
   return fail("run/locked", "the run folder has a lock that names no owner", {
     where: path,
     got: JSON.stringify(text.slice(0, 80)),
@@ -218,15 +226,9 @@ async function readOwner(path: string): Promise<LockOwner | undefined> {
   });
 }
 
-function parseOwner(text: string): LockOwner | undefined {
+function parseJson(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value !== "object" || value === null) return undefined;
-    const { pid, host, boot, pidSpace, started, nonce, since } = value as Partial<Record<string, unknown>>;
-    if (typeof pid !== "number" || typeof host !== "string" || typeof boot !== "string") return undefined;
-    if (typeof pidSpace !== "string" || typeof started !== "string" || typeof since !== "string") return undefined;
-    if (typeof nonce !== "string" || !/^[0-9a-f]{16}$/.test(nonce)) return undefined;
-    return { pid, host, boot, pidSpace, started, nonce, since };
+    return JSON.parse(text);
   } catch {
     return undefined;
   }

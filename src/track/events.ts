@@ -92,11 +92,14 @@ const nonFinite: Readonly<Record<string, number>> = {
 };
 const textFields = new Set(["type", "engine", "path", "prompt", "text", "hash", "code", "message"]);
 
-/** One line, newline included. JSON has no NaN; a loss that is NaN is just what a log must tell, so it becomes `"NaN"`. */
+/** For `JSON.stringify`, which would write NaN as null; a loss that is NaN is just what a log must tell. */
+export function plainFigures(_: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
+}
+
+/** One line, newline included. */
 export function encodeEvent(event: LoggedEvent): string {
-  const plain = (_: string, value: unknown) =>
-    typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
-  return `${JSON.stringify(event, plain)}\n`;
+  return `${JSON.stringify(event, plainFigures)}\n`;
 }
 
 /** The event of a line, or `undefined` when the line is torn, damaged or of a type that is not known here. */

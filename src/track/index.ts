@@ -1,6 +1,19 @@
 // The door of `track`: the run folder, its record and its log. Depends on base alone.
 export { describeEnvironment, type Environment, findCommit } from "./environment.ts";
-export * from "./events.ts";
+export {
+  type CheckpointEvent,
+  decodeEvent,
+  type EndEvent,
+  type ErrorEvent,
+  type EvalEvent,
+  encodeEvent,
+  type Figures,
+  type LoggedEvent,
+  type RunEvent,
+  type SampleEvent,
+  type StartEvent,
+  type StepEvent,
+} from "./events.ts";
 export { MetricsLog, type MetricsLogOptions } from "./metrics-log.ts";
 export { metricsName, type ReadMetricsOptions, readEvents, readMetrics } from "./metrics-reader.ts";
 export {

@@ -76,6 +76,12 @@ describe("the record", () => {
       result: { loss: 1.5, hash: "ef" },
     });
     expect(await readdir(folder)).toEqual(["run.json"]);
+    await updateRun(folder, { result: { loss: Number.NaN, evalLoss: Number.POSITIVE_INFINITY, hash: "ef" } });
+    expect((await readRun(folder)).record.result).toEqual({
+      loss: Number.NaN,
+      evalLoss: Number.POSITIVE_INFINITY,
+      hash: "ef",
+    });
   });
 
   test("a run that is started again is running, and keeps its past starts", async () => {

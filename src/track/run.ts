@@ -1,8 +1,11 @@
 // The run folder and its record, `run.json`: what was asked, on what machine, and how it stands. The log is in metrics-log.ts.
+import { randomInt } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { z } from "zod";
 import { AthanorError, fail } from "../base/index.ts";
 import type { Environment } from "./environment.ts";
+import { plainFigures } from "./events.ts";
 import { runName } from "./run-name.ts";
 
 export const recordName = "run.json";
@@ -13,27 +16,34 @@ export const runStatuses = ["running", "finished", "failed", "interrupted", "pre
 /** `running` is what was last written: whether the process still lives, its lock tells. */
 export type RunStatus = (typeof runStatuses)[number];
 
-export interface RunRecord {
-  readonly name: string;
+/** JSON has no NaN, and a run may well end with one. */
+const figure = z.union([z.number(), z.enum(["NaN", "Infinity", "-Infinity"]).transform(Number)]);
+
+const recordSchema = z.object({
+  format: z.literal(format),
+  version: z.int(),
+  name: z.string(),
   /** For people. */
-  readonly createdAt: string;
-  readonly status: RunStatus;
+  createdAt: z.string(),
+  status: z.enum(runStatuses),
   /** The last step that is known here; the log may be ahead. */
-  readonly step: number;
+  step: z.int().nonnegative(),
   /** The recipe with every default filled in, as JSON. */
-  readonly recipe: unknown;
+  recipe: z.unknown(),
   /** SHA-256 of the recipe as it is compared on resume. */
-  readonly recipeHash: string;
+  recipeHash: z.string(),
   /** SHA-256 of the data, as the loader tells it. */
-  readonly dataHash: string;
-  readonly environment: Environment;
+  dataHash: z.string(),
+  environment: z.custom<Environment>((value) => typeof value === "object" && value !== null),
   /** Each time it was started: from which step. */
-  readonly starts: readonly { readonly at: string; readonly step: number }[];
+  starts: z.array(z.object({ at: z.string(), step: z.int() })).readonly(),
   /** The run or checkpoint that its first state was taken from. */
-  readonly origin?: string;
-  readonly result?: { readonly loss: number; readonly evalLoss?: number; readonly hash: string };
-  readonly error?: { readonly code: string; readonly message: string };
-}
+  origin: z.string().optional(),
+  result: z.object({ loss: figure, evalLoss: figure.optional(), hash: z.string() }).optional(),
+  error: z.object({ code: z.string(), message: z.string() }).optional(),
+});
+
+export type RunRecord = Readonly<Omit<z.infer<typeof recordSchema>, "format" | "version">>;
 
 export type NewRun = Pick<RunRecord, "recipe" | "recipeHash" | "dataHash" | "environment" | "origin">;
 
@@ -88,7 +98,7 @@ async function makeFolder(place: RunPlace, now: Date): Promise<{ folder: string;
   }
   await onDisk(place.root, () => mkdir(place.root, { recursive: true }));
   for (let attempt = 0; ; attempt++) {
-    const folder = join(place.root, runName(place.label, now, Math.random()));
+    const folder = join(place.root, runName(place.label, now, randomInt(2 ** 32) / 2 ** 32));
     const made = await onDisk(folder, async () => {
       try {
         await mkdir(folder);
@@ -175,11 +185,16 @@ function decodeRecord(text: string, where: string): RunRecord {
   } catch (cause) {
     return fail("run/foreign", "the run's record is not JSON", { where, fix: "restore run.json from a copy", cause });
   }
-  if (!isRecordLike(value))
-    return fail("run/foreign", "this is not the record of a run", { where, expected: `"format": "${format}"` });
-  const { format: _, version: found, ...record } = value;
+  const read = recordSchema.safeParse(value);
+  if (!read.success)
+    return fail("run/foreign", "this is not the record of a run", {
+      where,
+      expected: `"format": "${format}"`,
+      got: read.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n"),
+    });
+  const { format: _, version: found, ...record } = read.data;
   if (found !== version)
-    fail("run/version", "this run has a format that this version does not know", {
+    return fail("run/version", "this run has a format that this version does not know", {
       where,
       expected: `version ${version}`,
       got: String(found),
@@ -188,25 +203,9 @@ function decodeRecord(text: string, where: string): RunRecord {
   return record;
 }
 
-function isRecordLike(value: unknown): value is RunRecord & { format: string; version: unknown } {
-  if (typeof value !== "object" || value === null) return false;
-  const row = value as Partial<Record<keyof RunRecord | "format", unknown>>;
-  return (
-    row.format === format &&
-    typeof row.name === "string" &&
-    typeof row.createdAt === "string" &&
-    (runStatuses as readonly unknown[]).includes(row.status) &&
-    Number.isSafeInteger(row.step) &&
-    typeof row.recipeHash === "string" &&
-    typeof row.dataHash === "string" &&
-    typeof row.environment === "object" &&
-    Array.isArray(row.starts)
-  );
-}
-
 async function writeRecord(folder: string, record: RunRecord): Promise<void> {
   const path = join(folder, recordName);
-  const text = `${JSON.stringify({ format, version, ...record }, null, 1)}\n`;
+  const text = `${JSON.stringify({ format, version, ...record }, plainFigures, 1)}\n`;
   await onDisk(path, async () => {
     const handle = await open(`${path}.new`, "w");
     try {
