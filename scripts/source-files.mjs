@@ -15,9 +15,9 @@ export function listFiles(folder, endings, skip = ["node_modules"]) {
   return files.sort();
 }
 
-/** True for unit tests and what only they use. */
+/** True for unit tests, benchmarks, and what only they use. */
 export function isTest(path) {
-  return /\.test\.ts$|(^|\/)native\/test\//.test(path);
+  return /\.test\.ts$|(^|\/)native\/(test|bench)\//.test(path);
 }
 
 export function countLines(text) {
