@@ -33,6 +33,8 @@ export interface ModelFamily<Config = unknown> {
   readonly name: string;
   readonly doc: string;
   readonly tasks: readonly TaskName[];
+  /** What a row of its data is: a text, or a record of numbers and categories. */
+  readonly reads: "texts" | "records";
   /** What a recipe may write: types, defaults, checks and descriptions. */
   readonly schema: z.ZodType;
   /** Errors with `config/invalid` and all problems at once, and with `model/*` where settings and data disagree. */

@@ -70,6 +70,7 @@ export const gptFamily: ModelFamily<GptConfig> = {
   name: "gpt",
   doc: "decoder-only transformer of the GPT-2 family, for text",
   tasks: ["language-model"],
+  reads: "texts",
   schema: gptSchema,
   build: (config, facts) => {
     const { presetVocab, vocab = facts.vocab ?? presetVocab, ...rest } = parseConfig(gptSchema, config, "model.gpt");

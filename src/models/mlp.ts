@@ -26,6 +26,7 @@ export const mlpFamily: ModelFamily<MlpConfig> = {
   name: "mlp",
   doc: "multi-layer perceptron on tables, for classes and for numbers",
   tasks: ["classification", "regression"],
+  reads: "records",
   schema: mlpSchema,
   build: (config, facts) => {
     const { hidden, activation, dropout, ...ends } = parseConfig(mlpSchema, config, "model.mlp");

@@ -58,6 +58,7 @@ export const textClassifierFamily: ModelFamily<TextClassifierConfig> = {
   name: "textClassifier",
   doc: "mean of token embeddings and a perceptron, for classes of texts",
   tasks: ["classification"],
+  reads: "texts",
   schema: textClassifierSchema,
   build: (config, facts) => {
     const parsed = parseConfig(textClassifierSchema, config, "model.textClassifier");

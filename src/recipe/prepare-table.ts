@@ -2,10 +2,10 @@
 import { prepareTable, type TableInput, type TableRecord } from "../data/index.ts";
 import { modelFamily } from "../models/index.ts";
 import { classificationTask, regressionTask } from "../train/index.ts";
+import { heldOutBatches, trainingSource } from "./batches.ts";
+import { chosenModel } from "./chosen-model.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
-import { chosenModel } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
-import { allRows, shuffledRows } from "./windows.ts";
 
 export async function prepareTableData(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const { data } = recipe;
@@ -34,14 +34,13 @@ export async function prepareTableData(recipe: Recipe, options: PrepareOptions):
     `${table.report.rows} rows, ${encoder.numFeatures} features, ${encoder.task === "classification" ? `${outputs} classes` : "regression"}`,
   );
   const dtype = recipe.precision === "f64" ? "f64" : "f32";
-  const evalRows = recipe.eval.batch ?? recipe.batch.size;
   return {
     family: name,
     built,
     ...(encoder.task === "classification" ? { classes: table.classNames.map(String) } : {}),
     task: encoder.task === "classification" ? classificationTask(built.inputs) : regressionTask(built.inputs, dtype),
-    source: shuffledRows(train, recipe.batch.size, recipe.seed, recipe.data.onShort),
-    heldOut: () => allRows(validation, evalRows),
+    source: trainingSource(train, recipe, { order: "shuffled" }),
+    heldOut: () => heldOutBatches(validation, recipe.eval.batch ?? recipe.batch.size),
     dataHash: table.report.sha256,
     files: { "table.json": JSON.stringify(encoder) },
   };

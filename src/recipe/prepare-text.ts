@@ -1,58 +1,61 @@
 // Text for a language model: read, split, tokenized, cut into windows.
 import { fail } from "../base/index.ts";
 import {
-  BpeTokenizer,
-  byteTokenizer,
-  CharTokenizer,
-  loadTokenizer,
-  readText,
+  prepareText,
+  SequentialWindows,
   type TextInput,
-  type Tokenizer,
-  trainBpe,
-  WordCounter,
+  TextWindows,
+  type TokenizerSpec,
+  type TokenStore,
 } from "../data/index.ts";
 import { modelFamily } from "../models/index.ts";
 import { languageModelTask } from "../train/index.ts";
+import { heldOutBatches, trainingSource } from "./batches.ts";
+import { chosenModel } from "./chosen-model.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import type { Recipe } from "./schema.ts";
-import { allWindows, randomWindows } from "./windows.ts";
 
-export async function prepareText(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
-  const { text, report } = await readText(textInput(recipe), { invalid: recipe.data.invalid });
-  const cut = splitPoint(text, 1 - recipe.data.heldOut);
-  const [training, heldOut] = [text.slice(0, cut), text.slice(cut)];
-  const tokenizer = await makeTokenizer(recipe, text, training);
-  const [name, config] = chosenModel(recipe);
-  const built = modelFamily(name).build(config, { task: "language-model", vocab: tokenizer.vocabSize });
-  const context =
-    built.inputs.tokens?.shape[0] ?? fail("model/task", `${name} is no language model`, { where: "model" });
-  const [trainingTokens, heldOutTokens] = [tokenizer.encode(training), tokenizer.encode(heldOut)];
+export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
+  const { train, validation, tokenizer, report } = await prepareText(textInput(recipe), {
+    tokenizer: tokenizerSpec(recipe.tokenizer ?? "char"),
+    validation: recipe.data.heldOut,
+    invalid: recipe.data.invalid,
+  });
+  const [family, config] = chosenModel(recipe);
+  const built = modelFamily(family).build(config, { task: "language-model", vocab: tokenizer.vocabSize });
+  const context = built.inputs.tokens!.shape[0]!;
   options.onNote?.(
-    `${report.characters.toLocaleString("en")} characters in ${report.documents} documents, ${trainingTokens.length.toLocaleString("en")} training tokens of ${tokenizer.vocabSize} kinds`,
+    `${report.characters.toLocaleString("en")} characters in ${report.documents} ${report.documents === 1 ? "document" : "documents"}, ${train.length.toLocaleString("en")} training tokens of ${tokenizer.vocabSize} kinds`,
   );
-  for (const [part, tokens] of [
-    ["training", trainingTokens],
-    ["held-out", heldOutTokens],
-  ] as const) {
-    if (tokens.length <= context) {
-      fail("data/short-text", `the ${part} text is shorter than the context`, {
-        where: recipe.data.path ?? "data.rows",
-        expected: `more than ${context} tokens`,
-        got: `${tokens.length} tokens`,
-        fix: `set model.${name}.context below ${tokens.length}, or give more text`,
-      });
-    }
-  }
+  requireLength(train, "training", context, recipe, family);
+  requireLength(validation, "held-out", 1, recipe, family);
+  const heldOut = new SequentialWindows(validation, context);
   return {
-    family: name,
+    family,
     built,
     task: languageModelTask(context),
-    source: randomWindows(trainingTokens, context, recipe.batch.size, recipe.seed),
-    heldOut: () => allWindows(heldOutTokens, context, recipe.eval.batch ?? recipe.batch.size),
+    source: trainingSource(new TextWindows(train, context), recipe, {
+      order: "random",
+      samplesPerEpoch: train.length / context,
+    }),
+    heldOut: () => heldOutBatches(heldOut, recipe.eval.batch ?? recipe.batch.size),
     dataHash: report.sha256,
     tokenizer,
     files: { "tokenizer.json": JSON.stringify(tokenizer) },
   };
+}
+
+function requireLength(tokens: TokenStore, part: string, context: number, recipe: Recipe, family: string): void {
+  if (tokens.length > context) return;
+  fail("data/short-text", `the ${part} text is not longer than the context`, {
+    where: recipe.data.path ?? "data.rows",
+    expected: `more than ${context} tokens`,
+    got: `${tokens.length} tokens`,
+    fix:
+      tokens.length > 1
+        ? `set model.${family}.context to ${tokens.length - 1} or less, or give more text`
+        : "give more text",
+  });
 }
 
 function textInput({ data }: Recipe): TextInput {
@@ -60,24 +63,8 @@ function textInput({ data }: Recipe): TextInput {
   return { texts: data.rows as Iterable<string> | AsyncIterable<string> };
 }
 
-export function chosenModel(recipe: Recipe): [name: string, config: unknown] {
-  return Object.entries(recipe.model).find(([, config]) => config !== undefined)!;
-}
-
-/** A share of the text that does not cut a character in two. */
-function splitPoint(text: string, share: number): number {
-  const at = Math.floor(text.length * share);
-  const code = text.charCodeAt(at);
-  return code >= 0xdc00 && code <= 0xdfff ? at + 1 : at;
-}
-
-async function makeTokenizer(recipe: Recipe, whole: string, training: string): Promise<Tokenizer> {
-  const { tokenizer = "char" } = recipe;
-  // A character vocabulary takes all characters, so that the held-out part can be read; it learns nothing else of it.
-  if (tokenizer === "char") return CharTokenizer.train(whole);
-  if (tokenizer === "byte") return byteTokenizer();
-  if (typeof tokenizer === "string") return await loadTokenizer(tokenizer);
-  const counter = new WordCounter();
-  counter.add(training);
-  return new BpeTokenizer(await trainBpe(counter.counts, { vocabSize: tokenizer.bpe }));
+/** The recipe's word for a tokenizer as the data folder's. */
+export function tokenizerSpec(tokenizer: NonNullable<Recipe["tokenizer"]>): TokenizerSpec {
+  if (tokenizer === "char" || tokenizer === "byte") return tokenizer;
+  return typeof tokenizer === "string" ? { file: tokenizer } : { bpe: tokenizer.bpe };
 }

@@ -5,8 +5,10 @@ import type { Tokenizer } from "../data/index.ts";
 import { type BuiltModel, modelFamily } from "../models/index.ts";
 import { type Clock, type ClockRates, clockAt, parseOptimizer, validateSchedule } from "../optim/index.ts";
 import type { Batch, BatchSource, StepDescription } from "../train/index.ts";
+import { chosenModel } from "./chosen-model.ts";
 import { prepareTableData } from "./prepare-table.ts";
-import { chosenModel, prepareText } from "./prepare-text.ts";
+import { prepareLanguageModel } from "./prepare-text.ts";
+import { prepareTextClasses } from "./prepare-text-classes.ts";
 import type { Recipe } from "./schema.ts";
 
 /** Data and model of a run. */
@@ -40,6 +42,14 @@ export interface PrepareOptions {
   readonly onNote?: (text: string) => void;
 }
 
+/** The reader that fits the model's inputs and tasks. */
+async function readData(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
+  const [name] = chosenModel(recipe);
+  const { tasks, reads } = modelFamily(name);
+  if (tasks.includes("language-model")) return await prepareLanguageModel(recipe, options);
+  return reads === "texts" ? await prepareTextClasses(recipe, options) : await prepareTableData(recipe, options);
+}
+
 /** Reads the data and builds the model of a recipe. Errors with `config/*`, `data/*`, `tokenizer/*`, `optim/*`. */
 export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Promise<Prepared> {
   const optimizer = parseOptimizer(recipe.optimizer, { steps: recipe.steps });
@@ -51,13 +61,11 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
       fix: "give data.path: a file, folder or glob",
     });
   }
-  const data = modelFamily(chosenModel(recipe)[0]).tasks.includes("language-model")
-    ? await prepareText(recipe, options)
-    : await prepareTableData(recipe, options);
+  const data = await readData(recipe, options);
   const { built, family, classes, task, source, files, ...rest } = data;
   const rates: ClockRates = {
-    samplesPerStep: recipe.batch.size,
-    tokensPerStep: recipe.batch.size * task.itemsPerRow,
+    samplesPerStep: source.batchSize,
+    tokensPerStep: source.batchSize * task.itemsPerRow,
     samplesPerEpoch: source.samplesPerEpoch,
   };
   validateSchedule(optimizer.learningRate, recipe.steps, rates);
@@ -81,7 +89,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
       model: built.module,
       task,
       optimizer,
-      batchSize: recipe.batch.size,
+      batchSize: source.batchSize,
       lanes: recipe.batch.lanes,
       evalBatchSize: recipe.eval.batch ?? recipe.batch.size,
       dtype: recipe.precision === "f64" ? "f64" : "f32",

@@ -14,6 +14,8 @@ export interface BatchSource {
   next(): Promise<Batch>;
   state(): unknown;
   restore(state: unknown): void;
+  /** Rows of one batch. */
+  readonly batchSize: number;
   /** Rows of one pass over the data. */
   readonly samplesPerEpoch: number;
 }

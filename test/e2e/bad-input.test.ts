@@ -156,5 +156,5 @@ test("a number that the table cannot hold is named with its row", async () => {
     folder.path,
   );
   expect(result.code).not.toBe(0);
-  expect(result.stderr).toMatch(/\[data\/not-finite\]|row 5/);
+  expect(result.stderr).toMatch(/\[train\/non-finite\][\s\S]*feed "targets", row/);
 });

@@ -1,0 +1,70 @@
+// Labelled texts for a text classifier: read, split by class, tokenized to one length.
+import type { Batch, Dataset, TableInput, TextClassBatch } from "../data/index.ts";
+import { prepareTextClassification } from "../data/index.ts";
+import { modelFamily } from "../models/index.ts";
+import { classificationTask } from "../train/index.ts";
+import { heldOutBatches, trainingSource } from "./batches.ts";
+import { chosenModel } from "./chosen-model.ts";
+import type { PreparedData, PrepareOptions } from "./prepare.ts";
+import { tokenizerSpec } from "./prepare-text.ts";
+import type { Recipe } from "./schema.ts";
+
+type Row = Record<string, string>;
+
+export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
+  const { data } = recipe;
+  const [family, config] = chosenModel(recipe);
+  const length = contextOf(family, config);
+  const input: TableInput<Row> =
+    data.path === undefined ? { records: data.rows as Iterable<Row> | AsyncIterable<Row> } : { path: data.path };
+  const label = typeof data.target === "string" ? data.target : "label";
+  const { train, validation, tokenizer, classNames, sha256 } = await prepareTextClassification<Row, string>(input, {
+    text: data.text ?? "text",
+    label,
+    tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte"),
+    length,
+    validation: data.heldOut,
+    seed: recipe.seed,
+    ...(data.header === undefined ? {} : { header: data.header }),
+  });
+  const classes = classNames.map(String);
+  const built = modelFamily(family).build(config, {
+    task: "classification",
+    vocab: tokenizer.vocabSize,
+    outputs: classes.length,
+  });
+  options.onNote?.(
+    `${train.length + validation.length} texts in ${classes.length} classes: ${classes.slice(0, 8).join(", ")}${classes.length > 8 ? ", …" : ""}`,
+  );
+  return {
+    family,
+    built,
+    classes,
+    task: classificationTask(built.inputs),
+    source: trainingSource(withMarkedPadding(train), recipe, { order: "shuffled" }),
+    heldOut: () => heldOutBatches(withMarkedPadding(validation), recipe.eval.batch ?? recipe.batch.size),
+    dataHash: sha256,
+    tokenizer,
+    files: { "tokenizer.json": JSON.stringify(tokenizer) },
+  };
+}
+
+/** Tokens of a text that the model reads: the family's default when the recipe names none. */
+function contextOf(family: string, config: unknown): number {
+  const facts = { task: "classification", vocab: 1, outputs: 1 } as const;
+  return modelFamily(family).build(config, facts).inputs.tokens!.shape[0]!;
+}
+
+/** Padding as token −1, which models of texts leave out, in place of a mask. */
+function withMarkedPadding(dataset: Dataset<TextClassBatch>): Dataset<Batch> {
+  return {
+    unit: dataset.unit,
+    length: dataset.length,
+    fingerprint: dataset.fingerprint,
+    collate: async (positions) => {
+      const { tokens, mask, targets } = await dataset.collate(positions);
+      const data = (tokens.data as Int32Array).map((token, at) => (mask.data[at] ? token : -1));
+      return { tokens: { ...tokens, data }, targets };
+    },
+  };
+}
