@@ -1,3 +1,4 @@
+// CSV against a writer of the same standard, cut anywhere; and what must be refused.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { CsvParser, detectHeader, detectSeparator, type Separator } from "./csv.ts";

@@ -1,3 +1,4 @@
+// Glob patterns on paths, also hostile ones. Touches no file.
 import { expect, it } from "vitest";
 import { expandBraces, matchSegment, matchSegments, splitGlob } from "./glob.ts";
 

@@ -1,3 +1,4 @@
+// That keyed permutations are permutations, and random ones.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Permutation } from "./permutation.ts";

@@ -1,3 +1,4 @@
+// Our words against the `tokenizers` library's, on every class of character.
 import fc from "fast-check";
 import { byteLevelPreTokenizer } from "tokenizers";
 import { describe, expect, it } from "vitest";

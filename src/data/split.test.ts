@@ -1,3 +1,4 @@
+// Splits: every row once, shares kept, classes in proportion.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { splitRows } from "./split.ts";

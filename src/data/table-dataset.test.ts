@@ -1,3 +1,4 @@
+// From a table to features and targets: figures of scikit-learn, policies, refusals, types.
 import fc from "fast-check";
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { sliceBatch } from "./batch.ts";

@@ -1,3 +1,4 @@
+// Tables from files and memory, and each fault by file and row.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+// Our account of UTF-8 against Node's and TextDecoder's.
 import { isUtf8 } from "node:buffer";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

@@ -1,0 +1,201 @@
+// Batches from a dataset, in an order that can be stopped and resumed exactly, made ahead of the step that wants them.
+// Knows no epochs of its own, no lanes, no processes: a batch is `batchSize` consecutive samples of the sampler's sequence.
+import { setImmediate } from "node:timers/promises";
+import { fail, type HostArray } from "../base/index.ts";
+import { type Batch, type Dataset, sliceBatch } from "./batch.ts";
+import { makeSampler, type SampleOrder, type Sampler } from "./sampler.ts";
+
+export interface LoaderOptions {
+  /** Rows of one optimizer step, over all lanes and processes. */
+  readonly batchSize: number;
+  readonly order: SampleOrder;
+  readonly seed: number;
+  /** When the data has fewer rows than a batch: refuse (default), make the batch smaller, or repeat rows. */
+  readonly onShort?: "error" | "truncate" | "wrap";
+  /** Batches made ahead. Default 2. */
+  readonly prefetch?: number;
+  /** The rows of every batch that this process needs. Default all. */
+  readonly share?: { readonly start: number; readonly end: number };
+}
+
+/** Where a loader stands. Plain JSON; the same whatever was prefetched. */
+export interface LoaderState {
+  readonly version: 1;
+  /** Global id of the next sample. */
+  readonly nextSample: number;
+  readonly order: SampleOrder;
+  readonly seed: number;
+  /** Rows of the dataset and its fingerprint: resuming on other data is refused. */
+  readonly length: number;
+  readonly fingerprint: string;
+}
+
+/** A batch with `rows` i32 [B], the global sample ids (modulo 2^32) that key the randomness of each row. */
+export type LoadedBatch<B extends Batch> = B & { rows: HostArray };
+
+interface Pending<B extends Batch> {
+  readonly batch: Promise<LoadedBatch<B>>;
+  ready: boolean;
+}
+
+/**
+ * An endless stream of batches.
+ * @example
+ * const loader = new Loader(dataset, { batchSize: 64, order: "shuffled", seed: 1 });
+ * for await (const batch of loader) { ... } // or: await loader.next()
+ */
+export class Loader<B extends Batch> implements AsyncIterable<LoadedBatch<B>> {
+  /** Rows of a batch: less than asked for when `onShort` is `truncate` and the data is short. */
+  readonly batchSize: number;
+  /** How often, and how long in all, `next` had to wait for a batch. */
+  readonly stalls = { count: 0, ms: 0 };
+  private readonly dataset: Dataset<B>;
+  private readonly sampler: Sampler;
+  private readonly options: LoaderOptions;
+  private readonly prefetch: number;
+  private queue: Pending<B>[] = [];
+  private nextSample = 0;
+  private closed = false;
+
+  /** Errors: `data/short-batch` with the row count, `data/batch-size`, `data/empty`. */
+  constructor(dataset: Dataset<B>, options: LoaderOptions) {
+    const { batchSize, order, seed, onShort = "error", prefetch = 2, share } = options;
+    if (!Number.isInteger(batchSize) || batchSize < 1)
+      fail("data/batch-size", "a batch holds at least one row", {
+        expected: "a positive integer",
+        got: String(batchSize),
+      });
+    if (dataset.length < 1) fail("data/empty", `there is no ${dataset.unit} to draw`);
+    const short = order !== "random" && dataset.length < batchSize;
+    if (short && onShort === "error") {
+      fail("data/short-batch", "the batch is larger than the data", {
+        expected: `at least ${batchSize} ${dataset.unit}s`,
+        got: `${dataset.length}`,
+        fix: `set batch.size to ${dataset.length} or less, or onShort to truncate or wrap`,
+      });
+    }
+    this.batchSize = short && onShort === "truncate" ? dataset.length : batchSize;
+    if (share && !(share.start >= 0 && share.start < share.end && share.end <= this.batchSize))
+      fail("data/share", "the share of the batch is out of range", {
+        expected: `0 to ${this.batchSize}`,
+        got: `${share.start} to ${share.end}`,
+      });
+    this.dataset = dataset;
+    this.options = options;
+    this.prefetch = Math.max(1, prefetch);
+    this.sampler = makeSampler(order, dataset.length, seed);
+  }
+
+  /** The next batch. What went wrong in the background is thrown here. */
+  async next(): Promise<LoadedBatch<B>> {
+    if (this.closed) fail("data/closed", "the loader was closed");
+    this.fill();
+    const pending = this.queue.shift()!;
+    const first = this.nextSample;
+    this.nextSample += this.batchSize;
+    this.fill();
+    const waited = !pending.ready;
+    const start = performance.now();
+    try {
+      return await pending.batch;
+    } catch (error) {
+      this.nextSample = first; // the batch was not handed out: asking again asks for it
+      this.queue = [];
+      throw error;
+    } finally {
+      if (waited) {
+        this.stalls.count++;
+        this.stalls.ms += performance.now() - start;
+      }
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<LoadedBatch<B>, never> {
+    for (;;) yield await this.next();
+  }
+
+  /** Epochs consumed, with fraction. */
+  get epoch(): number {
+    return this.nextSample / this.dataset.length;
+  }
+
+  /** Where the loader stands after the batches that `next` has been asked for. */
+  state(): LoaderState {
+    const { nextSample, dataset } = this;
+    const { order, seed } = this.options;
+    return { version: 1, nextSample, order, seed, length: dataset.length, fingerprint: dataset.fingerprint };
+  }
+
+  /** Continues where `state` was taken, in constant time. Errors with `data/loader-state` on other data, order or seed. */
+  restore(state: LoaderState): void {
+    const own = this.state();
+    const faults = (["version", "order", "seed", "length", "fingerprint"] as const)
+      .filter((key) => state?.[key] !== own[key])
+      .map((key) => `${key} ${own[key]} here, ${state?.[key]} in the saved state`);
+    const { nextSample } = state ?? {};
+    if (!Number.isSafeInteger(nextSample) || nextSample < 0) faults.push(`nextSample ${nextSample}`);
+    if (faults.length > 0) {
+      fail("data/loader-state", "the saved state belongs to another order of data", {
+        got: faults.join("\n"),
+        fix: "resume with the same data, seed and order, or start the data anew",
+      });
+    }
+    this.nextSample = nextSample;
+    this.queue = [];
+  }
+
+  /** Makes no more batches. */
+  close(): void {
+    this.closed = true;
+    this.queue = [];
+  }
+
+  private fill(): void {
+    while (this.queue.length < this.prefetch) {
+      const pending: Pending<B> = {
+        batch: this.make(this.nextSample + this.queue.length * this.batchSize),
+        ready: false,
+      };
+      const settle = () => {
+        pending.ready = true;
+      };
+      pending.batch.then(settle, settle);
+      this.queue.push(pending);
+    }
+  }
+
+  private async make(firstSample: number): Promise<LoadedBatch<B>> {
+    await setImmediate(); // off the path of whoever takes the batch before
+    const { start, end } = this.options.share ?? { start: 0, end: this.batchSize };
+    const ids = Array.from({ length: end - start }, (_, i) => firstSample + start + i);
+    const batch = await this.dataset.collate(ids.map((id) => this.sampler.at(id)));
+    return { ...batch, rows: { dtype: "i32", shape: [ids.length], data: Int32Array.from(ids, (id) => id | 0) } };
+  }
+}
+
+/** What `evaluationBatches` yields: the first `count` rows are data, the others padding. */
+export interface EvaluationBatch<B extends Batch> {
+  readonly batch: LoadedBatch<B>;
+  readonly count: number;
+}
+
+/** The target that a loss ignores: padding in evaluation. */
+export const ignoreIndex = -1;
+
+/**
+ * Every row once, in order, in batches of one shape: the last is padded with repeated rows whose integer `targets` are
+ * `ignoreIndex` (targets that are floats stay: weigh by `count`).
+ */
+export async function* evaluationBatches<B extends Batch>(
+  dataset: Dataset<B>,
+  batchSize: number,
+): AsyncGenerator<EvaluationBatch<B>> {
+  for (let start = 0; start < dataset.length; start += batchSize) {
+    const count = Math.min(batchSize, dataset.length - start);
+    const positions = Array.from({ length: batchSize }, (_, i) => start + Math.min(i, count - 1));
+    const batch = await dataset.collate(positions);
+    if (count < batchSize && batch.targets?.dtype === "i32")
+      sliceBatch({ targets: batch.targets }, count, batchSize).targets.data.fill(ignoreIndex as never);
+    yield { batch: { ...batch, rows: { dtype: "i32", shape: [batchSize], data: Int32Array.from(positions) } }, count };
+  }
+}

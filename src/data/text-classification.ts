@@ -1,0 +1,168 @@
+// Labelled texts made ready for a classifier: tokens of one length with a mask, class ids, and the way from a text to both
+// that prediction uses.
+import { createHash } from "node:crypto";
+import { fail, type HostArray } from "../base/index.ts";
+import type { Dataset } from "./batch.ts";
+import { BpeTokenizer, byteTokenizer } from "./bpe-tokenizer.ts";
+import { trainBpe, WordCounter } from "./bpe-trainer.ts";
+import { CharacterSet, CharTokenizer } from "./char-tokenizer.ts";
+import { loadTokenizer, parseTokenizer } from "./load-tokenizer.ts";
+import { type SplitOptions, splitRows } from "./split.ts";
+import { readTable, type Table, type TableInput, type TableReadOptions } from "./table.ts";
+import { findColumn } from "./table-columns.ts";
+import type { ClassName } from "./table-encoder.ts";
+import { findClasses } from "./table-target.ts";
+import type { TokenizerSpec } from "./tokenize-text.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** `tokens` i32 [B, T] padded with 0, `mask` bool [B, T] (1 where there is a token), `targets` i32 [B]. */
+export type TextClassBatch = { tokens: HostArray; mask: HostArray; targets: HostArray };
+
+export interface TextClassOptions<R extends object, L> extends TableReadOptions, SplitOptions {
+  /** The column with the text. Default `text`. */
+  readonly text?: keyof R & string;
+  /** The column with the class. Default `label`. */
+  readonly label?: L & string;
+  readonly tokenizer: TokenizerSpec | Tokenizer;
+  /** Tokens per text: longer ones are cut, shorter ones padded. */
+  readonly length: number;
+}
+
+/** Texts as token ids. */
+export class TextClassDataset implements Dataset<TextClassBatch> {
+  readonly unit = "text";
+  readonly length: number;
+  readonly fingerprint: string;
+  private readonly width: number;
+  private readonly tokens: Int32Array;
+  private readonly sizes: Int32Array;
+  private readonly targets: Int32Array;
+
+  constructor(ids: readonly Int32Array[], targets: Int32Array, width: number, fingerprint: string) {
+    this.length = ids.length;
+    this.width = width;
+    this.targets = targets;
+    this.fingerprint = fingerprint;
+    this.tokens = new Int32Array(ids.length * width);
+    this.sizes = Int32Array.from(ids, (one) => Math.min(width, one.length));
+    for (const [i, one] of ids.entries()) this.tokens.set(one.subarray(0, width), i * width);
+  }
+
+  collate(positions: readonly number[]): TextClassBatch {
+    const { width } = this;
+    const ids = positions.map((position) =>
+      this.tokens.subarray(position * width, position * width + this.sizes[position]),
+    );
+    const targets = Int32Array.from(positions, (position) => this.targets[position]);
+    return { ...padTokens(ids, width), targets: { dtype: "i32", shape: [positions.length], data: targets } };
+  }
+}
+
+/** Cuts or pads token ids to `width`. */
+export function padTokens(ids: readonly Int32Array[], width: number): { tokens: HostArray; mask: HostArray } {
+  const tokens = new Int32Array(ids.length * width);
+  const mask = new Uint8Array(ids.length * width);
+  for (const [i, one] of ids.entries()) {
+    const kept = one.subarray(0, width);
+    tokens.set(kept, i * width);
+    mask.fill(1, i * width, i * width + kept.length);
+  }
+  const shape = [ids.length, width];
+  return { tokens: { dtype: "i32", shape, data: tokens }, mask: { dtype: "bool", shape, data: mask } };
+}
+
+/** The parts, and what prediction needs: `padTokens([tokenizer.encode(text)], length)` and `classNames`. */
+export interface TextClassData<R extends object, L extends keyof R> {
+  readonly train: TextClassDataset;
+  readonly validation: TextClassDataset;
+  readonly test: TextClassDataset;
+  readonly tokenizer: Tokenizer;
+  readonly classNames: readonly ClassName<R[L]>[];
+  readonly length: number;
+  readonly sha256: string;
+}
+
+/**
+ * Reads labelled texts (CSV, JSON Lines, arrays, async iterables), splits them by class and tokenizes them; `char` and
+ * `bpe` tokenizers are trained on the training part (`char` on all texts). Errors: those of `readTable`, `data/empty-text`,
+ * `data/label-missing`, `data/one-class`, naming the row.
+ *
+ * @example
+ * const records = [{ text: "good", label: "yes" }, { text: "bad", label: "no" }];
+ * const data = await prepareTextClassification({ records }, { tokenizer: "byte", length: 16, validation: 0 });
+ * data.classNames; // ["no", "yes"], typed as the labels are
+ */
+export async function prepareTextClassification<
+  R extends object = { text: string; label: string },
+  const L extends keyof R & string = "label" & keyof R & string,
+>(input: TableInput<R>, options: TextClassOptions<R, L>): Promise<TextClassData<R, L>> {
+  const { text = "text", label = "label", length } = options;
+  if (!Number.isInteger(length) || length < 1)
+    fail("data/length", "a text has at least one token", { expected: "length of at least 1", got: String(length) });
+  const table = await readTable(input, { missingMarkers: [""], ...options });
+  const texts = readTexts(table, findColumn(table, text));
+  const index = findColumn(table, label);
+  const rows = table.rows.map((_, row) => row);
+  const unlabelled = rows.find((row) => table.columns[index][row] === null);
+  if (unlabelled !== undefined) {
+    fail("data/label-missing", "a text has no label", {
+      where: `${table.name}, row ${table.rows[unlabelled]}, column ${label}`,
+    });
+  }
+  const { classes, ids } = findClasses(table, { name: label, index, type: "category" }, rows);
+  const split = splitRows(rows.length, options, ids);
+  const trainTexts = split.train.map((row) => texts[row]);
+  const tokenizer = await makeTokenizer(options.tokenizer, trainTexts, texts);
+  const part = (positions: readonly number[]) => {
+    const order = createHash("sha256").update(`${table.sha256}/${tokenizer.hash}/${length}/${positions.join()}`);
+    return new TextClassDataset(
+      positions.map((row) => encodeRow(tokenizer, texts[row], () => `${table.name}, row ${table.rows[row]}`)),
+      Int32Array.from(positions, (row) => ids[row]),
+      length,
+      order.digest("hex").slice(0, 16),
+    );
+  };
+  return {
+    train: part(split.train),
+    validation: part(split.validation),
+    test: part(split.test),
+    tokenizer,
+    classNames: classes as readonly string[] as readonly ClassName<R[L]>[],
+    length,
+    sha256: table.sha256,
+  };
+}
+
+function readTexts(table: Table, column: number): string[] {
+  return table.columns[column].map((cell, row) => {
+    const where = `${table.name}, row ${table.rows[row]}, column ${table.names[column]}`;
+    if (cell === null || cell === "")
+      return fail("data/empty-text", "a text is empty", { where, fix: "take the row out" });
+    return typeof cell === "string" ? cell : fail("data/type", "a text is not a string", { where, got: typeof cell });
+  });
+}
+
+function encodeRow(tokenizer: Tokenizer, text: string, where: () => string): Int32Array {
+  const ids = tokenizer.encode(text);
+  return ids.length > 0 ? ids : fail("data/empty-text", "a text has no tokens", { where: where() });
+}
+
+async function makeTokenizer(
+  spec: TokenizerSpec | Tokenizer,
+  trainTexts: readonly string[],
+  allTexts: readonly string[],
+): Promise<Tokenizer> {
+  if (spec === "byte") return byteTokenizer();
+  if (spec === "char") {
+    const characters = new CharacterSet();
+    for (const text of allTexts) characters.add(text);
+    return new CharTokenizer(characters.toArray());
+  }
+  if ("encode" in spec) return spec;
+  if ("file" in spec) return loadTokenizer(spec.file);
+  if ("content" in spec) return parseTokenizer(spec.content);
+  const counter = new WordCounter();
+  for (const text of trainTexts) counter.add(text);
+  const { bpe: vocabSize, specialTokens = [] } = spec;
+  return new BpeTokenizer(await trainBpe(counter.counts, { vocabSize, specialTokens }));
+}
