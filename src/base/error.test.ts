@@ -61,11 +61,11 @@ describe("AthanorError", () => {
   test("a place can be added once and is not overwritten; the cause and the stack stay", () => {
     const cause = new TypeError("below");
     const error = caught(() => fail("a/b", "broken", { cause, expected: "e", got: "g", fix: "f" }));
-    const placed = error.at("h.0");
-    expect(placed.message).toContain("  at        h.0\n  expected  e\n  got       g\n  fix       f");
+    const placed = error.at("h.0 $&");
+    expect(placed.message).toContain("  at        h.0 $&\n  expected  e\n  got       g\n  fix       f");
     expect(placed.cause).toBe(cause);
     expect(placed.stack).toContain("caught");
-    expect(placed.stack).toContain("h.0");
+    expect(placed.stack).toContain("h.0 $&\n");
     expect(placed.at("elsewhere")).toBe(placed);
   });
 

@@ -124,6 +124,12 @@ describe("sums", () => {
     expect(metric.value()).toBe((1e16 + 250_000) / 1_000_001);
   });
 
+  test("nor are small ones before and between large ones", () => {
+    const loss = new MeanLoss();
+    for (const value of [1, 1e100, 1, -1e100]) loss.update(value, 1);
+    expect(loss.value()).toBe(0.5);
+  });
+
   test("a mean loss weighs batches by their samples", () => {
     const loss = new MeanLoss();
     loss.update(1, 3);
