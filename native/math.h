@@ -65,17 +65,20 @@ ATHANOR_INLINE V expm1(V x) {
   return select(n == zero(), small, y + y);
 }
 
+/** x > 0 as m * 2^e with m in [sqrt(1/2), sqrt(2)). The exponent is taken after subtracting the bits of sqrt(1/2). */
+ATHANOR_INLINE V splitPowerOf2(V x, V* exponent) {
+  M subnormal = x < set(1.17549435e-38f);
+  VI shifted = asInt(select(subnormal, x * set(8388608.0f), x)) - setInt(0x3f3504f3);  // 2^23
+  *exponent = toFloat(shiftRightSigned<23>(shifted)) - select(subnormal, set(23.0f), zero());
+  return asFloat((shifted & setInt(0x007fffff)) + setInt(0x3f3504f3));
+}
+
 /** Natural logarithm. Cephes, logf. */
 ATHANOR_INLINE V log(V x) {
   constexpr float c[] = {3.3333331174e-1f,  -2.4999993993e-1f, 2.0000714765e-1f,  -1.6668057665e-1f, 1.4249322787e-1f,
                          -1.2420140846e-1f, 1.1676998740e-1f,  -1.1514610310e-1f, 7.0376836292e-2f};
-  M subnormal = x < set(1.17549435e-38f);
-  V scaled = select(subnormal, x * set(8388608.0f), x);  // 2^23
-  VI bits = asInt(scaled);
-  // m in [sqrt(1/2), sqrt(2)): the exponent is taken after subtracting the bits of sqrt(1/2)
-  VI shifted = bits - setInt(0x3f3504f3);
-  V e = toFloat(shiftRightSigned<23>(shifted)) - select(subnormal, set(23.0f), zero());
-  V m = asFloat((shifted & setInt(0x007fffff)) + setInt(0x3f3504f3)) - set(1.0f);
+  V e;
+  V m = splitPowerOf2(x, &e) - set(1.0f);
   V z = m * m;
   V y = m * z * polynomial(m, c);
   y = fma(e, set(-2.12194440e-4f), y);
@@ -196,52 +199,43 @@ ATHANOR_INLINE V cos(V x) {
   return forLanes(x, [](float lane) { return static_cast<float>(::cos(static_cast<double>(lane))); });
 }
 
-/** base^exponent of one lane, in f64 inside so that large logarithms lose nothing; special cases as in C99. */
-ATHANOR_INLINE float powOfLane(float base, float exponent) {
-  if (exponent == 0.0f || base == 1.0f) return 1.0f;
-  if (base != base || exponent != exponent) return NAN;
-  const double magnitude = base < 0 ? -static_cast<double>(base) : static_cast<double>(base);
-  const double y = exponent;
-  const bool huge = y >= 16777216.0 || y <= -16777216.0;  // from 2^24 every f32 is an even integer
-  const int64_t whole = huge ? 0 : static_cast<int64_t>(y);
-  const bool integral = huge || static_cast<double>(whole) == y;
-  const bool odd = !huge && integral && (whole & 1) != 0;
-  const bool negative = __builtin_signbit(base) && odd;
-  if (base < 0 && !integral && magnitude != INFINITY) return NAN;
-  float result;
-  if (magnitude == 0) {
-    result = y > 0 ? 0.0f : INFINITY;
-  } else if (magnitude == INFINITY) {
-    result = y > 0 ? INFINITY : 0.0f;
-  } else if (magnitude == 1) {
-    result = 1.0f;
-  } else {
-    // log2 m = 2/ln 2 * atanh((m - 1) / (m + 1)), m in [sqrt(1/2), sqrt(2))
-    int64_t bits;
-    __builtin_memcpy(&bits, &magnitude, 8);
-    const int64_t shifted = bits - 0x3fe6a09e667f3bcd;
-    const int64_t mantissa = (shifted & 0x000fffffffffffff) + 0x3fe6a09e667f3bcd;
-    double m;
-    __builtin_memcpy(&m, &mantissa, 8);
-    const double t = (m - 1) / (m + 1), t2 = t * t;
+/** base^exponent: the logarithm and its product in f64, so that large ones lose nothing; special cases as in C99. */
+ATHANOR_INLINE V pow(V base, V exponent) {
+  const V magnitude = abs(base), one = set(1.0f), infinity = set(INFINITY);
+  V e;
+  const V m = splitPowerOf2(magnitude, &e);
+  float mantissas[LANES], exponents[LANES], powers[LANES], results[LANES], scales[LANES];
+  store(mantissas, m);
+  store(exponents, e);
+  store(powers, exponent);
+  for (int i = 0; i < LANES; ++i) {
+    // log2 m = 2/ln 2 * atanh((m - 1) / (m + 1))
+    const double t = (static_cast<double>(mantissas[i]) - 1) / (static_cast<double>(mantissas[i]) + 1), t2 = t * t;
     const double series =
         1 + t2 * (1.0 / 3 + t2 * (1.0 / 5 + t2 * (1.0 / 7 + t2 * (1.0 / 9 + t2 * (1.0 / 11 + t2 / 13)))));
-    double power = y * (static_cast<double>(shifted >> 52) + 2.8853900817779268 * t * series);
-    power = power < -200 ? -200 : power > 200 ? 200 : power;
-    const int64_t n = static_cast<int64_t>(power < 0 ? power - 0.5 : power + 0.5);
-    const double z = (power - static_cast<double>(n)) * 0.69314718055994531;
-    double e = 1 + z / 10;
-    for (int i = 9; i >= 1; --i) e = 1 + z * e / i;
-    const int64_t scaleBits = (n + 1023) << 52;
-    double scale;
-    __builtin_memcpy(&scale, &scaleBits, 8);
-    result = static_cast<float>(e * scale);
+    double power = powers[i] * (static_cast<double>(exponents[i]) + 2.8853900817779268 * t * series);
+    power = power < -200 ? -200 : power;
+    power = power > 200 ? 200 : power;
+    // adding 1.5 * 2^52 leaves no room for a fraction
+    const double whole = (power + 6755399441055744.0) - 6755399441055744.0;
+    const double z = (power - whole) * 0.69314718055994531;
+    double p = 1.0 / 40320 + z * (1.0 / 362880 + z * (1.0 / 3628800));
+    p = 1.0 / 720 + z * (1.0 / 5040 + z * p);
+    p = 1.0 / 24 + z * (1.0 / 120 + z * p);
+    results[i] = static_cast<float>(1 + z * (1 + z * (0.5 + z * (1.0 / 6 + z * p))));
+    scales[i] = static_cast<float>(whole);
   }
-  return negative ? -result : result;
-}
-
-ATHANOR_INLINE V pow(V base, V exponent) {
-  return forLanes(base, exponent, [](float x, float y) { return powOfLane(x, y); });
+  V y = scaleByPowerOf2(load(results), load(scales));
+  y = select(magnitude == one, one, y);
+  y = select(magnitude == zero(), select(exponent > zero(), zero(), infinity), y);
+  y = select(magnitude == infinity, select(exponent > zero(), infinity, zero()), y);
+  const M integral = floor(exponent) == exponent;
+  y = select((base < zero()) & ~integral & (magnitude < infinity), set(NAN), y);
+  const M small = abs(exponent) < set(16777216.0f);  // from 2^24 on every f32 is even
+  const VI odd = toInt(select(integral & small, exponent, zero())) & setInt(1);
+  y = asFloat(asInt(y) | (asInt(base) & shiftLeft<31>(odd)));
+  y = select(isNan(base) | isNan(exponent), set(NAN), y);
+  return select((exponent == zero()) | (base == one), one, y);
 }
 
 /** Remainder with the sign of the divisor; exact. */

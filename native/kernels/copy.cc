@@ -80,10 +80,12 @@ void copyTransposed(Pool* pool, const T* x, T* y, const Walk<2>& walk, int dim) 
       T* to = y + planes.offset(1, index) + top * yStride;
       for (int64_t left = 0; left < width; left += block) {
         const int64_t columns = minOf(block, width - left);
+        // through a buffer, so that each cache line of x is read once however the strides fall
+        T square[block][block];
+        for (int64_t j = 0; j < columns; ++j) memcpy(square[j], from + (left + j) * xStride, static_cast<size_t>(rows) * sizeof(T));
         for (int64_t i = 0; i < rows; ++i) {
-          const T* source = from + i + left * xStride;
-          T* ATHANOR_RESTRICT row = to + i * yStride + left;
-          for (int64_t j = 0; j < columns; ++j) row[j] = source[j * xStride];
+          T* row = to + i * yStride + left;
+          for (int64_t j = 0; j < columns; ++j) row[j] = square[j][i];
         }
       }
     }
