@@ -11,6 +11,6 @@ export {
   TrainedModel,
 } from "./model.ts";
 export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan.ts";
-export { Training, train } from "./train.ts";
+export { type RecordRecipe, Training, train } from "./train.ts";
 export { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
 export { version } from "./version.ts";

@@ -33,9 +33,9 @@ export interface LoadOptions {
 }
 
 /** A row to predict: a record of a table, or a text for a text classifier. */
-export type PredictInput = TableRecord | string;
+export type PredictInput = object | string;
 
-export class TrainedModel {
+export class TrainedModel<Label extends string = string, Row extends PredictInput = PredictInput> {
   readonly folder: string;
   readonly description: ModelDescription;
   private readonly files: ModelFiles;
@@ -63,11 +63,14 @@ export class TrainedModel {
   }
 
   /** Errors with `path/missing`, `model/files`, `checkpoint/*`. */
-  static async load(folder: string, options: LoadOptions = {}): Promise<TrainedModel> {
+  static async load<Label extends string = string, Row extends PredictInput = PredictInput>(
+    folder: string,
+    options: LoadOptions = {},
+  ): Promise<TrainedModel<Label, Row>> {
     const files = await readModelFiles(folder);
     const tokenizer = files.files.get("tokenizer.json");
     const engine = options.engine ?? loadNativeEngine().engine ?? new ReferenceEngine();
-    return new TrainedModel(files, engine, tokenizer === undefined ? undefined : parseTokenizer(tokenizer));
+    return new TrainedModel<Label, Row>(files, engine, tokenizer === undefined ? undefined : parseTokenizer(tokenizer));
   }
 
   /** Only parameters go into the store: an optimizer's slots stay on disk. */
@@ -85,11 +88,11 @@ export class TrainedModel {
    * Predicts one row, or several. A classifier answers `{ label, probability, probabilities }`, a regression `{ value }`.
    * Errors with `data/unknown-column`, `model/task`.
    */
-  predict<Label extends string = string>(input: PredictInput): Promise<Prediction<Label>>;
-  predict<Label extends string = string>(inputs: readonly PredictInput[]): Promise<Prediction<Label>[]>;
-  async predict(input: PredictInput | readonly PredictInput[]): Promise<Prediction | Prediction[]> {
+  predict(inputs: readonly Row[]): Promise<Prediction<Label>[]>;
+  predict(input: Row): Promise<Prediction<Label>>;
+  async predict(input: Row | readonly Row[]): Promise<Prediction<Label> | Prediction<Label>[]> {
     const many = Array.isArray(input);
-    const rows = (many ? input : [input]) as readonly PredictInput[];
+    const rows = (many ? input : [input]) as readonly Row[];
     const outputs = await this.predictor.run(this.encode(rows), rows.length);
     const predictions = outputs.map((output) => this.decode(output));
     return many ? predictions : predictions[0]!;
@@ -112,7 +115,7 @@ export class TrainedModel {
             expected: "an object with the table's columns",
           });
         try {
-          features.set(encoder.encodeRow(row), at * encoder.numFeatures);
+          features.set(encoder.encodeRow(row as TableRecord), at * encoder.numFeatures);
         } catch (error) {
           throw error instanceof AthanorError ? error.at(`row ${at + 1}`) : error;
         }
@@ -122,7 +125,7 @@ export class TrainedModel {
     const length = this.built.inputs.tokens!.shape[0]!;
     const tokens = new Int32Array(rows.length * length).fill(-1);
     rows.forEach((row, at) => {
-      const text = typeof row === "string" ? row : row.text;
+      const text = typeof row === "string" ? row : (row as { readonly text?: unknown }).text;
       if (typeof text !== "string")
         fail("data/record", "this model predicts texts", { expected: "a string, or { text }", got: typeof text });
       tokens.set(tokenizer!.encode(text).subarray(0, length), at * length);
@@ -130,15 +133,18 @@ export class TrainedModel {
     return { tokens };
   }
 
-  private decode(output: Float32Array): Prediction {
+  private decode(output: Float32Array): Prediction<Label> {
     const { task, classes = [] } = this.description;
     if (task === "regression") return { value: this.encoder?.decodeTarget(output[0]!) ?? output[0]! };
     const chances = softmaxOf(output);
     const best = chances.indexOf(Math.max(...chances));
     return {
-      label: classes[best] ?? String(best),
+      label: (classes[best] ?? String(best)) as Label,
       probability: chances[best]!,
-      probabilities: Object.fromEntries(chances.map((chance, id) => [classes[id] ?? String(id), chance])),
+      probabilities: Object.fromEntries(chances.map((chance, id) => [classes[id] ?? String(id), chance])) as Record<
+        Label,
+        number
+      >,
     };
   }
 
@@ -174,8 +180,11 @@ export class TrainedModel {
 }
 
 /** Loads a trained model from a run folder, a checkpoint, or a folder that `save` wrote. */
-export async function load(folder: string, options: LoadOptions = {}): Promise<TrainedModel> {
-  return await TrainedModel.load(folder, options);
+export async function load<Label extends string = string, Row extends PredictInput = PredictInput>(
+  folder: string,
+  options: LoadOptions = {},
+): Promise<TrainedModel<Label, Row>> {
+  return await TrainedModel.load<Label, Row>(folder, options);
 }
 
 function factsOf(

@@ -2,14 +2,30 @@
 
 import { parseRecipe, type RecipeInput, readRecipe } from "../recipe/index.ts";
 import type { RunEvent } from "../track/index.ts";
-import { load, type TrainedModel } from "./model.ts";
+import { load, type PredictInput, type TrainedModel } from "./model.ts";
 import { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
 
+/** A record without its target: what a model of it predicts from. */
+type RowWithout<R, K extends PropertyKey> = Omit<R, K> & { readonly [column in K]?: never };
+
+/** Class names as the target column's type tells them: `"ham" | "spam"` stays so. */
+type LabelOf<T> = T extends string | number | boolean ? `${T}` : string;
+
+/** A recipe whose data is given as records, so that the types of predictions follow from the records. */
+export type RecordRecipe<R extends object, K extends keyof R & string> = Omit<RecipeInput, "data"> & {
+  readonly data: Omit<RecipeInput["data"], "rows" | "target" | "path"> & {
+    readonly rows: Iterable<R> | AsyncIterable<R>;
+    readonly target: K;
+  };
+};
+
 /** A run under way: iterate over its events, await its model, or both. */
-export class Training implements AsyncIterable<RunEvent>, PromiseLike<TrainedModel> {
+export class Training<Label extends string = string, Row extends PredictInput = PredictInput>
+  implements AsyncIterable<RunEvent>, PromiseLike<TrainedModel<Label, Row>>
+{
   /** Folder, final step, losses and hash, once the run has ended. */
   readonly outcome: Promise<TrainOutcome>;
-  private readonly model: Promise<TrainedModel>;
+  private readonly model: Promise<TrainedModel<Label, Row>>;
   private readonly events: RunEvent[] = [];
   private wake: (() => void) | undefined;
   private done = false;
@@ -22,13 +38,13 @@ export class Training implements AsyncIterable<RunEvent>, PromiseLike<TrainedMod
       this.done = true;
       this.wake?.();
     });
-    this.model = this.outcome.then(({ folder }) => load(folder));
+    this.model = this.outcome.then(({ folder }) => load<Label, Row>(folder));
     this.model.catch(() => undefined); // reported where the training is awaited or iterated
   }
 
   // biome-ignore lint/suspicious/noThenProperty: `await train(...)` gives the model
-  then<A = TrainedModel, B = never>(
-    onModel?: ((model: TrainedModel) => A | PromiseLike<A>) | null,
+  then<A = TrainedModel<Label, Row>, B = never>(
+    onModel?: ((model: TrainedModel<Label, Row>) => A | PromiseLike<A>) | null,
     onError?: ((error: unknown) => B | PromiseLike<B>) | null,
   ): PromiseLike<A | B> {
     return this.model.then(onModel, onError);
@@ -53,6 +69,11 @@ export class Training implements AsyncIterable<RunEvent>, PromiseLike<TrainedMod
  * @param options run folder, resume, signal, callbacks
  * @returns the run: `await` it for the model, `for await` it for its events
  */
+export function train<R extends object, K extends keyof R & string>(
+  recipe: RecordRecipe<R, K>,
+  options?: TrainOptions,
+): Training<LabelOf<R[K]>, RowWithout<R, K> | string>;
+export function train(recipe: RecipeInput | string, options?: TrainOptions): Training;
 export function train(recipe: RecipeInput | string, options: TrainOptions = {}): Training {
   return new Training(async (onEvent) => {
     const parsed = typeof recipe === "string" ? await readRecipe(recipe) : parseRecipe(recipe);
