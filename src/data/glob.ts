@@ -8,7 +8,7 @@ export function isGlob(path: string): boolean {
 
 /**
  * Splits a pattern into the folder to walk (no special characters) and the pattern's segments below it.
- * @example splitGlob("corpus/**\/*.txt") // { base: "corpus", segments: ["**", "*.txt"] }
+ * `corpus/**` + `/*.txt` gives the base `corpus` and the segments `**` and `*.txt`.
  */
 export function splitGlob(pattern: string): { base: string; segments: string[] } {
   const parts = pattern.split("/");

@@ -12,7 +12,11 @@ const maxFileBytes = 2 ** 28;
 
 /**
  * Loads a `tokenizer.json`. Errors: `tokenizer/no-file`, `tokenizer/file` (what is wrong, and where), `tokenizer/timeout`.
- * @example const tokenizer = await loadTokenizer("runs/first/tokenizer.json");
+ *
+ * ```ts
+ * const tokenizer = await loadTokenizer("runs/first/tokenizer.json");
+ * tokenizer.encode("Hello"); // Int32Array
+ * ```
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
   const info = await stat(path).catch((cause: NodeJS.ErrnoException) =>

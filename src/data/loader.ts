@@ -40,9 +40,13 @@ interface Pending<B extends Batch> {
 
 /**
  * An endless stream of batches.
- * @example
- * const loader = new Loader(dataset, { batchSize: 64, order: "shuffled", seed: 1 });
- * for await (const batch of loader) { ... } // or: await loader.next()
+ *
+ * ```ts run
+ * const { train } = await prepareTable({ csv: "x,y\n1,a\n2,b\n3,a\n4,b\n" }, { validation: 0 });
+ * const loader = new Loader(train, { batchSize: 2, order: "shuffled", seed: 1 });
+ * const { features, targets, rows } = await loader.next();
+ * loader.restore(JSON.parse(JSON.stringify(loader.state()))); // goes on with the next batch
+ * ```
  */
 export class Loader<B extends Batch> implements AsyncIterable<LoadedBatch<B>> {
   /** Rows of a batch: less than asked for when `onShort` is `truncate` and the data is short. */

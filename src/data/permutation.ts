@@ -7,7 +7,11 @@ const numRounds = 64;
 
 /**
  * One permutation per (seed, name, epoch).
- * @example new Permutation(1000, { seed: 7, name: "rows", epoch: 3 }).at(0) // some row
+ *
+ * ```ts run
+ * const order = new Permutation(1000, { seed: 7, name: "rows", epoch: 3 });
+ * order.at(0); // some row, and no other place has it
+ * ```
  */
 export class Permutation {
   readonly length: number;

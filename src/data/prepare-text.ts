@@ -46,8 +46,10 @@ export interface TextData {
  * tokenizing, so that no token spans it, and BPE is trained on the first part alone. (Characters are collected from the
  * whole text, else validation could not be encoded.) Errors: those of `openText`, of the tokenizer, `data/split`.
  *
- * @example
- * const { tokenizer, train } = await prepareText({ path: "input.txt" }, { tokenizer: { bpe: 4096 } });
+ * ```ts run
+ * const { tokenizer, train } = await prepareText({ text: "to be or not to be" }, { tokenizer: { bpe: 260 } });
+ * tokenizer.decode(await train.read(0, train.length)); // "to be or not to "
+ * ```
  */
 export async function prepareText(input: TextInput, options: TextDataOptions): Promise<TextData> {
   const {
@@ -62,7 +64,7 @@ export async function prepareText(input: TextInput, options: TextDataOptions): P
   } = options;
   const { invalid, separator, maxMemoryBytes, maxExpansion, maxFileBytes } = rest;
   const job: TokenizeJob = {
-    input: "texts" in input ? { texts: await collect(input.texts) } : input,
+    input: "texts" in input ? { texts: await collect(input.texts, maxMemoryBytes) } : input,
     options: dropUndefined({ invalid, separator, maxMemoryBytes, maxExpansion, maxFileBytes }),
     tokenizer: typeof tokenizer === "object" && "encode" in tokenizer ? { content: tokenizer.toJSON() } : tokenizer,
     validation,
@@ -84,9 +86,15 @@ export async function prepareText(input: TextInput, options: TextDataOptions): P
   };
 }
 
-async function collect(texts: Iterable<string> | AsyncIterable<string>): Promise<string[]> {
+/** All documents as an array: an iterable cannot be posted to a worker. `openText` says what is too much. */
+async function collect(texts: Iterable<string> | AsyncIterable<string>, maxBytes = 2 ** 30): Promise<string[]> {
   const all: string[] = [];
-  for await (const text of texts) all.push(text);
+  let bytes = 0;
+  for await (const text of texts) {
+    all.push(text);
+    bytes += 2 * text.length;
+    if (bytes > maxBytes) break;
+  }
   return all;
 }
 

@@ -42,8 +42,8 @@ describe("splitRows", () => {
     expect(splitRows(100, { seed: 5 }).validation).not.toEqual(splitRows(100, { seed: 6 }).validation);
   });
 
-  it("handles a million rows", () => {
-    expect(splitRows(1e6, { seed: 1 }).validation.length).toBe(200_000);
+  it("handles many rows of one class", () => {
+    expect(splitRows(200_000, { seed: 1 }).validation.length).toBe(40_000);
   });
 
   it("refuses shares that leave nothing, and parts that would be empty", () => {

@@ -94,9 +94,15 @@ export interface TableData<R extends object = TableRecord, K extends keyof R = k
  * the training part. For records in memory the types of `encodeRow` and `classNames` follow from the record type.
  * Errors: those of `readTable`, `typeColumns`, `fitFeature`, and `data/one-class`, `data/text-column`, `data/no-features`.
  *
- * @example
- * const data = await prepareTable({ path: "iris.csv" }, { validation: 0.2, seed: 1 });
- * data.train.features; // Float32Array, 120 rows of data.encoder.numFeatures
+ * ```ts run
+ * const records = [
+ *   { size: 1.5, colour: "red", kind: "cat" },
+ *   { size: 2.5, colour: "blue", kind: "dog" },
+ * ];
+ * const { train, encoder, classNames } = await prepareTable({ records }, { target: "kind", validation: 0 });
+ * train.features; // Float32Array, 2 rows of encoder.numFeatures
+ * encoder.encodeRow({ size: 2, colour: "red" }); // for prediction
+ * ```
  */
 export async function prepareTable<R extends object = TableRecord, const K extends keyof R & string = keyof R & string>(
   input: TableInput<R>,

@@ -40,7 +40,12 @@ const maxFeatureBytes = 2 ** 33;
 
 /**
  * Encodes rows for a model. Types follow the table: `R` is the row, `K` its target column.
- * @example encoder.encodeRow({ age: 39, job: "Adm-clerical" }) // Float32Array of encoder.numFeatures
+ *
+ * ```ts run
+ * const { encoder } = await prepareTable({ csv: "age,bought\n20,no\n50,yes\n" }, { validation: 0 });
+ * const again = TableEncoder.fromJSON(JSON.parse(JSON.stringify(encoder)));
+ * again.encodeRow({ age: 39 }); // Float32Array of again.numFeatures
+ * ```
  */
 export class TableEncoder<R extends object = TableRecord, K extends keyof R = keyof R> {
   readonly data: TableEncoderData;

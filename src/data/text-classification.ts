@@ -87,10 +87,14 @@ export interface TextClassData<R extends object, L extends keyof R> {
  * `bpe` tokenizers are trained on the training part (`char` on all texts). Errors: those of `readTable`, `data/empty-text`,
  * `data/label-missing`, `data/one-class`, naming the row.
  *
- * @example
- * const records = [{ text: "good", label: "yes" }, { text: "bad", label: "no" }];
+ * ```ts run
+ * const records = [
+ *   { text: "good", label: "yes" },
+ *   { text: "bad", label: "no" },
+ * ];
  * const data = await prepareTextClassification({ records }, { tokenizer: "byte", length: 16, validation: 0 });
  * data.classNames; // ["no", "yes"], typed as the labels are
+ * ```
  */
 export async function prepareTextClassification<
   R extends object = { text: string; label: string },

@@ -17,7 +17,7 @@ let folder = "";
 let english = "";
 let tokenizer: BpeTokenizer;
 const code = readFileSync(new URL("bpe-trainer.ts", import.meta.url), "utf8");
-const chinese = makeChinese(60_000);
+const chinese = makeChinese(20_000);
 
 /** Sentences of two hundred random words: repetitive as a language is, without spaces. */
 function makeChinese(length: number): string {
@@ -64,7 +64,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("training", () => {
   it.each([
-    ["English", () => english.slice(2e6, 2.4e6)],
+    ["English", () => english.slice(2e6, 2.2e6)],
     ["Chinese", () => chinese],
     ["code", () => code],
     ["repetitions", () => "aaaa aaab abab ababab bababa abcabc cabcab aa aaa aaaaa ".repeat(3)],
@@ -143,7 +143,7 @@ describe("training", () => {
 
 describe("BpeTokenizer", () => {
   it("encodes as the library does: English, Chinese, code", async () => {
-    const texts = [english.slice(5e6, 5.1e6), chinese.slice(0, 20_000), code, "  leading\n\n\n  and   trailing  ", ""];
+    const texts = [english.slice(5e6, 5.1e6), chinese, code, "  leading\n\n\n  and   trailing  ", ""];
     const ids = await libraryEncode(tokenizer, texts);
     for (const [i, text] of texts.entries()) expect([...tokenizer.encode(text)]).toEqual(ids[i]);
   });
