@@ -1,5 +1,6 @@
 // The commands, in the order of `athanor --help`.
 import type { DefineCommand } from "../command.ts";
+import { defineBench } from "./bench.ts";
 import { defineDoctor } from "./doctor.ts";
 import { defineEngine } from "./engine.ts";
 import { defineEval } from "./eval.ts";
@@ -7,6 +8,7 @@ import { defineGenerate } from "./generate.ts";
 import { defineInspect } from "./inspect.ts";
 import { definePlan } from "./plan.ts";
 import { definePredict } from "./predict.ts";
+import { defineProve } from "./prove.ts";
 import { defineReproduce } from "./reproduce.ts";
 import { defineRuns } from "./runs.ts";
 import { defineTrain } from "./train.ts";
@@ -22,4 +24,6 @@ export const commands: readonly DefineCommand[] = [
   defineInspect,
   defineDoctor,
   defineEngine,
+  defineBench,
+  defineProve,
 ];

@@ -1,0 +1,115 @@
+// athanor bench: how fast this machine multiplies matrices, and how fast whole training steps are beside that.
+import type { Command } from "commander";
+import { fail, formatCount } from "../../base/index.ts";
+import { benchMatmul, benchStep, type StepFigures, type StepShape, stepShapes } from "../../study/index.ts";
+import type { CommandContext, DefineCommand } from "../command.ts";
+import { numberOption } from "../options.ts";
+
+interface StepFlags extends Partial<Omit<StepShape, "model">> {
+  readonly model: string;
+  readonly dtype: string;
+  readonly rounds: number;
+  readonly steps?: number;
+  readonly threads?: number;
+}
+
+interface MatmulFlags {
+  readonly sizes: string;
+  readonly rounds: number;
+  readonly threads?: number;
+}
+
+export const defineBench: DefineCommand = (program, run) => {
+  const bench = program.command("bench").description("measure matrix products and whole training steps");
+  common(bench.command("matmul").description("products of square matrices in f32, best of the rounds"))
+    .option("--sizes <list>", "sizes, separated by commas", "64,128,256,384,512,768,1024,1536")
+    .action(run(matmul));
+  common(bench.command("step").description("training steps of a GPT or a perceptron on random data"))
+    .option("--model <name>", "gpt or mlp", "gpt")
+    .option("--layers <n>", "blocks; hidden layers of an mlp", whole("--layers"))
+    .option("--heads <n>", "heads of attention", whole("--heads"))
+    .option("--width <n>", "channels", whole("--width"))
+    .option("--context <n>", "tokens of a row; numbers per row of an mlp", whole("--context"))
+    .option("--batch <n>", "rows of a step", whole("--batch"))
+    .option("--vocab <n>", "tokens known; classes of an mlp", whole("--vocab"))
+    .option("--dtype <name>", "f32", "f32")
+    .option("--steps <n>", "steps of a round (default: about half a second of them)", whole("--steps"))
+    .action(run(step));
+};
+
+const common = (command: Command): Command =>
+  command
+    .option("--rounds <n>", "rounds", whole("--rounds"), 5)
+    .option("--threads <n>", "threads of the engine (default: one per processor)", whole("--threads"));
+
+/** A parser for a positive whole number. */
+function whole(name: string): (text: string) => number {
+  const parse = numberOption(name);
+  return (text) => {
+    const value = parse(text);
+    if (Number.isInteger(value) && value > 0) return value;
+    return fail("cli/number", `${name} is not a positive whole number`, { where: name, got: text });
+  };
+}
+
+async function matmul({ output }: CommandContext, flags: MatmulFlags): Promise<undefined> {
+  const sizes = flags.sizes.split(",").map(whole("--sizes"));
+  const { rounds, threads } = flags;
+  const figures = await benchMatmul(sizes, { rounds, ...(threads === undefined ? {} : { threads }) });
+  for (const figure of figures) {
+    output.record(figure);
+    output.print(`${String(figure.size).padStart(6)}  ${figure.gflops.toFixed(1).padStart(8)} GFLOPS`);
+  }
+  return undefined;
+}
+
+async function step({ output, signal }: CommandContext, flags: StepFlags): Promise<undefined> {
+  const { model, dtype, rounds, steps, threads, ...given } = flags;
+  if (model !== "gpt" && model !== "mlp")
+    fail("cli/bench", "there is no such model to time", { where: "--model", expected: "gpt or mlp", got: model });
+  if (dtype !== "f32")
+    fail("cli/bench", "only f32 steps can be timed yet", { where: "--dtype", expected: "f32", got: dtype });
+  const base = model === "gpt" ? stepShapes.c1 : stepShapes.mlp;
+  const shape: StepShape = { ...base, ...pick(given) };
+  if (model === "gpt" && shape.width % shape.heads !== 0)
+    fail("cli/bench", "the width does not divide into the heads", {
+      where: "--width",
+      expected: `a multiple of ${shape.heads}`,
+      got: String(shape.width),
+    });
+  const figures = await benchStep(shape, {
+    rounds,
+    signal,
+    ...(steps === undefined ? {} : { steps }),
+    ...(threads === undefined ? {} : { threads }),
+  });
+  output.record(figures);
+  output.print(render(figures));
+  return undefined;
+}
+
+function pick(flags: Partial<Omit<StepShape, "model">>): Partial<StepShape> {
+  const names = ["layers", "heads", "width", "context", "batch", "vocab"] as const;
+  return Object.fromEntries(names.flatMap((name) => (flags[name] === undefined ? [] : [[name, flags[name]]])));
+}
+
+function render(figures: StepFigures): string {
+  const { shape, kernels } = figures;
+  const { model, ...sizes } = shape;
+  const total = kernels.reduce((sum, { ms }) => sum + ms, 0);
+  const share = (ms: number) => `${((100 * ms) / total).toFixed(1)} %`.padStart(7);
+  return [
+    `${model} ${Object.entries(sizes)
+      .map(([name, value]) => `${name} ${value}`)
+      .join(", ")}: ${formatCount(figures.parameters)} parameters, ${figures.engine}`,
+    `ms per step      ${figures.msPerStep.toFixed(2)} median, ${figures.bestMsPerStep.toFixed(2)} best of ${figures.steps}`,
+    `${model === "gpt" ? "tokens" : "rows  "} per second ${formatCount(figures.itemsPerSecond)}`,
+    `GFLOPS           ${figures.gflops.toFixed(1)} of ${figures.peakGflops.toFixed(1)} in matrix products: ${(100 * figures.ofPeak).toFixed(1)} % of peak`,
+    ...kernels
+      .filter(({ ms }) => ms >= 0.005 * total)
+      .map(
+        ({ kernel, calls, ms }) =>
+          `  ${kernel.padEnd(20)} ${ms.toFixed(2).padStart(9)} ms ${share(ms)}  ${calls} calls`,
+      ),
+  ].join("\n");
+}

@@ -1,0 +1,80 @@
+// The benchmarks of `athanor bench`: rounds that take turns with a probe of the machine's peak, medians and bests. Prints nothing.
+import { chooseEngine, measureMatmul } from "../api/index.ts";
+import { type KernelTime, StepBench, type StepBenchOptions, type StepShape } from "./step-bench.ts";
+
+export interface BenchRun extends StepBenchOptions {
+  /** Rounds; between them the peak is probed anew. Default 5. */
+  readonly rounds?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface StepFigures {
+  readonly shape: StepShape;
+  readonly engine: string;
+  readonly parameters: number;
+  readonly steps: number;
+  /** Median and best over all timed steps. */
+  readonly msPerStep: number;
+  readonly bestMsPerStep: number;
+  /** Tokens, or rows, per second, at the median. */
+  readonly itemsPerSecond: number;
+  /** At the median, by the usual count of operations. */
+  readonly gflops: number;
+  /** Best matrix product of 1024 × 1024, probed between the rounds. */
+  readonly peakGflops: number;
+  readonly ofPeak: number;
+  /** Of one step that was timed instruction by instruction. */
+  readonly kernels: readonly KernelTime[];
+}
+
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+
+/** Times a step of this shape. `steps` per round; left out, as many as fill about half a second. */
+export async function benchStep(shape: StepShape, options: BenchRun & { steps?: number } = {}): Promise<StepFigures> {
+  const { rounds = 5, signal } = options;
+  const bench = new StepBench(shape, options);
+  await bench.step();
+  const warm = await bench.step();
+  const steps = options.steps ?? Math.max(1, Math.min(200, Math.round(500 / warm)));
+  const times: number[] = [];
+  let peak = 0;
+  for (let round = 0; round < rounds && !signal?.aborted; round++) {
+    peak = Math.max(peak, await measureMatmul(bench.engine, probeSize(bench), 3));
+    for (let step = 0; step < steps; step++) times.push(await bench.step());
+  }
+  const ms = median(times);
+  return {
+    shape,
+    engine: `${bench.engine.name} ${bench.engine.isa}, ${bench.engine.threads} threads`,
+    parameters: bench.numParameters,
+    steps: times.length,
+    msPerStep: ms,
+    bestMsPerStep: Math.min(...times),
+    itemsPerSecond: (1000 * bench.itemsPerStep) / ms,
+    gflops: bench.flopsPerStep / ms / 1e6,
+    peakGflops: peak / 1e9,
+    ofPeak: bench.flopsPerStep / (ms / 1000) / peak,
+    kernels: await bench.profile(),
+  };
+}
+
+const probeSize = ({ engine }: StepBench): number => (engine.name === "native" ? 1024 : 64);
+
+export interface MatmulFigures {
+  readonly size: number;
+  readonly gflops: number;
+}
+
+/** Square matrix products in f32: the best of the rounds, for each size. */
+export async function benchMatmul(
+  sizes: readonly number[],
+  { rounds = 5, threads }: BenchRun = {},
+): Promise<MatmulFigures[]> {
+  const { engine } = chooseEngine({
+    precision: "f32",
+    engine: { name: "auto", threads: threads ?? "auto", isa: "auto" },
+  });
+  const figures: MatmulFigures[] = [];
+  for (const size of sizes) figures.push({ size, gflops: (await measureMatmul(engine, size, rounds)) / 1e9 });
+  return figures;
+}

@@ -1,0 +1,5 @@
+// The door of `study`: proofs and benchmarks, programs over everything below.
+export { type BenchRun, benchMatmul, benchStep, type MatmulFigures, type StepFigures } from "./bench.ts";
+export type { Figure, Proof, ProofContext } from "./proof.ts";
+export { type ProofResult, type ProveOptions, proofs, runProof, selectProofs } from "./prove.ts";
+export { type KernelTime, StepBench, type StepBenchOptions, type StepShape, stepShapes } from "./step-bench.ts";

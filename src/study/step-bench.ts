@@ -1,0 +1,194 @@
+// Whole training steps, timed: the step of a model of a given shape on random data, its arithmetic, and where its time goes.
+import { performance } from "node:perf_hooks";
+import { chooseEngine } from "../api/index.ts";
+import { fail, fromNumbers, RandomStream, sizeOf } from "../base/index.ts";
+import { type Engine, type Feeds, NativeEngine, type ProgramCall } from "../engine/index.ts";
+import { Gpt } from "../models/index.ts";
+import { Mlp, type Module } from "../nn/index.ts";
+import { adamw } from "../optim/index.ts";
+import { classificationTask, languageModelTask, StepPrograms, type Task } from "../train/index.ts";
+
+export interface StepShape {
+  readonly model: "gpt" | "mlp";
+  /** Blocks; hidden layers of a perceptron. */
+  readonly layers: number;
+  /** Of attention; a perceptron has none. */
+  readonly heads: number;
+  readonly width: number;
+  /** Tokens of a row; numbers per row for a perceptron. */
+  readonly context: number;
+  readonly batch: number;
+  /** Tokens known; classes of a perceptron. */
+  readonly vocab: number;
+}
+
+/** The shapes that are timed against other systems. */
+export const stepShapes = {
+  c1: { model: "gpt", layers: 6, heads: 6, width: 384, context: 256, batch: 8, vocab: 65 },
+  c2: { model: "gpt", layers: 4, heads: 4, width: 128, context: 64, batch: 12, vocab: 65 },
+  c3: { model: "gpt", layers: 4, heads: 4, width: 256, context: 256, batch: 4, vocab: 50304 },
+  mlp: { model: "mlp", layers: 2, heads: 1, width: 512, context: 784, batch: 128, vocab: 10 },
+} as const satisfies { readonly [name: string]: StepShape };
+
+export interface StepBenchOptions {
+  /** Default: one per processor. */
+  readonly threads?: number;
+}
+
+/** Time of one kernel within a step. */
+export interface KernelTime {
+  readonly kernel: string;
+  readonly calls: number;
+  readonly ms: number;
+}
+
+export class StepBench {
+  readonly shape: StepShape;
+  readonly engine: Engine;
+  readonly numParameters: number;
+  /** Tokens, or rows of a perceptron. */
+  readonly itemsPerStep: number;
+  /** By the usual count: 6 per parameter in a product and item, and 12·L·d·T per token for attention. */
+  readonly flopsPerStep: number;
+  private readonly programs: StepPrograms;
+  private readonly feeds: Feeds;
+  private readonly profiler: Profiler;
+  private steps = 0;
+
+  /** As the peers train: no biases in linear layers, exact GELU, tied head, AdamW, global norm clipped at 1, f32. */
+  constructor(shape: StepShape, { threads }: StepBenchOptions = {}) {
+    this.shape = shape;
+    this.engine = chooseEngine({
+      precision: "f32",
+      engine: { name: "auto", threads: threads ?? "auto", isa: "auto" },
+    }).engine;
+    this.profiler = new Profiler(this.engine);
+    const { model, task, feeds } = workload(shape);
+    this.feeds = feeds;
+    const parameters = [...model.parameters()];
+    const count = (of: typeof parameters) => of.reduce((sum, [, parameter]) => sum + sizeOf(parameter.shape), 0);
+    this.numParameters = count(parameters);
+    this.itemsPerStep = shape.batch * task.itemsPerRow;
+    // A table of positions is only looked up and added.
+    const inProducts = count(parameters.filter(([name]) => name !== "wpe.weight"));
+    const attention = shape.model === "gpt" ? 12 * shape.layers * shape.width * shape.context : 0;
+    this.flopsPerStep = this.itemsPerStep * (6 * inProducts + attention);
+    if (this.engine.name === "reference" && this.flopsPerStep > 1e9) {
+      fail("engine/missing", "the reference engine would need minutes for each of these steps", {
+        expected: "at most 1 GFLOP per step on the reference engine",
+        got: `${(this.flopsPerStep / 1e9).toFixed(1)} GFLOP`,
+        fix: "build the native engine: npx athanor engine build (or make the shape smaller)",
+      });
+    }
+    this.programs = new StepPrograms(
+      {
+        model,
+        task,
+        optimizer: adamw({ lr: 1e-3, clip: 1 }),
+        batchSize: shape.batch,
+        lanes: 1,
+        evalBatchSize: shape.batch,
+        dtype: "f32",
+        seed: 1,
+      },
+      this.profiler,
+    );
+    this.programs.initialize();
+  }
+
+  /** One training step; its time in ms. */
+  async step(): Promise<number> {
+    const sampleIds = Int32Array.from({ length: this.shape.batch }, (_, row) => row);
+    const started = performance.now();
+    await this.programs.step({ step: this.steps++, learningRate: 1e-3, batch: this.feeds, sampleIds });
+    return performance.now() - started;
+  }
+
+  /** Where the time of a step goes, the dearest first; empty on an engine that cannot tell. */
+  async profile(): Promise<KernelTime[]> {
+    this.profiler.begin();
+    await this.step();
+    return this.profiler.end();
+  }
+}
+
+function workload(shape: StepShape): { model: Module; task: Task; feeds: Feeds } {
+  const { layers, heads, width, context, batch, vocab } = shape;
+  const stream = new RandomStream(1, "bench");
+  const ids = (length: number) => Array.from({ length }, (_, at) => stream.below(vocab, at));
+  if (shape.model === "mlp") {
+    const features = Array.from({ length: batch * context }, (_, at) => stream.normal(at, 1));
+    return {
+      model: new Mlp([context, ...new Array<number>(layers).fill(width), vocab], { activation: "relu" }),
+      task: classificationTask({ features: { dtype: "f32", shape: [context] } }),
+      feeds: {
+        features: fromNumbers("f32", [batch, context], features),
+        targets: fromNumbers("i32", [batch], ids(batch)),
+      },
+    };
+  }
+  const tokens = fromNumbers("i32", [batch, context], ids(batch * context));
+  return {
+    model: new Gpt({
+      ...{ vocab, context, width, layers, heads },
+      ...{ dropout: 0, bias: false, normBias: true, activation: "gelu", tiedHead: true, eps: 1e-5 },
+    }),
+    task: languageModelTask(context),
+    feeds: { tokens, targets: tokens },
+  };
+}
+
+/** An engine around an engine: the same runs, and between `begin` and `end` the time of every instruction. */
+class Profiler implements Engine {
+  readonly name: Engine["name"];
+  readonly isa: string;
+  readonly threads: number;
+  readonly target: Engine["target"];
+  private readonly inner: Engine;
+  private times: Map<string, { calls: number; ms: number }> | undefined;
+
+  constructor(inner: Engine) {
+    this.inner = inner;
+    this.name = inner.name;
+    this.isa = inner.isa;
+    this.threads = inner.threads;
+    this.target = inner.target;
+  }
+
+  begin(): void {
+    this.times = new Map();
+  }
+
+  end(): KernelTime[] {
+    const times = [...(this.times ?? [])].map(([kernel, { calls, ms }]) => ({ kernel, calls, ms }));
+    this.times = undefined;
+    return times.sort((a, b) => b.ms - a.ms);
+  }
+
+  createStore(): ReturnType<Engine["createStore"]> {
+    return this.inner.createStore();
+  }
+
+  workspaceBytes(plan: Parameters<Engine["workspaceBytes"]>[0]): number {
+    return this.inner.workspaceBytes(plan);
+  }
+
+  load(...[plan, store]: Parameters<Engine["load"]>): ReturnType<Engine["load"]> {
+    return this.inner.load(plan, store);
+  }
+
+  async run(calls: readonly ProgramCall[]): ReturnType<Engine["run"]> {
+    const { inner, times } = this;
+    if (times === undefined || !(inner instanceof NativeEngine)) return await inner.run(calls);
+    const { results, profile } = await inner.runProfiled(calls);
+    calls.forEach(({ program }, entry) => {
+      program.plan.code.forEach(({ kernel }, at) => {
+        const time = times.get(kernel) ?? { calls: 0, ms: 0 };
+        time.calls++;
+        time.ms += (profile[entry]?.[at] ?? 0) / 1e6;
+        times.set(kernel, time);
+      });
+    });
+    return results;
+  }
+}
