@@ -3,6 +3,7 @@ import { type FloatDType, fail, formatType, fromNumbers, type HostArray, sizeOf 
 import { type CompileOptions, compile, type Plan, type PlanType } from "../compiler/index.ts";
 import {
   assign,
+  constant,
   feed,
   type Graph,
   gradients,
@@ -137,12 +138,18 @@ export class StepGraphs {
         });
         const loss = lossSum.div(count);
         const { graph } = loss;
-        graph.guard = gradNorm.isFinite().and(loss.isFinite()).id;
+        graph.guard = gradNorm.isFinite().and(loss.isFinite()).and(this.slotsAreFinite()).id;
         for (const [name, value] of [...values, ...slots]) assign(name, value);
         return { loss, gradNorm, count };
       },
       { floatDType: dtype, mode: "train" },
     );
+  }
+
+  /** A slot that something spoiled (a flipped bit, a bad checkpoint) is found before it reaches a parameter. */
+  private slotsAreFinite(): Tensor {
+    const sums = this.slotTypes.map(({ name, dtype, shape }) => variable(name, dtype, shape).sum());
+    return (sums.length === 0 ? constant(0) : sums.reduce((total, sum) => total.add(sum))).isFinite();
   }
 
   /** Loss sums of one evaluation batch; nothing is written. */

@@ -2,6 +2,7 @@
 import pc from "picocolors";
 import { measurePeak, runTraining } from "../../api/index.ts";
 import { formatBytes, formatCount, formatDuration } from "../../base/index.ts";
+import type { Recipe } from "../../recipe/index.ts";
 import type { RunEvent } from "../../track/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { exitCodes } from "../output.ts";
@@ -63,5 +64,20 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
   output.print(
     `loss ${outcome.loss.toFixed(4)}${outcome.evalLoss === undefined ? "" : `, held-out ${outcome.evalLoss.toFixed(4)}`}\nhash ${outcome.hash}`,
   );
+  output.print(nextCommands(path, outcome, recipe));
   return exitCodes.done;
+}
+
+/** Three things worth trying with a finished run. */
+function nextCommands(path: string, { folder }: { folder: string }, recipe: Recipe): string {
+  const use =
+    recipe.tokenizer === undefined || "textClassifier" in recipe.model
+      ? `npx athanor predict ${folder} <file with rows to predict>`
+      : `npx athanor generate ${folder} --prompt "${recipe.samples?.prompt.trim() || "The"}"`;
+  return [
+    "\ntry next:",
+    `  ${use}`,
+    `  npx athanor eval ${folder}`,
+    `  npx athanor train ${path} --set data.path=<your own data>`,
+  ].join("\n");
 }

@@ -1,0 +1,42 @@
+// R10: signals at random moments end a run within seconds with a step-exact checkpoint; a second signal ends it at once.
+
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { RandomStream } from "../../src/base/index.ts";
+import { latestGood } from "../../src/checkpoint/index.ts";
+import { amount } from "../amount.ts";
+import { scratchFolder, startCli, writeTinyRecipe } from "../support/cli.ts";
+
+let folder: ReturnType<typeof scratchFolder>;
+let recipe: string;
+beforeAll(() => {
+  folder = scratchFolder();
+  recipe = writeTinyRecipe(folder.path, { steps: 100_000, checkpoint: { every: 25 }, eval: { every: 50 } });
+});
+afterAll(() => folder.remove());
+
+const moments = new RandomStream(Date.now() % 2 ** 32, "signals");
+const codes = { SIGINT: 130, SIGTERM: 75, SIGUSR2: 75 } as const;
+
+test("one signal saves, two end at once", async () => {
+  for (let round = 0; round < amount(50, 4); round++) {
+    const signal = (["SIGINT", "SIGTERM", "SIGUSR2"] as const)[round % 3]!;
+    const run = `run-${round}`;
+    const running = startCli(["train", recipe, "--run-dir", run, "--json"], folder.path);
+    const begun = new Promise<void>((resolve) =>
+      running.child.stdout?.on("data", (data) => String(data).includes('"step"') && resolve()),
+    );
+    await begun;
+    await new Promise((resolve) => setTimeout(resolve, moments.uniform(round) * 500));
+    const sent = performance.now();
+    running.child.kill(signal);
+    const twice = round % 5 === 4;
+    if (twice) setTimeout(() => running.child.kill(signal), 1);
+    const result = await running.done;
+    expect(performance.now() - sent).toBeLessThan(twice ? 1_500 : 10_000);
+    expect(result.code, result.stderr).toBe(codes[signal]);
+    const last = result.records.filter(({ type }) => type === "step").at(-1)?.step;
+    const found = await latestGood(join(folder.path, run));
+    if (!twice) expect(found?.step).toBe(last);
+  }
+});
