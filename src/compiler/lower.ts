@@ -1,6 +1,15 @@
 // Lowering: Graph → drafts of instructions, in the order in which they will run. Views cost nothing where the target
 // addresses by strides. What is written where is decided in assign.ts and in-place.ts, addresses in build-plan.ts.
-import { type DType, fail, fromNumbers, type HostArray, type Shape, sameShape, unreachable } from "../base/index.ts";
+import {
+  type DType,
+  fail,
+  fromNumbers,
+  type HostArray,
+  type Shape,
+  sameShape,
+  sizeOf,
+  unreachable,
+} from "../base/index.ts";
 import type { Graph, Node } from "../core/index.ts";
 import { type Assignment, assignVariables } from "./assign.ts";
 import { buildPlan } from "./build-plan.ts";
@@ -20,6 +29,9 @@ export function lower(graph: Graph, target: Target): Plan {
 
 /** Kernels that can write their outputs into strided windows. Elementwise chains can on any strided target. */
 const stridedOutputs = new Set(["attentionGrad", "tape", "copy"]);
+
+/** Fills up to this size are dense constants: kernels that want dense operands then need no copy. */
+const fewElements = 64;
 
 export class Lowering {
   readonly graph: Graph;
@@ -103,15 +115,17 @@ export class Lowering {
     return block("constant", bytes.length, { offset });
   }
 
-  /** A shape filled with one number: a single element, read again and again. */
+  /** A shape filled with one number: a single element read again and again, or all of them where they are few. */
   private repeated(value: number, dtype: DType, shape: Shape): Placement {
-    const key = `${dtype} ${Object.is(value, -0) ? "-0" : value}`;
+    const own = sizeOf(shape) <= fewElements ? shape : [];
+    const key = `${dtype}[${own}] ${Object.is(value, -0) ? "-0" : value}`;
     let buffer = this.repeats.get(key);
     if (buffer === undefined) {
-      buffer = { ...this.constant(fromNumbers(dtype, [], [value])), value };
+      buffer = { ...this.constant(fromNumbers(dtype, own, new Array<number>(sizeOf(own)).fill(value))), value };
       this.repeats.set(key, buffer);
     }
-    return { offset: 0, shape, strides: shape.map(() => 0), dtype, buffer };
+    const view = own === shape ? denseView(shape) : { offset: 0, shape, strides: shape.map(() => 0) };
+    return { ...view, dtype, buffer };
   }
 
   variable(name: string, dtype: DType, shape: Shape): Buffer {

@@ -18,6 +18,7 @@ export const tape = defineOp<string[], TapeAttrs>({
   kind: "elementwise",
   doc: "a chain of elementwise operations, without memory traffic between them",
   inputs: ["operands"],
+  optional: 1, // a chain of constants has none
   variadic: true,
   layout: "strided",
   infer: (inputs, { shape, steps, results }) =>
