@@ -114,18 +114,19 @@ def make_step(shape, options):
 
 
 def measure(step, seconds):
-    """Step times in ms, ascending: at least five, for at least `seconds`."""
-    times, until = [], time.perf_counter() + seconds
+    """Step times in ms, ascending, and mean CPU time in ms: at least five steps, for at least `seconds`."""
+    times, until, cpu = [], time.perf_counter() + seconds, time.process_time()
     while len(times) < 5 or time.perf_counter() < until:
         begin = time.perf_counter()
         step()
         times.append((time.perf_counter() - begin) * 1e3)
-    return sorted(times)
+    return sorted(times), (time.process_time() - cpu) / len(times) * 1e3
 
 
-def report(options, times, **more):
+def report(options, measured, **more):
     import torch
 
+    times, cpu_ms = measured
     _, context, _, _, _, batch = SHAPES[options.shape]
     median = times[len(times) // 2]
     line = {
@@ -133,7 +134,8 @@ def report(options, times, **more):
         "compile": options.compile, "attention": options.attention, "optimizer": options.optimizer,
         "threads": torch.get_num_threads(), "wait": options.wait,
         "medianMs": round(median, 3), "bestMs": round(times[0], 3), "p20Ms": round(times[len(times) // 5], 3),
-        "steps": len(times), "tokensPerSecond": round(batch * context / median * 1e3, 1), **more,
+        "cpuMs": round(cpu_ms, 3), "loadAverage": round(os.getloadavg()[0], 2), "steps": len(times),
+        "tokensPerSecond": round(batch * context / median * 1e3, 1), **more,
     }  # fmt: skip
     print(json.dumps(line), flush=True)
 
