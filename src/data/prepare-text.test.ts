@@ -81,7 +81,7 @@ describe("prepareText", () => {
     const path = join(folder, "cached.txt");
     const cacheFolder = join(folder, "cache");
     writeFileSync(path, english);
-    const prepare = () => prepareText({ path }, { tokenizer: { bpe: 600 }, cacheFolder });
+    const prepare = () => prepareText({ path }, { tokenizer: { bpe: 600 }, cacheFolder, thread: "inline" });
     const fresh = await prepare();
     const again = await prepare();
     expect([fresh.report.cached, again.report.cached]).toEqual([false, true]);
@@ -114,7 +114,7 @@ describe("prepareText", () => {
       [[{ text: english }, { tokenizer: "byte", maxTokenBytes: 1000 }], "data/too-large"],
     ];
     for (const [[input, options], code] of cases) {
-      await expect(prepareText(input, options), code).rejects.toMatchObject({ code });
+      await expect(prepareText(input, { ...options, thread: "inline" }), code).rejects.toMatchObject({ code });
     }
     const aborted = AbortSignal.abort(new Error("enough"));
     await expect(prepareText({ text: english }, { tokenizer: "byte", signal: aborted })).rejects.toThrow("enough");
