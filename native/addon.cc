@@ -287,7 +287,11 @@ class StoreObject : public Napi::ObjectWrap<StoreObject> {
   Napi::Value read(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
       const Variable& variable = idleVariable(info[0]);
-      return copyToBuffer(info.Env(), variable.data, variable.bytes);
+      if (info[1].IsUndefined()) return copyToBuffer(info.Env(), variable.data, variable.bytes);
+      const Bytes into = bytesOf(info[1], "read");
+      if (into.length < static_cast<size_t>(variable.bytes)) failArgument("read: the buffer is too small");
+      if (variable.bytes > 0) std::memcpy(const_cast<void*>(into.data), variable.data, variable.bytes);
+      return info[1];
     });
   }
 

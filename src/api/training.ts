@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { totalmem } from "node:os";
 import { basename, join, resolve } from "node:path";
-import { AthanorError, fail, type HostArray } from "../base/index.ts";
+import { AthanorError, byteSize, fail, type HostArray, sizeOf } from "../base/index.ts";
 import {
   type Checkpoint,
   loadCheckpoint,
@@ -11,6 +11,7 @@ import {
   type RunLock,
   saveCheckpoint,
   stateHash,
+  type TensorSource,
 } from "../checkpoint/index.ts";
 import { compareRecipes, type Prepared, prepare, type Recipe, recipeJson } from "../recipe/index.ts";
 import {
@@ -220,8 +221,12 @@ class TrainingRun {
     await this.options.onEvent?.(event);
   }
 
-  private *tensors(): Generator<{ name: string } & HostArray> {
-    for (const name of this.programs.stateNames()) yield { name, ...this.programs.store.read(name) };
+  /** Parameters and slots, each read when it is asked for, all through one buffer: a save takes no copy of the state. */
+  private tensors(): TensorSource[] {
+    const { store } = this.programs;
+    const types = this.programs.stateNames().map((name) => store.typeOf(name));
+    const buffer = new ArrayBuffer(Math.max(0, ...types.map(({ dtype, shape }) => sizeOf(shape) * byteSize(dtype))));
+    return types.map((type) => ({ ...type, data: () => store.read(type.name, buffer).data }));
   }
 
   /** Turns the trainer's hooks into events, and saves. */

@@ -11,8 +11,11 @@ export interface Store {
   declare(types: readonly PlanType[]): void;
   names(): string[];
   typeOf(name: string): PlanType;
-  /** A copy of a variable's value. Errors with `store/unknown`. */
-  read(name: string): HostArray;
+  /**
+   * A copy of a variable's value, in a new buffer or at the start of `into`. Errors with `store/unknown`.
+   * Reading many large variables through one buffer leaves no garbage behind.
+   */
+  read(name: string, into?: ArrayBuffer): HostArray;
   /** Errors with `store/type` when dtype or shape differ. */
   write(name: string, value: HostArray): void;
   /** Bytes of all variables. */

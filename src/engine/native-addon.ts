@@ -23,7 +23,8 @@ export interface AddonInfo {
 /** Values live in native memory. `read` and `write` throw `store/busy` while a run of this store is under way. */
 export interface AddonStore {
   declare(variables: readonly AddonVariable[]): void;
-  read(name: string): ArrayBuffer;
+  /** A new buffer, or `into`, which must be large enough, with the bytes at its start. */
+  read(name: string, into?: ArrayBuffer): ArrayBuffer;
   write(name: string, bytes: ArrayBufferView | ArrayBuffer): void;
   names(): string[];
   variables(): AddonVariable[];

@@ -56,9 +56,9 @@ class NativeStore implements Store {
     );
   }
 
-  read(name: string): HostArray {
+  read(name: string, into?: ArrayBuffer): HostArray {
     const { dtype, shape } = this.typeOf(name);
-    const buffer = withSentences(undefined, () => this.handle.read(name));
+    const buffer = withSentences(undefined, () => this.handle.read(name, into));
     return { dtype, shape, data: viewOf(dtype, buffer, 0, sizeOf(shape)) };
   }
 

@@ -34,9 +34,12 @@ class ReferenceStore implements Store {
     return { name, dtype, shape };
   }
 
-  read(name: string): HostArray {
+  read(name: string, into?: ArrayBuffer): HostArray {
     const { dtype, shape, data } = this.get(name);
-    return { dtype, shape, data: data.slice() };
+    if (into === undefined) return { dtype, shape, data: data.slice() };
+    const copy = viewOf(dtype, into, 0, data.length);
+    (copy as Float64Array).set(data as Float64Array);
+    return { dtype, shape, data: copy };
   }
 
   write(name: string, value: HostArray): void {

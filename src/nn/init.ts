@@ -4,11 +4,13 @@ import {
   didYouMean,
   type FloatDType,
   fail,
-  fromNumbers,
   type HostArray,
   RandomStream,
   type Shape,
   sizeOf,
+  toBf16,
+  toF16,
+  viewOf,
 } from "../base/index.ts";
 
 export const initNames = [
@@ -31,18 +33,25 @@ export type Init =
   | { readonly name: "uniform"; readonly bound: number }
   | { readonly name: "constant"; readonly value: number };
 
-/** The initial value of one parameter. `name` selects its random stream. Errors with `nn/init`. */
-export function initialize(init: Init, name: string, shape: Shape, dtype: FloatDType, seed: number): HostArray {
+/**
+ * The initial value of one parameter. `name` selects its random stream. With `into`, the values stand at the start of that
+ * buffer, so that a large model leaves no garbage behind. Errors with `nn/init`.
+ */
+export function initialize(
+  init: Init,
+  name: string,
+  shape: Shape,
+  dtype: FloatDType,
+  seed: number,
+  into?: ArrayBuffer,
+): HostArray {
   const size = sizeOf(shape);
   const draw = drawer(init, shape);
-  if (typeof draw === "number") {
-    const data = allocate(dtype, size);
-    return draw === 0 ? { dtype, shape, data } : fromNumbers(dtype, shape, new Float64Array(size).fill(draw));
-  }
+  const data = into === undefined ? allocate(dtype, size) : viewOf(dtype, into, 0, size);
   const stream = new RandomStream(seed, `init:${name}`);
-  const values = dtype === "f64" ? new Float64Array(size) : new Float32Array(size);
-  for (let i = 0; i < size; i++) values[i] = draw(stream, i);
-  return fromNumbers(dtype, shape, values);
+  const round = dtype === "bf16" ? toBf16 : dtype === "f16" ? toF16 : (value: number) => value;
+  for (let i = 0; i < size; i++) data[i] = round(typeof draw === "number" ? draw : draw(stream, i));
+  return { dtype, shape, data };
 }
 
 type Draw = number | ((stream: RandomStream, element: number) => number);

@@ -1,5 +1,5 @@
 // The programs of a step, traced and loaded once: `accumulate` per lane level, `update`, `evaluate`. All share one store.
-import { type FloatDType, fail, formatType, fromNumbers, type HostArray, sizeOf } from "../base/index.ts";
+import { byteSize, type FloatDType, fail, formatType, fromNumbers, type HostArray, sizeOf } from "../base/index.ts";
 import { type CompileOptions, compile, type Plan, type PlanType } from "../compiler/index.ts";
 import {
   assign,
@@ -238,15 +238,14 @@ export class StepPrograms {
     this.evaluateProgram = engine.load(plans.evaluate, this.store);
   }
 
-  /** Writes the initial value of every parameter, and zeros to the slots. */
+  /** Writes the initial value of every parameter. Slots are zero from their declaration on. */
   initialize(): void {
     const { model, seed } = this.graphs.description;
+    const largest = Math.max(...this.graphs.parameterTypes.map(({ dtype, shape }) => sizeOf(shape) * byteSize(dtype)));
+    const buffer = new ArrayBuffer(largest);
     for (const [name, { init }] of model.parameters()) {
       const { dtype, shape } = this.store.typeOf(name);
-      this.store.write(name, initialize(init, name, shape, dtype as FloatDType, seed));
-    }
-    for (const { name, dtype, shape } of this.graphs.slotTypes) {
-      this.store.write(name, fromNumbers(dtype, shape, new Float64Array(sizeOf(shape))));
+      this.store.write(name, initialize(init, name, shape, dtype as FloatDType, seed, buffer));
     }
   }
 

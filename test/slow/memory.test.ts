@@ -1,0 +1,63 @@
+// Memory is known before a run and does not grow in it; the JavaScript thread stays free.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { amount } from "../amount.ts";
+import { makeText, scratchFolder } from "../support/cli.ts";
+import { measureRun } from "../support/measure.ts";
+
+let folder: ReturnType<typeof scratchFolder>;
+beforeAll(() => {
+  folder = scratchFolder();
+  writeFileSync(join(folder.path, "corpus.txt"), makeText(400_000));
+});
+afterAll(() => folder.remove());
+
+const MiB = 2 ** 20;
+const recipeOf = (gpt: object, rest: object) => ({
+  data: { path: join(folder.path, "corpus.txt") },
+  tokenizer: "char",
+  model: { gpt: { dropout: 0, bias: false, ...gpt } },
+  optimizer: { adamw: { clip: 1 } },
+  eval: { every: 0 },
+  checkpoint: { every: 0 },
+  ...rest,
+});
+
+describe("peak memory is what the plan says", () => {
+  test.each([
+    ["many activations", { layers: 4, heads: 4, width: 256, context: 256 }, { batch: { size: 16 } }],
+    ["many parameters", { layers: 6, heads: 8, width: 512, context: 64 }, { batch: { size: 4 } }],
+    ["lanes", { layers: 4, heads: 4, width: 256, context: 128 }, { batch: { size: 32, lanes: 4 } }],
+  ])("%s", async (name, gpt, rest) => {
+    const measured = await measureRun(recipeOf(gpt, { steps: 4, ...rest }), join(folder.path, name));
+    const used = measured.peakBytes - measured.idleBytes;
+    const slack = Math.max(0.1 * measured.plannedBytes, 64 * MiB);
+    console.info(
+      `${name}: planned ${(measured.plannedBytes / MiB).toFixed(0)} MiB, used ${(used / MiB).toFixed(0)} MiB beyond the idle process`,
+    );
+    expect(Math.abs(used - measured.plannedBytes)).toBeLessThan(slack);
+  });
+});
+
+test("10,000 small steps do not grow", async () => {
+  const steps = amount(10_000, 1_500);
+  const measured = await measureRun(
+    recipeOf({ layers: 1, heads: 2, width: 32, context: 16 }, { steps, batch: { size: 4 } }),
+    join(folder.path, "soak"),
+  );
+  const { residentBytes } = measured;
+  const from = residentBytes[Math.floor(steps / 4)]!;
+  const to = residentBytes.at(-1)!;
+  console.info(`resident after a quarter ${(from / MiB).toFixed(1)} MiB, at the end ${(to / MiB).toFixed(1)} MiB`);
+  expect(to).toBeLessThan(1.01 * from + 2 * MiB);
+});
+
+test("a 10 ms timer is less than 20 ms late while a large step runs", async () => {
+  const measured = await measureRun(
+    recipeOf({ layers: 6, heads: 6, width: 384, context: 256 }, { steps: amount(30, 4), batch: { size: 16 } }),
+    join(folder.path, "timer"),
+  );
+  console.info(`timer late: p99 ${measured.timerP99Ms.toFixed(1)} ms, at most ${measured.timerMaxMs.toFixed(1)} ms`);
+  expect(measured.timerP99Ms).toBeLessThan(20);
+});

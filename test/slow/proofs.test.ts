@@ -1,0 +1,16 @@
+// Every proof that `athanor prove` knows, by its command. Those of speed need a machine with nothing else to do.
+import { loadavg } from "node:os";
+import { expect, test } from "vitest";
+import { proofs } from "../../src/study/index.ts";
+import { runCli, scratchFolder } from "../support/cli.ts";
+
+test.each(proofs.map(({ id }) => id))("%s", async (id) => {
+  const folder = scratchFolder();
+  const load = loadavg()[0]!;
+  try {
+    const { code, stdout, stderr } = await runCli(["prove", id], folder.path);
+    expect(code, `load ${load.toFixed(1)}\n${stdout}${stderr}`).toBe(0);
+  } finally {
+    folder.remove();
+  }
+});
