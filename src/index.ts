@@ -1,12 +1,31 @@
 // What a program imports from "athanor".
 export * from "./api/index.ts";
 export * from "./base/index.ts";
+export { type Checkpoint, loadCheckpoint, loadLatest } from "./checkpoint/index.ts";
+export { compile, type Plan } from "./compiler/index.ts";
 export * from "./core/index.ts";
+export * from "./data/index.ts";
 export * from "./engine/index.ts";
 export * from "./generate/index.ts";
+// Under a name of their own: a metric of finished predictions and a loss inside a trace are called alike.
+export * as metrics from "./metrics/index.ts";
 export * from "./models/index.ts";
 export * from "./nn/index.ts";
 // Names that two folders share: the losses of nn and the optimizers are what programs mean by them.
 export { crossEntropy } from "./nn/index.ts";
 export * from "./optim/index.ts";
 export { adamw, sgd } from "./optim/index.ts";
+export { parseRecipe, type Recipe, type RecipeInput, readRecipe } from "./recipe/index.ts";
+export type { RunEvent } from "./track/index.ts";
+export {
+  type Batch,
+  type BatchSource,
+  type Callback,
+  classificationTask,
+  type LossSums,
+  languageModelTask,
+  regressionTask,
+  StepPrograms,
+  type Task,
+  Trainer,
+} from "./train/index.ts";

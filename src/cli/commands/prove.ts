@@ -30,14 +30,16 @@ async function prove({ output, signal }: CommandContext, ids: string[], flags: P
     }
     return exitCodes.done;
   }
-  if (flags.all === ids.length > 0) {
+  const { all = false } = flags;
+  const named = ids.length > 0;
+  if (all === named) {
     fail("cli/prove", "name the proofs to run, or ask for all", {
       expected: "ids, or --all",
-      got: ids.length > 0 ? "both" : "neither",
+      got: named ? "both" : "neither",
       fix: "athanor prove --list",
     });
   }
-  const chosen = selectProofs(flags.all ? proofs.map(({ id }) => id) : ids, flags);
+  const chosen = selectProofs(all ? proofs.map(({ id }) => id) : ids, flags);
   const results: ProofResult[] = [];
   for (const proof of chosen) {
     if (signal.aborted) return exitCodes.interrupted;

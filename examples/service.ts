@@ -1,0 +1,31 @@
+// A model inside a service: trained at the start, asked over HTTP while the thread stays free, stopped by a signal.
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { train } from "athanor";
+
+const stop = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
+
+const texts = ["good", "fine", "lovely", "great"].flatMap((word) => [
+  { text: `what a ${word} day`, mood: "up" },
+  { text: `not a ${word} day at all`, mood: "down" },
+]);
+const model = await train(
+  {
+    data: { rows: texts, target: "mood", heldOut: 0.25 },
+    model: { textClassifier: { context: 32 } },
+    batch: { size: 4 },
+    steps: Number(process.env.STEPS ?? 60),
+  },
+  { signal: stop.signal },
+);
+
+const server = createServer(async (request, response) => {
+  const text = new URL(request.url ?? "/", "http://localhost").searchParams.get("text") ?? "";
+  response.setHeader("content-type", "application/json");
+  response.end(JSON.stringify(await model.predict(text)));
+});
+stop.signal.addEventListener("abort", () => server.close());
+server.listen(Number(process.env.PORT ?? 0), () =>
+  console.log(`listening on ${(server.address() as AddressInfo).port}`),
+);
