@@ -1,7 +1,8 @@
 // The run folder's lock inside one process, and against owners that are made up. Real second processes: test/pure/run-lock.test.ts.
-import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { AthanorError } from "../base/index.ts";
 import { type LockOwner, lockRun, readLock, saveCheckpoint } from "./index.ts";
@@ -85,6 +86,20 @@ test("an owner who cannot be seen is watched: a sign of life refuses, silence is
   const lock = await lockRun(run, { watchMs: 300 });
   await lock.check();
   await lock.release();
+});
+
+test("a lock that another one took over meanwhile is not taken from it", async () => {
+  const path = join(run, "run.lock");
+  await leave({ pidSpace: "pid:[1]", pid: 1 });
+  await utimes(path, 1000, 1000);
+  const attempt = refusal(lockRun(run, { watchMs: 600 }));
+  await sleep(200);
+  await leave({ nonce: "ab".repeat(8) }, "new"); // this process, with another lock, and no change that the watch can see
+  await utimes(join(run, "new"), 1000, 1000);
+  await rename(join(run, "new"), path);
+  expect((await attempt).code).toBe("run/locked");
+  expect((await readLock(run))?.owner.nonce).toBe("ab".repeat(8));
+  expect(await readdir(run)).toEqual(["run.lock"]);
 });
 
 test("a lock that names no owner is not guessed at", async () => {
