@@ -1,9 +1,10 @@
 // Builds and runs the C++ test programs of native/test, plainly or under a sanitizer. Not the addon's tests, which run in Node.
 //
-//   node scripts/test-native.mjs [--sanitize address|thread] [--only NAME] [-- arguments for the programs]
+//   node scripts/test-native.mjs [--sanitize address|thread] [--only NAME] [--isa NAME] [-- arguments for the programs]
 //
 // Every native/test/*_test.cc with a main is a program; the ones without belong to kernels_test. Objects are kept in
-// native/build/test-<kind>/ and rebuilt when anything they could include is newer.
+// native/build/test-<kind>/ and rebuilt when anything they could include is newer. `--isa portable` leaves out the other
+// instruction sets' kernels.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -15,7 +16,7 @@ import { listFiles } from "./source-files.mjs";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const native = join(root, "native");
 const { values: options, positionals } = parseArgs({
-  options: { sanitize: { type: "string" }, only: { type: "string" } },
+  options: { sanitize: { type: "string" }, only: { type: "string" }, isa: { type: "string" } },
   allowPositionals: true,
 });
 const sanitizerFlags = {
@@ -49,6 +50,10 @@ const instructionSets = {
     ],
   }),
 };
+if (options.isa !== undefined && instructionSets[options.isa] === undefined) {
+  fail(`--isa ${options.isa}: expected one of ${Object.keys(instructionSets).join(", ")}`);
+}
+const chosenSets = options.isa === undefined ? Object.keys(instructionSets) : [options.isa];
 
 const buildDir = join(native, "build", `test-${kind}`);
 mkdirSync(buildDir, { recursive: true });
@@ -68,7 +73,7 @@ const object = (file, isa = "") => ({
 });
 const shared = [
   ...engineSources.map((file) => object(file)),
-  ...Object.keys(instructionSets).flatMap((isa) => flat("kernels", ".cc").map((file) => object(file, isa))),
+  ...chosenSets.flatMap((isa) => flat("kernels", ".cc").map((file) => object(file, isa))),
 ];
 const programs = tests.filter(isProgram).map((file) => ({
   name: basename(file, ".cc"),
