@@ -24,7 +24,7 @@ async function plan({ output }: CommandContext, path: string, flags: RecipeOptio
   for (const { module, count } of planned.parametersByModule) row(module, count.toLocaleString("en"));
   row("total", planned.numParameters.toLocaleString("en"));
   output.print("\npeak memory");
-  for (const owner of ["parameters", "gradients", "slots", "activations", "workspace", "total"] as const)
+  for (const owner of ["parameters", "gradients", "slots", "activations", "workspace", "host", "total"] as const)
     row(owner, formatBytes(memory[owner]));
   output.print("\nrun");
   row("steps", planned.steps.toLocaleString("en"));
