@@ -5,7 +5,7 @@
 // panel of B streams from L2 while a panel of A stays in L1. Three ways, chosen from the problem's size alone:
 //   shared  one large product: all threads pack a block of B together, then multiply rectangles of C, each packing its A
 //   local   many small products, or a depth split: a chunk packs and multiplies alone
-//   thin    few rows of A: B is read once, so it is not packed at all
+//   columns few rows of A: a chunk takes some columns and works alone; where B's columns are dense it is not even packed
 // Every element of C sums over the depth in order of the depth blocks, whoever computes it.
 #pragma once
 
@@ -37,13 +37,17 @@ ATHANOR_INLINE int64_t depthStep(int64_t depth) {
   return maxOf<int64_t>(4, roundUp(ceilDiv(depth, maxOf<int64_t>(1, ceilDiv(depth, depthBlock))), 4));
 }
 
-/** A is read in place when its rows are dense in the depth and too few panels of B would use a packed copy. */
-ATHANOR_INLINE bool packsA(const Product& p) { return p.aDepth != 1 || p.columns > 2 * tileColumns; }
+/** Rows of A that are dense in the depth are read in place: to the tile kernel they are as good as a packed copy. */
+ATHANOR_INLINE bool packsA(const Product& p) { return p.aDepth != 1; }
 
 ATHANOR_INLINE void packA(const Product& p, int64_t row, int64_t rows, int64_t k, int64_t depth, float* to) {
-  for (int64_t i = 0; i < rows; i += tileRows) {
-    packPanel<tileRows>(to + i * depth, p.a + (row + i) * p.aRow + k * p.aDepth, p.aDepth, p.aRow, depth,
-                        minOf<int64_t>(tileRows, rows - i));
+  // a transposed A: few k at a time for all panels, as every k is on a page of its own
+  const int64_t step = p.aRow == 1 ? minOf<int64_t>(depth, 32) : depth;
+  for (int64_t done = 0; done < depth; done += step) {
+    for (int64_t i = 0; i < rows; i += tileRows) {
+      packPanel<tileRows>(to + i * depth + done * tileRows, p.a + (row + i) * p.aRow + (k + done) * p.aDepth, p.aDepth,
+                          p.aRow, minOf(step, depth - done), minOf<int64_t>(tileRows, rows - i));
+    }
   }
 }
 
@@ -120,17 +124,19 @@ static void multiplyLocal(const Product& p, const Buffers& buffers) {
   }
 }
 
-// Few rows: B is read once, in place. Where its columns are dense it passes through the tile kernel; where it is dense in
-// the depth (b = w^T), every element of C is a dot product of two dense vectors.
+// Few rows: packing B would cost as much as using it. Where its columns are dense it passes through the tile kernel as it
+// lies; where it is dense in the depth (b = w^T), every element of C is a dot product of two dense vectors.
 
-ATHANOR_INLINE bool isThin(const Product& p) {
-  if (p.rows > tileRows) return false;
-  return p.bColumn == 1 || (p.bDepth == 1 && p.aDepth == 1);
+constexpr int64_t thinRows = 8 * tileRows, dotRows = 2 * tileRows;
+
+ATHANOR_INLINE bool readsBInPlace(const Product& p) {
+  if (p.bColumn == 1) return p.rows <= thinRows;
+  return p.bDepth == 1 && p.aDepth == 1 && p.rows <= dotRows;
 }
 
 template <int rows, int columns>
-static void dotTile(const Product& p, int64_t column) {
-  const float* a = p.a;
+static void dotTile(const Product& p, int64_t row, int64_t column) {
+  const float* a = p.a + row * p.aRow;
   const float* b = p.b + column * p.bColumn;
   V sum[rows][columns];
   ATHANOR_UNROLL(8)
@@ -149,18 +155,22 @@ static void dotTile(const Product& p, int64_t column) {
       for (int j = 0; j < columns; ++j) sum[i][j] = fma(ai, bk[j], sum[i][j]);
     }
   });
-  ATHANOR_UNROLL(8)
-  for (int i = 0; i < rows; ++i) {
-    ATHANOR_UNROLL(4)
-    for (int j = 0; j < columns; ++j) {
-      float* c = p.c + i * p.cRow + column + j;
-      const float value = reduceAdd(sum[i][j]);
-      *c = p.accumulate ? *c + value : value;
+  ATHANOR_UNROLL(4)
+  for (int j = 0; j < columns; ++j) {
+    ATHANOR_UNROLL(2)
+    for (int i = 0; i < rows; i += 4) {
+      const auto at = [&](int r) { return r < rows ? sum[r < rows ? r : 0][j] : zero(); };
+      float sums[4];
+      reduceAdd4(at(i), at(i + 1), at(i + 2), at(i + 3), sums);
+      for (int r = i; r < rows && r < i + 4; ++r) {
+        float* c = p.c + (row + r) * p.cRow + column + j;
+        *c = p.accumulate ? *c + sums[r - i] : sums[r - i];
+      }
     }
   }
 }
 
-using DotFunction = void (*)(const Product&, int64_t column);
+using DotFunction = void (*)(const Product&, int64_t row, int64_t column);
 
 /** dotTile for every size: [rows - 1][columns - 1], columns up to tileVectors. */
 struct DotTable {
@@ -181,11 +191,13 @@ constexpr DotTable dotTable{};
 
 constexpr int64_t thinDepth = 64;  // rows of B, each on a page of its own: as many as the first TLB holds
 
-/** Columns [first, end) of a thin product. */
-static void multiplyThin(const Product& p, int64_t first, int64_t end) {
+/** Depth by depth, so that a piece of B is still in L1 when the next rows of A come for it. */
+static void multiplyInPlace(const Product& p) {
   if (p.bColumn != 1) {
-    for (int64_t j = first; j < end; j += tileVectors) {
-      dotTable.at[p.rows - 1][minOf<int64_t>(tileVectors, end - j) - 1](p, j);
+    for (int64_t j = 0; j < p.columns; j += tileVectors) {
+      for (int64_t i = 0; i < p.rows; i += tileRows) {
+        dotTable.at[minOf<int64_t>(tileRows, p.rows - i) - 1][minOf<int64_t>(tileVectors, p.columns - j) - 1](p, i, j);
+      }
     }
     return;
   }
@@ -197,11 +209,13 @@ static void multiplyThin(const Product& p, int64_t first, int64_t end) {
   for (int64_t k = 0; k < p.depth; k += thinDepth) {
     job.depth = minOf(thinDepth, p.depth - k);
     job.accumulate = p.accumulate || k > 0;
-    job.a = p.a + k * p.aDepth;
-    for (int64_t j = first; j < end; j += tileColumns) {
+    for (int64_t j = 0; j < p.columns; j += tileColumns) {
       job.b = p.b + k * p.bDepth + j;
-      job.c = p.c + j;
-      runTile<false, false>(job, p.rows, minOf<int64_t>(tileColumns, end - j));
+      for (int64_t i = 0; i < p.rows; i += tileRows) {
+        job.a = p.a + i * p.aRow + k * p.aDepth;
+        job.c = p.c + i * p.cRow + j;
+        runTile<false, false>(job, minOf<int64_t>(tileRows, p.rows - i), minOf<int64_t>(tileColumns, p.columns - j));
+      }
     }
   }
 }
@@ -211,8 +225,8 @@ ATHANOR_INLINE void multiplyAlone(const Product& p, const Buffers& buffers) {
   if (p.rows == 0 || p.columns == 0) return;
   if (p.depth == 0) {
     if (!p.accumulate) clearRows(p.c, p.cRow, p.rows, p.columns);
-  } else if (isThin(p)) {
-    multiplyThin(p, 0, p.columns);
+  } else if (readsBInPlace(p)) {
+    multiplyInPlace(p);
   } else {
     multiplyLocal(p, buffers);
   }
@@ -225,14 +239,17 @@ struct SharedCut {
   int64_t groups;  // of panels, across the columns of a block of B
 };
 
-/** Chunks of about a fortieth of the block, but worth their packing: what a chunk does hides its start and its end. */
-ATHANOR_INLINE SharedCut cutShared(int64_t rows, int64_t columns, int64_t depth) {
-  constexpr int64_t wantedChunks = 40;
+/**
+ * Some forty chunks where there is enough work for them. Where A is packed, the columns are not cut without need: every
+ * group of them packs A again.
+ */
+ATHANOR_INLINE SharedCut cutShared(int64_t rows, int64_t columns, int64_t depth, bool packing) {
+  constexpr int64_t wantedChunks = 40, enoughBlocks = 16;
   constexpr int64_t smallestWork = 1 << 20;  // multiply-adds: some 20 microseconds
   const int64_t panels = ceilDiv(columns, tileColumns);
   const int64_t wanted = maxOf<int64_t>(1, minOf(wantedChunks, rows * columns * depth / smallestWork));
-  int64_t blocks = maxOf(ceilDiv(rows, rowBlock), minOf(wanted, ceilDiv(rows, 4 * tileRows)));
-  const int64_t groups = minOf(panels, ceilDiv(wanted, blocks));
+  const int64_t blocks = maxOf(ceilDiv(rows, rowBlock), minOf(wanted, ceilDiv(rows, 4 * tileRows)));
+  const int64_t groups = packing && blocks >= enoughBlocks ? 1 : minOf(panels, ceilDiv(wanted, blocks));
   return {roundUp(ceilDiv(rows, blocks), tileRows), groups};
 }
 
@@ -249,7 +266,7 @@ ATHANOR_INLINE void multiplyShared(const Product& p, Pool* pool, float* packed, 
       pool->parallelFor(panels, [&](int64_t panel, int) {
         packPanelOfB(p, column + panel * tileColumns, k, depth, packed + panel * tileColumns * depth);
       });
-      const SharedCut cut = cutShared(p.rows, columns, depth);
+      const SharedCut cut = cutShared(p.rows, columns, depth, packing);
       pool->parallelFor(ceilDiv(p.rows, cut.rows) * cut.groups, [&](int64_t chunk, int thread) {
         const int64_t row = chunk / cut.groups * cut.rows;
         const int64_t group = chunk % cut.groups;

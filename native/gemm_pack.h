@@ -46,19 +46,30 @@ ATHANOR_INLINE void transpose8(float* dst, int64_t stride, const float* src, int
 }
 #endif
 
-/** Packs one panel; `count` of its `width` rows exist. Writes depth * width floats, and up to packSlack behind them. */
+/**
+ * Packs one panel, and asks the memory for the next one on the way: the hardware's prefetcher follows too few rows.
+ * `count` of the panel's `width` rows exist. Writes depth * width floats, and up to packSlack behind them.
+ */
 template <int width>
 static void packPanel(float* dst, const float* src, int64_t depthStride, int64_t widthStride, int64_t depth, int64_t count) {
   if (widthStride == 1 && count == width) {
-    for (int64_t k = 0; k < depth; ++k) memcpy(dst + k * width, src + k * depthStride, width * sizeof(float));
+    for (int64_t k = 0; k < depth; ++k) {
+      const float* row = src + k * depthStride;
+      for (int64_t next = 0; next < width; next += 16) __builtin_prefetch(row + width + next);
+      memcpy(dst + k * width, row, width * sizeof(float));
+    }
     return;
   }
   if (depthStride == 1 && widthStride != 1) {
     const int64_t whole = depth / 8 * 8;
-    // k outside, so that where `width` is no multiple of 8 the next k overwrites what this one wrote too far
-    for (int64_t k = 0; k < whole; k += 8) {
+    // k outside, so that where `width` is no multiple of 8 the next k overwrites what this one wrote too far; 16 of it at a
+    // time, a whole cache line of every row
+    for (int64_t line = 0; line < whole; line += 16) {
       for (int64_t w = 0; w < width; w += 8) {
-        transpose8(dst + k * width + w, width, src + k + w * widthStride, widthStride, minOf<int64_t>(width, count) - w);
+        for (int64_t i = 0; i < 8; ++i) __builtin_prefetch(src + line + (width + w + i) * widthStride);
+        for (int64_t k = line; k < line + 16 && k < whole; k += 8) {
+          transpose8(dst + k * width + w, width, src + k + w * widthStride, widthStride, minOf<int64_t>(width, count) - w);
+        }
       }
     }
     for (int64_t k = whole; k < depth; ++k) {

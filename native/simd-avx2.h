@@ -129,6 +129,13 @@ ATHANOR_INLINE float reduceAdd(V a) {
   q = _mm_add_ps(q, _mm_movehl_ps(q, q));
   return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
 }
+/** The sums of four vectors, each in the same order of additions (which is not reduceAdd's). */
+ATHANOR_INLINE void reduceAdd4(V a, V b, V c, V d, float sums[4]) {
+  __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a.r, b.r), _mm256_unpackhi_ps(a.r, b.r));
+  __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps(c.r, d.r), _mm256_unpackhi_ps(c.r, d.r));
+  __m256 abcd = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+  _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1)));
+}
 /** No lane may be NaN, or the result is unspecified. */
 ATHANOR_INLINE float reduceMax(V a) {
   __m128 q = _mm_max_ps(_mm256_castps256_ps128(a.r), _mm256_extractf128_ps(a.r, 1));

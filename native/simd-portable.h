@@ -198,6 +198,13 @@ ATHANOR_INLINE float reduceAdd(V a) {
   float s0 = a.r[0] + a.r[4], s1 = a.r[1] + a.r[5], s2 = a.r[2] + a.r[6], s3 = a.r[3] + a.r[7];
   return (s0 + s2) + (s1 + s3);
 }
+/** The sums of four vectors. */
+ATHANOR_INLINE void reduceAdd4(V a, V b, V c, V d, float sums[4]) {
+  sums[0] = reduceAdd(a);
+  sums[1] = reduceAdd(b);
+  sums[2] = reduceAdd(c);
+  sums[3] = reduceAdd(d);
+}
 /** No lane may be NaN, or the result is unspecified. */
 ATHANOR_INLINE float reduceMax(V a) {
   float best = a.r[0];

@@ -103,12 +103,12 @@ const char* check(const Call& call) {
   return nullptr;
 }
 
-enum class Way { nothing, batched, split, thin, shared };
+enum class Way { nothing, batched, split, columns, shared };
 
 /** What the sizes decide; the number of threads has no say. */
 struct Cut {
   Way way;
-  int64_t step;       // batched: items of a chunk; split: depth of a part; thin: columns of a chunk
+  int64_t step;       // batched: items of a chunk; split: depth of a part; columns: those of a chunk
   int64_t numChunks;
 };
 
@@ -117,6 +117,7 @@ constexpr int64_t mediumWork = 1 << 21;  // below it a product of a batch is bet
 constexpr int64_t manyItems = 16;
 constexpr int64_t splitTiles = 8;   // fewer tiles of C than this cannot keep threads busy
 constexpr int64_t maxSplits = 16;
+constexpr int64_t fewRows = 20 * tileRows;  // A is then small enough to be read again for every few columns
 
 Cut cutWork(const Batch& batch) {
   const Product& p = batch.product;
@@ -132,10 +133,10 @@ Cut cutWork(const Batch& batch) {
     const int64_t step = roundUp(ceilDiv(p.depth, minOf(maxSplits, p.depth / depthBlock)), 16);
     return {Way::split, step, ceilDiv(p.depth, step)};
   }
-  if (isThin(p)) {
+  if (p.rows <= fewRows && p.columns > tileColumns) {
     const int64_t wanted = maxOf<int64_t>(1, minOf<int64_t>(32, work / smallWork));
-    const int64_t step = roundUp(ceilDiv(p.columns, wanted), tileColumns);
-    return {Way::thin, step, ceilDiv(p.columns, step)};
+    const int64_t step = minOf(roundUp(ceilDiv(p.columns, wanted), tileColumns), localColumns);
+    return {Way::columns, step, ceilDiv(p.columns, step)};
   }
   return {Way::shared, 0, 1};
 }
@@ -145,6 +146,14 @@ ATHANOR_INLINE Product partOfDepth(const Product& p, int64_t first, int64_t dept
   part.depth = depth;
   part.a += first * p.aDepth;
   part.b += first * p.bDepth;
+  return part;
+}
+
+ATHANOR_INLINE Product columnsOf(const Product& p, int64_t first, int64_t columns) {
+  Product part = p;
+  part.columns = columns;
+  part.b += first * p.bColumn;
+  part.c += first;
   return part;
 }
 
@@ -172,8 +181,9 @@ Layout layoutScratch(const Batch& batch, const Cut& cut, int numThreads, Scratch
   } else if (cut.way == Way::split) {
     layout.parts = scratch.take<float>(cut.numChunks * p.rows * p.columns);
     takeOwn({p.rows, p.columns, cut.step, nullptr, p.aRow, p.aDepth, nullptr, p.bDepth, p.bColumn, nullptr, 0, false}, true);
-  } else if (cut.way == Way::batched && !isThin(p)) {
-    takeOwn(p, true);
+  } else if (cut.way == Way::batched || cut.way == Way::columns) {
+    const Product own = cut.way == Way::columns ? columnsOf(p, 0, cut.step) : p;
+    if (!readsBInPlace(own)) takeOwn(own, true);
   }
   return layout;
 }
@@ -229,9 +239,10 @@ void run(const Call& call) {
         });
         addParts(p, layout.parts, cut.numChunks);
         break;
-      case Way::thin:
-        call.pool->parallelFor(cut.numChunks, [&](int64_t chunk, int) {
-          multiplyThin(p, chunk * cut.step, minOf(p.columns, (chunk + 1) * cut.step));
+      case Way::columns:
+        call.pool->parallelFor(cut.numChunks, [&](int64_t chunk, int thread) {
+          const int64_t first = chunk * cut.step;
+          multiplyAlone(columnsOf(p, first, minOf(cut.step, p.columns - first)), layout.of(thread));
         });
         break;
       default:
