@@ -17,31 +17,64 @@ export const aligned = (bytes: number): number => Math.ceil(bytes / alignment) *
  */
 export function planMemory(lifetimes: readonly Lifetime[]): { offsets: number[]; totalBytes: number } {
   const offsets = new Array<number>(lifetimes.length).fill(0);
-  const order = lifetimes.map((_, at) => at).sort((a, b) => lifetimes[b]!.bytes - lifetimes[a]!.bytes || a - b);
-  const placed: number[] = []; // sorted by offset
+  const order = lifetimes.map((_, at) => at).filter((at) => lifetimes[at]!.bytes > 0);
+  order.sort((a, b) => lifetimes[b]!.bytes - lifetimes[a]!.bytes || a - b);
+  const placed = new Placed(order.length);
   let totalBytes = 0;
   for (const at of order) {
     const { bytes, first, last } = lifetimes[at]!;
-    if (bytes === 0) continue;
+    const size = aligned(bytes);
+    const offset = placed.findRoom(size, first, last);
+    placed.insert(offset, size, first, last);
+    offsets[at] = offset;
+    totalBytes = Math.max(totalBytes, offset + size);
+  }
+  return { offsets, totalBytes };
+}
+
+/** Buffers that have a place, by offset. Plain number arrays: a deep model has tens of thousands, and each is compared with all. */
+class Placed {
+  private count = 0;
+  private readonly starts: Float64Array;
+  private readonly ends: Float64Array;
+  private readonly firsts: Float64Array;
+  private readonly lasts: Float64Array;
+
+  constructor(capacity: number) {
+    [this.starts, this.ends, this.firsts, this.lasts] = [0, 1, 2, 3].map(() => new Float64Array(capacity)) as [
+      Float64Array,
+      Float64Array,
+      Float64Array,
+      Float64Array,
+    ];
+  }
+
+  /** The offset of the smallest gap that holds `size` bytes between buffers alive in [first, last]; else behind them. */
+  findRoom(size: number, first: number, last: number): number {
+    const { starts, ends, firsts, lasts, count } = this;
     let best = -1;
     let bestGap = Number.POSITIVE_INFINITY;
     let end = 0;
-    for (const other of placed) {
-      const life = lifetimes[other]!;
-      if (life.last < first || life.first > last) continue;
-      const gap = offsets[other]! - end;
-      if (gap >= bytes && gap < bestGap) {
+    for (let i = 0; i < count; i++) {
+      if (lasts[i]! < first || firsts[i]! > last) continue;
+      const gap = starts[i]! - end;
+      if (gap >= size && gap < bestGap) {
         best = end;
         bestGap = gap;
       }
-      end = Math.max(end, offsets[other]! + aligned(life.bytes));
+      if (ends[i]! > end) end = ends[i]!;
     }
-    const offset = best >= 0 ? best : end;
-    offsets[at] = offset;
-    totalBytes = Math.max(totalBytes, offset + aligned(bytes));
-    let position = placed.length;
-    while (position > 0 && offsets[placed[position - 1]!]! > offset) position--;
-    placed.splice(position, 0, at);
+    return best >= 0 ? best : end;
   }
-  return { offsets, totalBytes };
+
+  insert(start: number, size: number, first: number, last: number): void {
+    let at = this.count;
+    while (at > 0 && this.starts[at - 1]! > start) at--;
+    for (const column of [this.starts, this.ends, this.firsts, this.lasts]) column.copyWithin(at + 1, at, this.count);
+    this.starts[at] = start;
+    this.ends[at] = start + size;
+    this.firsts[at] = first;
+    this.lasts[at] = last;
+    this.count++;
+  }
 }

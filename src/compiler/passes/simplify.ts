@@ -28,6 +28,10 @@ const rules: { readonly [op: string]: Rule } = {
     const inner = r.graph.producer(r.map(node.inputs[0]!));
     return inner.op.name === "neg" ? [inner.inputs[0]!] : undefined;
   },
+  where: (node, r) => {
+    const condition = scalarConstant(r.graph, r.map(node.inputs[0]!));
+    return condition === undefined ? undefined : [r.map(node.inputs[condition === 0 ? 2 : 1]!)];
+  },
   concat: (node, r) => (node.inputs.length === 1 ? [r.map(node.inputs[0]!)] : undefined),
 };
 

@@ -1,0 +1,509 @@
+// Each pass on a small graph, before and after; both mean the same. The graphs show the rule, random graphs the rest.
+import { describe, expect, test } from "vitest";
+import { assertClose } from "../../../test/support/close.ts";
+import { meaningOf } from "../../../test/support/graph-interpreter.ts";
+import { stridedTarget } from "../../../test/support/strided-interpreter.ts";
+import { type DType, fromNumbers, type HostArray, RandomStream, sizeOf } from "../../base/index.ts";
+import {
+  add,
+  assign,
+  concat,
+  constant,
+  full,
+  type Graph,
+  gelu,
+  layerNorm,
+  stopGradient,
+  type Tensor,
+  tap,
+  trace,
+  uniform,
+  variable,
+  verifyGraph,
+  where,
+  zeros,
+} from "../../core/index.ts";
+import { compile, optimize, passesFor } from "../compile.ts";
+import type { Pass } from "../rewrite.ts";
+import { referenceTarget } from "../target.ts";
+import { mergeCommonSubexpressions } from "./common-subexpressions.ts";
+import { removeDeadCode } from "./dead-code.ts";
+import { expandFused } from "./expand.ts";
+import { foldConstants } from "./fold-constants.ts";
+import { fuseElementwise, singleTapes } from "./fuse.ts";
+import { orderEffectsLast } from "./order.ts";
+import { simplify } from "./simplify.ts";
+
+type Types = Record<string, { readonly dtype: DType; readonly shape: readonly number[] }>;
+const x23: Types = { x: { dtype: "f32", shape: [2, 3] } };
+
+function arrays(types: Iterable<[string, { dtype: DType; shape: readonly number[] }]>): Record<string, HostArray> {
+  const random = new RandomStream(5, "passes");
+  let position = 0;
+  return Object.fromEntries(
+    [...types].map(([name, { dtype, shape }]) => {
+      const values = Array.from({ length: sizeOf(shape) }, () => Math.round(random.uniform(position++) * 12) / 4);
+      return [name, fromNumbers(dtype, shape, values)];
+    }),
+  );
+}
+
+/** The graph after the pass, as text; before it, both are run and must agree to the last bit. */
+function after(pass: Pass, graph: Graph, { bits = true } = {}): string {
+  const before = graph.toString();
+  const result = pass.run(graph);
+  expect(graph.toString(), "a pass leaves its input alone").toBe(before);
+  verifyGraph(result);
+  const named = (op: string) =>
+    graph
+      .nodesOf(op)
+      .map(({ attrs, outputs }): [string, { dtype: DType; shape: readonly number[] }] => [
+        attrs.name as string,
+        graph.value(outputs[0]!),
+      ]);
+  const [feeds, variables] = [arrays(named("input")), arrays(named("variable"))];
+  const [wanted, found] = [meaningOf(graph, feeds, variables), meaningOf(result, feeds, variables)];
+  for (const [name, value] of [...Object.entries(wanted.outputs), ...Object.entries(wanted.variables)])
+    assertClose({ ...found.outputs, ...found.variables }[name]!, value, { relative: bits ? 0 : 1e-6, what: name });
+  return `\n${result}\n`;
+}
+
+/** What `trace` makes of `body` on one f32[2,3] feed. */
+const graphOf = (body: (x: Tensor) => Tensor | Record<string, Tensor>): Graph => trace(x23, ({ x }) => body(x!));
+
+describe("expand", () => {
+  const graph = graphOf((x) => layerNorm(x, constant([1, 2, 3]), constant([0, 0, 1]), 0.5));
+
+  test("replaces fused ops that the target has no kernel for", () => {
+    expect(after(expandFused(referenceTarget), graph, { bits: false })).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[3] = constant {value=f32[3](1, 2, 3)}
+      %2:f32[3] = constant {value=f32[3](0, 0, 1)}
+      %3:f32[2,1] = sum %0 {axes=[1]}
+      %4:f32[] = constant {value=f32[](0.3333333432674408)}
+      %5:f32[2,1] = broadcast %4 {shape=[2, 1]}
+      %6:f32[2,1] = mul %3 %5
+      %7:f32[2,3] = broadcast %6 {shape=[2, 3]}
+      %8:f32[2,3] = sub %0 %7
+      %9:f32[2,3] = square %8
+      %10:f32[2,1] = sum %9 {axes=[1]}
+      %11:f32[] = constant {value=f32[](0.3333333432674408)}
+      %12:f32[2,1] = broadcast %11 {shape=[2, 1]}
+      %13:f32[2,1] = mul %10 %12
+      %14:f32[] = constant {value=f32[](0.5)}
+      %15:f32[2,1] = broadcast %14 {shape=[2, 1]}
+      %16:f32[2,1] = add %13 %15
+      %17:f32[2,1] = rsqrt %16
+      %18:f32[2,3] = broadcast %17 {shape=[2, 3]}
+      %19:f32[2,3] = mul %8 %18
+      %20:f32[2,3] = broadcast %1 {shape=[2, 3]}
+      %21:f32[2,3] = mul %19 %20
+      %22:f32[2,3] = broadcast %2 {shape=[2, 3]}
+      %23:f32[2,3] = add %21 %22
+      %24:f32[2] = reshape %6 {shape=[2]}
+      %25:f32[2] = reshape %17 {shape=[2]}
+      output result = %23
+      "
+    `);
+  });
+
+  test("leaves those it has", () => {
+    expect(after(expandFused(stridedTarget), graph)).toContain("layerNorm");
+  });
+});
+
+test("dead-code drops what nothing reads; feeds and assignments stay", () => {
+  const types: Types = { ...x23, unread: { dtype: "f32", shape: [4] } };
+  const graph = trace(types, ({ x }) => {
+    tap("seen", x!.exp());
+    variable("unused", "f32", [3]);
+    const w = variable("w", "f32", [2, 3]);
+    assign("w", w.add(x!));
+    return x!.neg();
+  });
+  expect(after(removeDeadCode, graph)).toMatchInlineSnapshot(`
+    "
+    %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+    %1:f32[4] = input {name=unread, dtype=f32, shape=[4]}
+    %2:f32[2,3] = variable {name=w, dtype=f32, shape=[2, 3]}
+    %3:f32[2,3] = add %2 %0
+    assign %3 {name=w, dtype=f32, shape=[2, 3]}
+    %4:f32[2,3] = neg %0
+    output result = %4
+    "
+  `);
+});
+
+describe("simplify", () => {
+  test("removes what changes nothing", () => {
+    const graph = graphOf((x) =>
+      concat([stopGradient(x).add(0).mul(1).div(1).sub(0).neg().neg().permute(0, 1).broadcastTo([2, 3])], 0),
+    );
+    expect(after(simplify, graph)).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[] = constant {value=f32[](0)}
+      %2:f32[2,3] = broadcast %1 {shape=[2, 3]}
+      %3:f32[] = constant {value=f32[](1)}
+      %4:f32[2,3] = broadcast %3 {shape=[2, 3]}
+      %5:f32[] = constant {value=f32[](1)}
+      %6:f32[2,3] = broadcast %5 {shape=[2, 3]}
+      %7:f32[] = constant {value=f32[](0)}
+      %8:f32[2,3] = broadcast %7 {shape=[2, 3]}
+      %9:f32[2,3] = neg %0
+      output result = %0
+      "
+    `);
+  });
+
+  test("joins views", () => {
+    const graph = graphOf((x) => ({
+      reshaped: x.reshape(6).reshape(3, 2).reshape(1, 6),
+      back: x.reshape(6).reshape(2, 3),
+      turned: x.reshape(1, 2, 3).permute(2, 0, 1).permute(1, 0, 2),
+      round: x.transpose().transpose(),
+    }));
+    const text = after(simplify, graph);
+    expect(after(removeDeadCode, simplify.run(graph))).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[1,6] = reshape %0 {shape=[1, 6]}
+      %2:f32[1,2,3] = reshape %0 {shape=[1, 2, 3]}
+      %3:f32[1,3,2] = permute %2 {order=[0, 2, 1]}
+      output reshaped = %1
+      output back = %0
+      output turned = %3
+      output round = %0
+      "
+    `);
+    expect(text).toContain("output back = %0");
+    expect(text).toContain("output round = %0");
+  });
+
+  test("keeps the shape that a neutral operand's other side was broadcast to", () => {
+    const graph = graphOf((x) => x.sum({ axis: 0 }).add(zeros([4, 3])));
+    expect(after(simplify, graph)).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[1,3] = sum %0 {axes=[0]}
+      %2:f32[3] = reshape %1 {shape=[3]}
+      %3:f32[4,3] = fill {shape=[4, 3], dtype=f32, value=0}
+      %4:f32[4,3] = broadcast %2 {shape=[4, 3]}
+      output result = %4
+      "
+    `);
+  });
+
+  test("makes truth a comparison", () => {
+    expect(
+      after(
+        simplify,
+        graphOf((x) => x.cast("bool")),
+      ),
+    ).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[2,3] = fill {shape=[2, 3], dtype=f32, value=0}
+      %2:bool[2,3] = ne %0 %1
+      output result = %2
+      "
+    `);
+  });
+});
+
+describe("fold-constants", () => {
+  test("computes with known numbers, in their dtype", () => {
+    const graph = graphOf((x) => x.mul(constant(0.1).add(0.2).sqrt()).add(full([2, 3], 3).mul(2)));
+    expect(after(foldConstants, graph)).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[] = constant {value=f32[](0.10000000149011612)}
+      %2:f32[] = constant {value=f32[](0.20000000298023224)}
+      %3:f32[] = constant {value=f32[](0.30000001192092896)}
+      %4:f32[] = constant {value=f32[](0.547722578048706)}
+      %5:f32[2,3] = broadcast %4 {shape=[2, 3]}
+      %6:f32[2,3] = mul %0 %5
+      %7:f32[2,3] = fill {shape=[2, 3], dtype=f32, value=3}
+      %8:f32[] = constant {value=f32[](2)}
+      %9:f32[2,3] = broadcast %8 {shape=[2, 3]}
+      %10:f32[] = constant {value=f32[](6)}
+      %11:f32[2,3] = broadcast %10 {shape=[2, 3]}
+      %12:f32[2,3] = add %6 %11
+      output result = %12
+      "
+    `);
+  });
+
+  test("rounds as running would: fills of f32 hold f32", () => {
+    const graph = trace({}, () => ({ y: full([2], 0.1).mul(3), z: full([2], 16777217, "f32").add(1) }));
+    after(foldConstants, graph);
+  });
+
+  test("leaves alone what does not fit a number", () => {
+    const big = { dtype: "i64", shape: [], data: BigInt64Array.of(2n ** 60n) } as const;
+    const graph = trace({}, () => ({ y: constant(big).equal(constant(big)) }));
+    expect(foldConstants.run(graph).nodesOf("eq").length).toBe(1);
+  });
+});
+
+describe("common-subexpressions", () => {
+  test("computes equal expressions once", () => {
+    const graph = graphOf((x) => x.exp().mul(2).add(x.exp().mul(2)).add(x.exp().mul(3)));
+    expect(after(mergeCommonSubexpressions, graph)).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[2,3] = exp %0
+      %2:f32[] = constant {value=f32[](2)}
+      %3:f32[2,3] = broadcast %2 {shape=[2, 3]}
+      %4:f32[2,3] = mul %1 %3
+      %5:f32[2,3] = add %4 %4
+      %6:f32[] = constant {value=f32[](3)}
+      %7:f32[2,3] = broadcast %6 {shape=[2, 3]}
+      %8:f32[2,3] = mul %1 %7
+      %9:f32[2,3] = add %5 %8
+      output result = %9
+      "
+    `);
+  });
+
+  test.each([
+    ["the zeros", () => [constant([0, -0]), constant([-0, 0])]],
+    ["fills with the two zeros", () => [full([2], 0), full([2], -0)]],
+    ["dtypes", () => [constant(1, "f32"), constant(1, "i32")]],
+    ["shapes", () => [zeros([2, 3]), zeros([3, 2])]],
+    ["NaN and null", () => [constant(Number.NaN), constant(0)]],
+    ["infinities", () => [full([2], Number.POSITIVE_INFINITY), full([2], Number.NEGATIVE_INFINITY)]],
+    [
+      "streams",
+      () => {
+        const [key, rows] = [constant(fromNumbers("i32", [3], [1, 2, 3])), constant(fromNumbers("i32", [2], [0, 1]))];
+        return ["a", "b"].map((stream) => uniform(key, rows, [2, 2], stream));
+      },
+    ],
+  ] as const)("keeps %s apart", (_, make) => {
+    const graph = trace({}, () => Object.fromEntries(make().map((tensor, at) => [`y${at}`, tensor])));
+    const result = mergeCommonSubexpressions.run(graph);
+    expect(result.outputs.get("y0")).not.toBe(result.outputs.get("y1"));
+  });
+
+  test("merges equal constants, NaN among them, and large ones that are one array", () => {
+    const large = fromNumbers("f32", [40], new Array(40).fill(1));
+    const graph = trace({}, () => ({
+      a: constant([Number.NaN, -0]),
+      b: constant([Number.NaN, -0]),
+      c: constant(large),
+      d: constant(large),
+      e: constant({ ...large, shape: [4, 10] }),
+    }));
+    expect([...mergeCommonSubexpressions.run(graph).outputs.values()]).toEqual([0, 0, 1, 1, 2]);
+  });
+});
+
+test("order moves assignments behind all that reads the old values", () => {
+  const graph = graphOf((x) => {
+    const w = variable("w", "f32", [2, 3]);
+    assign("w", x);
+    return w.mul(2);
+  });
+  expect(after(orderEffectsLast, graph)).toMatchInlineSnapshot(`
+    "
+    %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+    %1:f32[2,3] = variable {name=w, dtype=f32, shape=[2, 3]}
+    %2:f32[] = constant {value=f32[](2)}
+    %3:f32[2,3] = broadcast %2 {shape=[2, 3]}
+    %4:f32[2,3] = mul %1 %3
+    assign %0 {name=w, dtype=f32, shape=[2, 3]}
+    output result = %4
+    "
+  `);
+});
+
+describe("fuse", () => {
+  test("makes one tape of a chain, its constants inside", () => {
+    expect(
+      after(
+        fuseElementwise,
+        graphOf((x) => gelu(x.mul(2).add(1)).sub(x)),
+      ),
+    ).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[] = constant {value=f32[](2)}
+      %2:f32[2,3] = broadcast %1 {shape=[2, 3]}
+      %3:f32[] = constant {value=f32[](1)}
+      %4:f32[2,3] = broadcast %3 {shape=[2, 3]}
+      %5:f32[2,3] = tape %0 {shape=[2, 3], steps=[const(2), const(1), mul(0 1), add(3 2), gelu(4), sub(5 0)], results=[6]}
+      output result = %5
+      "
+    `);
+  });
+
+  test("gives out of the chain what others read", () => {
+    const graph = graphOf((x) => {
+      const a = x.exp();
+      const b = a.add(1);
+      return { a, sum: b.mul(a).sum() };
+    });
+    expect(after(fuseElementwise, graph)).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[] = constant {value=f32[](1)}
+      %2:f32[2,3] = broadcast %1 {shape=[2, 3]}
+      %3:f32[2,3], %4:f32[2,3] = tape %0 {shape=[2, 3], steps=[const(1), exp(0), add(2 1), mul(3 2)], results=[2, 4]}
+      %5:f32[1,1] = sum %4 {axes=[0, 1]}
+      %6:f32[] = reshape %5 {shape=[]}
+      output a = %3
+      output sum = %6
+      "
+    `);
+  });
+
+  test("does not move an operation behind one that needs it", () => {
+    const graph = graphOf((x) => {
+      const a = x.exp();
+      const total = a.sum().broadcastTo([2, 3]);
+      return a.div(total);
+    });
+    expect(after(fuseElementwise, graph)).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[2,3] = tape %0 {shape=[2, 3], steps=[exp(0)], results=[1]}
+      %2:f32[1,1] = sum %1 {axes=[0, 1]}
+      %3:f32[] = reshape %2 {shape=[]}
+      %4:f32[2,3] = broadcast %3 {shape=[2, 3]}
+      %5:f32[2,3] = tape %1 %4 {shape=[2, 3], steps=[div(0 1)], results=[2]}
+      output result = %5
+      "
+    `);
+  });
+
+  test("keeps shapes, integers and roundings apart", () => {
+    const graph = graphOf((x) => {
+      const whole = x.mul(2.5).cast("i32").add(1).mul(3);
+      return {
+        y: whole
+          .cast("f32")
+          .mul(0.5)
+          .add(add(x, 1).sum({ axis: 0, keepDim: true }).neg()),
+      };
+    });
+    expect(after(fuseElementwise, graph)).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[] = constant {value=f32[](2.5)}
+      %2:f32[2,3] = broadcast %1 {shape=[2, 3]}
+      %3:f32[2,3] = tape %0 {shape=[2, 3], steps=[const(2.5), mul(0 1)], results=[2]}
+      %4:i32[2,3] = tape %3 {shape=[2, 3], steps=[cast(0)], results=[1]}
+      %5:i32[] = constant {value=i32[](1)}
+      %6:i32[2,3] = broadcast %5 {shape=[2, 3]}
+      %7:i32[] = constant {value=i32[](3)}
+      %8:i32[2,3] = broadcast %7 {shape=[2, 3]}
+      %9:i32[2,3] = tape %4 {shape=[2, 3], steps=[const(1), const(3), add(0 1), mul(3 2)], results=[4]}
+      %10:f32[] = constant {value=f32[](0.5)}
+      %11:f32[2,3] = broadcast %10 {shape=[2, 3]}
+      %12:f32[] = constant {value=f32[](1)}
+      %13:f32[2,3] = broadcast %12 {shape=[2, 3]}
+      %14:f32[2,3] = tape %0 {shape=[2, 3], steps=[const(1), add(0 1)], results=[2]}
+      %15:f32[1,3] = sum %14 {axes=[0]}
+      %16:f32[1,3] = tape %15 {shape=[1, 3], steps=[neg(0)], results=[1]}
+      %17:f32[2,3] = broadcast %16 {shape=[2, 3]}
+      %18:f32[2,3] = tape %9 %17 {shape=[2, 3], steps=[const(0.5), cast(0), mul(3 2), add(4 1)], results=[5]}
+      output y = %18
+      "
+    `);
+  });
+
+  test("reads conditions and their sides in one chain", () => {
+    const graph = graphOf((x) => where(x.greater(1).and(x.less(2)), x, x.neg()));
+    expect(after(fuseElementwise, graph)).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[] = constant {value=f32[](1)}
+      %2:f32[2,3] = broadcast %1 {shape=[2, 3]}
+      %3:f32[] = constant {value=f32[](2)}
+      %4:f32[2,3] = broadcast %3 {shape=[2, 3]}
+      %5:f32[2,3] = tape %0 {shape=[2, 3], steps=[const(1), const(2), gt(0 1), lt(0 2), and(3 4), neg(0), where(5 0 6)], results=[7]}
+      output result = %5
+      "
+    `);
+  });
+
+  test("without fusion every operation is a tape of its own", () => {
+    expect(
+      after(
+        singleTapes,
+        graphOf((x) => x.mul(2).exp()),
+      ),
+    ).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[] = constant {value=f32[](2)}
+      %2:f32[2,3] = broadcast %1 {shape=[2, 3]}
+      %3:f32[2,3] = tape %0 {shape=[2, 3], steps=[const(2), mul(0 1)], results=[2]}
+      %4:f32[2,3] = tape %3 {shape=[2, 3], steps=[exp(0)], results=[1]}
+      output result = %4
+      "
+    `);
+  });
+
+  test("cuts chains that would be too long for one tape", () => {
+    const graph = graphOf((x) => {
+      let y = x;
+      for (let i = 0; i < 100; i++) y = y.sin();
+      return y;
+    });
+    after(fuseElementwise, graph);
+    const tapes = fuseElementwise.run(graph).nodesOf("tape");
+    expect(tapes.map(({ attrs }) => (attrs.steps as unknown[]).length)).toEqual([64, 36]);
+  });
+});
+
+describe("the list of passes", () => {
+  test("says what each does, under a name of its own", () => {
+    for (const target of [referenceTarget, stridedTarget]) {
+      for (const optimized of [true, false]) {
+        for (const { name, doc } of passesFor(target, optimized)) {
+          expect(name).toMatch(/^[a-z-]+$/);
+          expect(doc.length).toBeGreaterThan(10);
+        }
+      }
+    }
+  });
+
+  test("is reported pass by pass", () => {
+    const seen: string[] = [];
+    optimize(
+      graphOf((x) => x.mul(1)),
+      stridedTarget,
+      { onPass: ({ name }) => seen.push(name) },
+    );
+    expect(seen).toEqual(passesFor(stridedTarget).map(({ name }) => name));
+  });
+
+  test("makes outputs of the taps that are asked for, and says which exist", () => {
+    const graph = graphOf((x) => tap("hidden", x.exp()).sum());
+    expect(compile(graph, referenceTarget, { taps: ["hidden"] }).outputs.map(({ name }) => name)).toEqual([
+      "result",
+      "tap:hidden",
+    ]);
+    expect(() => compile(graph, referenceTarget, { taps: ["hiden"] })).toThrowErrorMatchingInlineSnapshot(`
+      [AthanorError: [trace/tap] no tensor was tapped as "hiden"
+        expected  hidden
+        got       hiden]
+    `);
+  });
+
+  test("is stopped by the verifier when a pass breaks the graph", () => {
+    const graph = graphOf((x) => x.exp());
+    const broken = { ...graph.value(1), shape: [9, 9] };
+    const bad = Object.assign(Object.create(Object.getPrototypeOf(graph)) as Graph, graph, {
+      values: [graph.value(0), broken],
+    });
+    expect(() => verifyGraph(bad)).toThrowErrorMatchingInlineSnapshot(`
+      [AthanorError: [internal/graph] output type differs from the shape rule: f32[9,9] against f32[2,3]
+        at        
+        got       node 1 exp]
+    `);
+  });
+});
