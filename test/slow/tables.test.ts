@@ -64,8 +64,8 @@ async function trainedAccuracy(name: TableName, seed: number): Promise<number> {
     const events = stdout
       .trim()
       .split("\n")
-      .map((line) => JSON.parse(line) as { event: string; accuracy?: number });
-    const accuracy = events.findLast(({ event }) => event === "eval")?.accuracy;
+      .map((line) => JSON.parse(line) as { type: string; accuracy?: number });
+    const accuracy = events.findLast(({ type }) => type === "eval")?.accuracy;
     if (accuracy === undefined) throw new Error("the run printed no eval event with an accuracy");
     return accuracy;
   } finally {

@@ -30,7 +30,7 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
   const peakFlopsPerSecond = output.json ? undefined : await measurePeak(recipe);
   let status: StatusLine | undefined;
   const show = (event: RunEvent) => {
-    output.record(event);
+    output.record({ event: event.type, ...event, ...("metrics" in event ? event.metrics : {}) });
     if (event.type === "start") {
       output.note(
         `${formatCount(event.parameters)} parameters, planned peak ${formatBytes(event.peakBytes)}, engine ${event.engine}${event.step > 0 ? `, from step ${event.step}` : ""}`,
