@@ -5,10 +5,12 @@ import { parseRecipe, prepare, type Recipe, type RecipeInput } from "../recipe/i
 import { readRun } from "../track/index.ts";
 import { type EvaluationResult, evaluateAll, StepPrograms } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
+import { findRun } from "./run-path.ts";
 import { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
 
 /** The recipe of a run, with changes such as `data.path=other.txt`. */
-export async function recipeOfRun(folder: string, set: readonly string[] = []): Promise<Recipe> {
+export async function recipeOfRun(path: string, set: readonly string[] = []): Promise<Recipe> {
+  const folder = await findRun(path);
   const { record } = await readRun(folder);
   return parseRecipe(record.recipe as RecipeInput, { set });
 }
@@ -18,7 +20,8 @@ export interface RunEvaluation extends EvaluationResult {
 }
 
 /** Evaluates the newest good checkpoint of a run on its recipe's held-out data. */
-export async function evaluateRun(folder: string, set: readonly string[] = []): Promise<RunEvaluation> {
+export async function evaluateRun(path: string, set: readonly string[] = []): Promise<RunEvaluation> {
+  const folder = await findRun(path);
   const recipe = await recipeOfRun(folder, set);
   const latest = await loadLatest(folder);
   const checkpoint = latest?.checkpoint ?? (await loadCheckpoint(folder));
@@ -40,7 +43,8 @@ export interface Reproduction {
 }
 
 /** Runs a finished run again from its record, into a new folder, and compares the final hashes. Errors with `reproduce/*`. */
-export async function reproduceRun(folder: string, options: TrainOptions = {}): Promise<Reproduction> {
+export async function reproduceRun(path: string, options: TrainOptions = {}): Promise<Reproduction> {
+  const folder = await findRun(path);
   const { record } = await readRun(folder);
   if (record.result === undefined) {
     fail("reproduce/unfinished", "only a finished run can be reproduced", {
@@ -54,9 +58,9 @@ export async function reproduceRun(folder: string, options: TrainOptions = {}): 
   }
   const recipe = parseRecipe(record.recipe as RecipeInput);
   const { isa } = record.environment;
-  const path = isa === "avx512" || isa === "avx2" || isa === "portable" ? isa : "auto";
+  const chosen = isa === "avx512" || isa === "avx2" || isa === "portable" ? isa : "auto";
   const outcome = await runTraining(
-    { ...recipe, engine: { ...recipe.engine, isa: path } },
+    { ...recipe, engine: { ...recipe.engine, isa: chosen } },
     {
       ...options,
       expectedDataHash: record.dataHash,

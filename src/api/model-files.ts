@@ -4,6 +4,7 @@ import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fail, type HostArray } from "../base/index.ts";
 import { loadCheckpoint, loadLatest, SafetensorsFile, writeSafetensors } from "../checkpoint/index.ts";
+import { findRun } from "./run-path.ts";
 
 /** `model.json`: enough to build the module again. */
 export interface ModelDescription {
@@ -28,8 +29,8 @@ export interface ModelFiles {
 const tensorsName = "model.safetensors";
 
 /** Loads a model's files from a run folder (its newest good checkpoint), a checkpoint, or a saved model. */
-export async function readModelFiles(folder: string): Promise<ModelFiles> {
-  await requireFolder(folder);
+export async function readModelFiles(path: string): Promise<ModelFiles> {
+  const folder = await findRun(path);
   if (await exists(join(folder, tensorsName))) return await readSaved(folder);
   const latest = await loadLatest(folder);
   const checkpoint = latest?.checkpoint ?? (await loadCheckpoint(folder));
@@ -89,15 +90,6 @@ function describe(text: string | undefined, where: string): ModelDescription {
   if (description.format !== "athanor-model")
     fail("model/files", "model.json is of another kind", { where, got: String(description.format) });
   return description;
-}
-
-async function requireFolder(folder: string): Promise<void> {
-  const found = await stat(folder).catch(() => undefined);
-  if (found?.isDirectory()) return;
-  fail("path/missing", "there is no such folder", {
-    where: folder,
-    fix: "`athanor runs` lists the runs of this folder",
-  });
 }
 
 async function exists(path: string): Promise<boolean> {

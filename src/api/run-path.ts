@@ -1,0 +1,20 @@
+// Where a run is: a folder, or `runs/latest` for the newest run beside it.
+import { stat } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { fail } from "../base/index.ts";
+import { listRuns } from "../track/index.ts";
+
+/** The folder that a path means. Errors with `path/missing`. */
+export async function findRun(path: string): Promise<string> {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory()) return path;
+  if (found === undefined && basename(path) === "latest") {
+    const newest = (await listRuns(dirname(path))).runs.at(-1);
+    if (newest !== undefined) return newest.folder;
+  }
+  return fail("path/missing", "there is no such folder", {
+    where: path,
+    ...(found === undefined ? {} : { got: "a file" }),
+    fix: "`athanor runs` lists the runs of this folder; runs/latest means the newest",
+  });
+}
