@@ -24,7 +24,7 @@ export class AthanorError extends Error {
     this.name = "AthanorError";
     this.code = code;
     this.what = what;
-    this.where = fields.where;
+    this.where = fields.where === "" ? undefined : fields.where;
     this.expected = fields.expected;
     this.got = fields.got;
     this.fix = fields.fix;
@@ -57,7 +57,7 @@ function definedFields(error: AthanorError): ErrorFields {
 /** Renders the five fields; the label column is fixed so that terminals and snapshots read alike. */
 export function renderError(code: string, what: string, fields: ErrorFields): string {
   const lines = [`[${code}] ${what}`];
-  if (fields.where !== undefined) lines.push(`  at        ${indent(fields.where)}`);
+  if (fields.where !== undefined && fields.where !== "") lines.push(`  at        ${indent(fields.where)}`);
   if (fields.expected !== undefined) lines.push(`  expected  ${indent(fields.expected)}`);
   if (fields.got !== undefined) lines.push(`  got       ${indent(fields.got)}`);
   if (fields.fix !== undefined) lines.push(`  fix       ${indent(fields.fix)}`);
@@ -70,7 +70,14 @@ function indent(text: string): string {
 
 /** Throws an `AthanorError`. Returns `never`, so it can stand where a value is expected. */
 export function fail(code: string, what: string, fields: ErrorFields = {}): never {
-  throw new AthanorError(code, what, fields);
+  // The user's own line lies under the frames of a method, a function, an op and its shape rule: the usual 10 are too few.
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 40;
+  try {
+    throw new AthanorError(code, what, fields);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 /** For what only a bug of ours can reach. */

@@ -97,8 +97,7 @@ describe("axes", () => {
 
   test("the message tells the range", () => {
     expect(() => normalizeAxis(3, 3, "h.0.sum")).toThrowErrorMatchingInlineSnapshot(`
-      [AthanorError: [shape/axis] axis out of range
-        at        h.0.sum
+      [AthanorError: [shape/axis] h.0.sum: axis out of range
         expected  an integer from -3 to 2
         got       3
         fix       count axes of the tensor's shape; negative ones count from the end]

@@ -39,11 +39,10 @@ export function broadcastShapes(a: Shape, b: Shape): number[] | undefined {
 }
 
 /** `axis` counted from the front. Errors with `shape/axis` when it is outside the rank. */
-export function normalizeAxis(axis: number, rank: number, where: string): number {
+export function normalizeAxis(axis: number, rank: number, name: string): number {
   const normal = axis < 0 ? axis + rank : axis;
   if (!Number.isInteger(axis) || normal < 0 || normal >= rank) {
-    fail("shape/axis", "axis out of range", {
-      where,
+    fail("shape/axis", `${name}: axis out of range`, {
       expected: rank === 0 ? "no axis: the tensor is a scalar" : `an integer from ${-rank} to ${rank - 1}`,
       got: String(axis),
       fix: "count axes of the tensor's shape; negative ones count from the end",

@@ -29,7 +29,7 @@ import { crossEntropy as crossEntropyOp, logSoftmax as logSoftmaxOp, softmax as 
 import { adamw as adamwOp, sgd as sgdOp } from "./ops/update.ts";
 import * as view from "./ops/view.ts";
 import { applyMulti, applyOp, type Operand, type ReduceOptions, Tensor } from "./tensor.ts";
-import { currentScope, currentTrace } from "./trace.ts";
+import { currentTrace, declareOnce, declareVariable } from "./trace.ts";
 
 export type { Tensor } from "./tensor.ts";
 
@@ -45,11 +45,14 @@ export function constant(value: number | readonly number[] | HostArray, dtype?: 
 
 /** A tensor of the store, as it is before this run. */
 export function variable(name: string, dtype: DType, shape: Shape): Tensor {
+  declareVariable(name, { dtype, shape });
   return applyOp(variableLeaf, [], { name, dtype, shape });
 }
 
 /** Gives a variable its next value. */
 export function assign(name: string, value: Tensor): void {
+  declareVariable(name, value);
+  declareOnce("next value of variable", name, "combine the values first, or use two variables");
   applyMulti(assignOp, [value], { name, dtype: value.dtype, shape: value.shape });
 }
 
@@ -83,7 +86,6 @@ function align(name: string, operands: readonly Operand[], dtypeOf: readonly num
     if (Tensor.is(operand)) return operand;
     if (typeof operand !== "number") {
       return fail("tensor/operand", `an operand of ${name} is neither a Tensor nor a number`, {
-        where: currentScope(),
         got: operand === null ? "null" : typeof operand,
         fix: "pass a Tensor of the same trace, or a plain number",
       });
@@ -95,7 +97,6 @@ function align(name: string, operands: readonly Operand[], dtypeOf: readonly num
     shape =
       broadcastShapes(shape, tensor.shape) ??
       fail("shape/broadcast", `shapes of ${name}'s operands do not broadcast`, {
-        where: currentScope(),
         expected: "from the right, dimensions that are equal or 1",
         got: tensors.map((x) => formatType(x.dtype, x.shape)).join(", "),
         fix: "reshape one of them, or sum the longer one first",
@@ -239,10 +240,10 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
 
 /** One dimension may be -1: it is computed. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
-  const known = shape.filter((dim) => dim !== -1);
-  const full = shape.map((dim) =>
-    dim === -1 && known.length === shape.length - 1 ? x.shape.reduce((a, b) => a * b, 1) / sizeOf(known) : dim,
-  );
+  const known = sizeOf(shape.filter((dim) => dim !== -1));
+  const isOpen = shape.filter((dim) => dim === -1).length === 1;
+  const rest = sizeOf(x.shape) / known;
+  const full = isOpen && Number.isInteger(rest) ? shape.map((dim) => (dim === -1 ? rest : dim)) : shape;
   return sameShape(full, x.shape) ? x : applyOp(view.reshape, [x], { shape: full });
 }
 
@@ -315,7 +316,6 @@ export const matmulOf = (a: Tensor, b: Tensor, transposeA: boolean, transposeB: 
 export function matmul(a: Tensor, b: Tensor): Tensor {
   if (a.rank < 2 || b.rank < 2) {
     fail("shape/matmul-rank", "matmul needs matrices", {
-      where: currentScope(),
       got: `a ${formatType(a.dtype, a.shape)}, b ${formatType(b.dtype, b.shape)}`,
       fix: "reshape a vector v to (1, n) or (n, 1)",
     });
@@ -323,7 +323,6 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   const [depth, columns] = b.shape.slice(-2) as [number, number];
   if (a.shape.at(-1) !== depth) {
     fail("shape/matmul-inner", "inner dimensions differ", {
-      where: currentScope(),
       expected: "a.shape[-1] == b.shape[-2]",
       got: `a ${formatType(a.dtype, a.shape)}, b ${formatType(b.dtype, b.shape)}`,
       fix: "check the input width of this layer, or transpose one operand",

@@ -106,7 +106,10 @@ export function valueAndGrad(fn: Differentiable): (...inputs: Tensor[]) => { val
   return (...inputs) => {
     const value = checkScalar(fn(...inputs));
     const [first] = inputs;
-    if (first === undefined) fail("grad/arguments", "a function without arguments has no gradient");
+    if (first === undefined)
+      fail("grad/arguments", "a function without arguments has no gradient", {
+        fix: "pass the tensor to differentiate by as the first argument",
+      });
     return { value, grad: gradients([value], [first])[0] ?? zerosLike(first) };
   };
 }

@@ -35,8 +35,8 @@ export class Graph {
     const types: ValueType[] = inputs.map((id) => this.value(id));
     const least = op.inputs.length - (op.optional ?? 0);
     if (inputs.length < least || (!op.variadic && inputs.length > op.inputs.length)) {
-      fail("op/arity", `${op.name} takes ${op.inputs.length} inputs (${op.inputs.join(", ")})`, {
-        where: scope,
+      fail("op/arity", `${op.name} was given ${inputs.length} tensors`, {
+        expected: `${op.variadic ? "at least " : ""}${least === op.inputs.length || op.variadic ? least : `${least} to ${op.inputs.length}`} (${op.inputs.join(", ")})`,
         got: `${inputs.length}`,
       });
     }

@@ -1,6 +1,7 @@
 export * from "./functions.ts";
 export { grad, gradients, valueAndGrad } from "./grad.ts";
 export { formatGraph, Graph, type Node, type Value, verifyGraph } from "./graph.ts";
+export { locate } from "./locate.ts";
 export * from "./op.ts";
 export { allOpModules } from "./ops/all.generated.ts";
 export { registerClass, tape } from "./ops/tape.ts";

@@ -245,7 +245,6 @@ export function applyMulti<In extends readonly string[], A extends Attrs>(
   for (const input of inputs) {
     if (input.graph !== graph) {
       fail("trace/foreign-tensor", `an input of ${op.name} belongs to another trace`, {
-        where: currentScope(),
         got: input.toString(),
         fix: "pass tensors in as inputs of the traced function; do not keep them between traces",
       });

@@ -1,6 +1,7 @@
 // Tracing: runs a plain function once, on tensors without data, and keeps the graph. Reads no values, runs nothing.
-import { type DType, type FloatDType, fail, type Shape } from "../base/index.ts";
+import { AthanorError, type DType, type FloatDType, fail, formatType, type Shape, sameShape } from "../base/index.ts";
 import { Graph } from "./graph.ts";
+import { locate } from "./locate.ts";
 import type { ValueType } from "./op.ts";
 import { inputLeaf } from "./ops/leaf.ts";
 import { applyOp, Tensor } from "./tensor.ts";
@@ -62,7 +63,7 @@ export function withTrace<T>(context: TraceContext, fn: () => T): T {
     const result = fn();
     if (isPromise(result)) {
       fail("trace/async", "a traced function returned a Promise", {
-        where: currentScope() || "trace",
+        where: currentScope(),
         expected: "a synchronous function from tensors to tensors",
         got: "async function or a returned Promise",
         fix: "load data before training and pass it in as a feed; remove async/await from forward",
@@ -115,21 +116,64 @@ export function trace<
     floatDType: options.floatDType ?? "f32",
     random: undefined,
   };
-  withTrace(base, () => {
-    const tensors = Object.fromEntries(Object.entries(inputs).map(([name, type]) => [name, feed(name, type)])) as {
-      [K in keyof Inputs]: Tensor;
-    };
-    const random = options.random?.(tensors);
-    const result = withContext(random ? { random } : {}, () => fn(tensors));
-    if (result === undefined) return;
-    const named = result instanceof Tensor || Tensor.is(result) ? { result: result as Tensor } : result;
-    for (const [name, tensor] of Object.entries(named)) markOutput(name, tensor);
-  });
+  located(() =>
+    withTrace(base, () => {
+      const tensors = Object.fromEntries(Object.entries(inputs).map(([name, type]) => [name, feed(name, type)])) as {
+        [K in keyof Inputs]: Tensor;
+      };
+      const random = options.random?.(tensors);
+      const result = withContext(random ? { random } : {}, () => fn(tensors));
+      if (result === undefined) return;
+      if (typeof result !== "object" || result === null) return markOutput("result", result);
+      const named = Tensor.is(result) ? { result } : result;
+      for (const [name, tensor] of Object.entries(named)) markOutput(name, tensor);
+    }),
+  );
   return graph;
+}
+
+/** Errors that know no place get the line of the traced function. */
+function located<T>(fn: () => T): T {
+  try {
+    return fn();
+  } catch (error) {
+    throw error instanceof AthanorError ? error.at(locate("", error)) : error;
+  }
+}
+
+/** Names that a trace has given away, and the types of its variables. */
+const namesOf = new WeakMap<Graph, Set<string>>();
+const variablesOf = new WeakMap<Graph, Map<string, ValueType>>();
+
+/** Errors with `trace/twice` when the trace under way has one of that name already. */
+export function declareOnce(what: string, name: string, fix: string): void {
+  const { graph } = currentTrace();
+  const names = namesOf.get(graph) ?? new Set();
+  namesOf.set(graph, names);
+  const key = `${what} ${name}`;
+  if (names.has(key)) fail("trace/twice", `there is a second ${what} "${name}"`, { expected: "one of each name", fix });
+  names.add(key);
+}
+
+/** Errors with `trace/variable` when the trace under way uses the variable with another type. */
+export function declareVariable(name: string, { dtype, shape }: ValueType): void {
+  const { graph } = currentTrace();
+  const types = variablesOf.get(graph) ?? new Map<string, ValueType>();
+  variablesOf.set(graph, types);
+  const known = types.get(name) ?? { dtype, shape };
+  types.set(name, known);
+  if (known.dtype !== dtype || !sameShape(known.shape, shape)) {
+    fail("trace/variable", `variable "${name}" has one type`, {
+      expected: formatType(known.dtype, known.shape),
+      got: formatType(dtype, shape),
+      fix: "cast or reshape the value before assigning it, or name the variables apart",
+    });
+  }
 }
 
 /** A named feed of the graph being traced. */
 export function feed(name: string, type: ValueType): Tensor {
+  declareOnce("feed", name, "use the first one's tensor, or name them apart");
   return applyOp(inputLeaf, [], { name, dtype: type.dtype, shape: type.shape });
 }
 
@@ -143,7 +187,13 @@ export function markOutput(name: string, tensor: Tensor): void {
     });
   }
   const { graph } = currentTrace();
-  if (graph.outputs.has(name)) fail("trace/output", `two outputs are called "${name}"`, { fix: "name them apart" });
+  if (tensor.graph !== graph) {
+    fail("trace/foreign-tensor", `output "${name}" belongs to another trace`, {
+      got: tensor.toString(),
+      fix: "return tensors that this function computed; do not keep them between traces",
+    });
+  }
+  declareOnce("output", name, "name them apart");
   graph.outputs.set(name, tensor.id);
 }
 

@@ -1,6 +1,6 @@
 // Module: a piece of a model. Its fields, in order of declaration, are the tree of names; it holds no data and no mode.
 import { AthanorError, fail } from "../base/index.ts";
-import { currentScope, type Tensor, withScope } from "../core/index.ts";
+import { currentScope, locate, type Tensor, withScope } from "../core/index.ts";
 import { Parameter, withParameters } from "./parameter.ts";
 
 const brand = Symbol.for("athanor.Module");
@@ -84,14 +84,6 @@ export function within<R>(module: object, fn: () => R): R {
       throw error instanceof AthanorError ? error.at(locate(path ?? module.constructor.name, error)) : error;
     }
   });
-}
-
-/** `h.3.attn (src/models/gpt.ts:88)`: module path and the first line of the stack that is not Athanor's own language. */
-function locate(path: string, error: Error): string {
-  const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
-  const own = /[\\/](src|dist)[\\/](base|core|nn[\\/](module|parameter))[\\/.]|node:internal/;
-  const line = frames.find((frame) => !own.test(frame))?.match(/\(?((?:file:\/\/)?[^()\s]+:\d+):\d+\)?$/)?.[1];
-  return line === undefined ? path : `${path} (${line.replace(/^file:\/\//, "").replace(`${process.cwd()}/`, "")})`;
 }
 
 /**

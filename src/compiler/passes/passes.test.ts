@@ -502,7 +502,6 @@ describe("the list of passes", () => {
     });
     expect(() => verifyGraph(bad)).toThrowErrorMatchingInlineSnapshot(`
       [AthanorError: [internal/graph] output type differs from the shape rule: f32[9,9] against f32[2,3]
-        at        
         got       node 1 exp]
     `);
   });

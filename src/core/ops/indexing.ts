@@ -161,6 +161,7 @@ export const updateSlice = defineOp<["x", "value", "start"], { readonly axis: nu
       fail("shape/update-slice", "the value does not fit into the tensor", {
         expected: `${formatType(x.dtype, x.shape)} but for a shorter axis ${axis}`,
         got: formatType(value.dtype, value.shape),
+        fix: "write fewer rows, or make the cache longer",
       });
     }
     return { dtype: x.dtype, shape: x.shape };

@@ -13,6 +13,7 @@ function checkScale(name: string, x: ValueType, ...scales: ValueType[]): void {
       fail("shape/norm", `${name}: weight and bias match the last dimension`, {
         expected: `${x.dtype}[${x.shape.at(-1) ?? "C"}]`,
         got: `${formatType(scale.dtype, scale.shape)} for x ${formatType(x.dtype, x.shape)}`,
+        fix: "build the norm for the width of what it normalizes",
       });
     }
   }

@@ -45,7 +45,10 @@ function reduce(
         axes.some((axis) => x.shape[axis] === 0) &&
         keptShape(x, axes).every((dim) => dim > 0)
       ) {
-        fail("shape/empty-reduction", `${name} over no elements has no value`, { got: formatType(x.dtype, x.shape) });
+        fail("shape/empty-reduction", `${name} over no elements has no value`, {
+          got: formatType(x.dtype, x.shape),
+          fix: "leave the empty axis out, or give it at least one element",
+        });
       }
       return { dtype: x.dtype, shape: keptShape(x, axes) };
     },

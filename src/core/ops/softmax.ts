@@ -9,6 +9,7 @@ function needRows(name: string, x: ValueType): ValueType {
   if (!isFloat(x.dtype) || x.shape.length === 0)
     fail("shape/softmax", `${name} needs a floating-point tensor with a last axis`, {
       got: formatType(x.dtype, x.shape),
+      fix: 'give it an axis: x.reshape(1), or a dtype: x.cast("f32")',
     });
   return x;
 }

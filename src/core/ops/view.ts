@@ -44,7 +44,7 @@ export const reshape = defineOp<["x"], Attr<"shape", Shape>>({
     if (sizeOf(shape) !== sizeOf(x.shape) || shape.some((dim) => dim < 0 || !Number.isInteger(dim))) {
       fail("shape/reshape", "reshape changes the number of elements", {
         expected: `${sizeOf(x.shape)} elements, as in ${formatType(x.dtype, x.shape)}`,
-        got: `[${shape}], ${sizeOf(shape)} elements`,
+        got: `[${shape}]`,
         fix: "one dimension may be -1 to be computed",
       });
     }
@@ -73,6 +73,7 @@ export const permute = defineOp<["x"], Attr<"order", readonly number[]>>({
       fail("shape/permute", "order is not a permutation of the axes", {
         expected: `each of 0..${x.shape.length - 1} once`,
         got: `[${order}] for ${formatType(x.dtype, x.shape)}`,
+        fix: "name every axis once; transpose() swaps the last two",
       });
     }
     return { dtype: x.dtype, shape: order.map((axis) => x.shape[axis]!) };
@@ -106,6 +107,7 @@ export const broadcast = defineOp<["x"], Attr<"shape", Shape>>({
       fail("shape/broadcast", "shape does not broadcast", {
         expected: `dimensions equal to [${shape}] from the right, or 1`,
         got: formatType(x.dtype, x.shape),
+        fix: "reshape it first, with 1 where it is to be repeated",
       });
     }
     return { dtype: x.dtype, shape };
@@ -141,6 +143,7 @@ export const slice = defineOp<["x"], Cut>({
       fail("shape/slice", "slice reaches outside the tensor", {
         expected: `0 ≤ start ≤ stop ≤ ${x.shape[axis]}`,
         got: `start ${start}, stop ${stop} on axis ${axis} of ${formatType(x.dtype, x.shape)}`,
+        fix: "negative positions count from the end",
       });
     }
     return { dtype: x.dtype, shape: x.shape.map((dim, at) => (at === axis ? stop - start : dim)) };
@@ -167,6 +170,7 @@ export const split = defineOp<["x"], { readonly axis: number; readonly parts: nu
       fail("shape/split", "an axis must divide into equal parts", {
         expected: `a multiple of ${parts}`,
         got: `${x.shape[axis]} on axis ${axis} of ${formatType(x.dtype, x.shape)}`,
+        fix: "choose another number of parts, or cut with slice",
       });
     }
     const shape = x.shape.map((dim, at) => (at === axis ? dim / parts : dim));
@@ -204,6 +208,7 @@ export const concat = defineOp<string[], { readonly axis: number }>({
         fail("shape/concat", "parts differ outside the joined axis", {
           expected: `${formatType(first.dtype, first.shape)} but for axis ${axis}`,
           got: formatType(part.dtype, part.shape),
+          fix: "cast or reshape the parts alike, or name another axis",
         });
       }
     }
