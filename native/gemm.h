@@ -5,7 +5,8 @@
 // panel of B streams from L2 while a panel of A stays in L1. Three ways, chosen from the problem's size alone:
 //   shared  one large product: all threads pack a block of B together, then multiply rectangles of C, each packing its A
 //   local   many small products, or a depth split: a chunk packs and multiplies alone
-//   columns few rows of A: a chunk takes some columns and works alone; where B's columns are dense it is not even packed
+//   grid    few rows of A, or a small B: a chunk takes a rectangle of C and works alone; where B's columns are dense it is
+//           not even packed
 // Every element of C sums over the depth in order of the depth blocks, whoever computes it.
 #pragma once
 
@@ -15,8 +16,8 @@
 
 namespace athanor::ATHANOR_ISA {
 
-constexpr int64_t depthBlock = 384;          // a panel of A is 12 KB (avx512), of B 72 KB
-constexpr int64_t rowBlock = 24 * tileRows;  // rows of A packed at once: 288 KB (avx512), a part of L2
+constexpr int64_t depthBlock = 512;          // a panel of A is 16 KB (avx512), of B 96 KB
+constexpr int64_t rowBlock = 24 * tileRows;  // rows of A packed at once: 384 KB (avx512), a part of L2
 constexpr int64_t sharedColumns = 6 * 1024 * 1024 / (4 * depthBlock) / tileColumns * tileColumns;  // 6 MB of B
 constexpr int64_t localColumns = 384 * 1024 / (4 * depthBlock) / tileColumns * tileColumns;        // 384 KB of B
 
@@ -189,7 +190,7 @@ struct DotTable {
 };
 constexpr DotTable dotTable{};
 
-constexpr int64_t thinDepth = 64;  // rows of B, each on a page of its own: as many as the first TLB holds
+constexpr int64_t thinDepth = 128;  // a piece of B of one tile width is then 24 KB (avx512)
 
 /** Depth by depth, so that a piece of B is still in L1 when the next rows of A come for it. */
 static void multiplyInPlace(const Product& p) {

@@ -103,13 +103,14 @@ const char* check(const Call& call) {
   return nullptr;
 }
 
-enum class Way { nothing, batched, split, columns, shared };
+enum class Way { nothing, batched, split, grid, shared };
 
 /** What the sizes decide; the number of threads has no say. */
 struct Cut {
   Way way;
-  int64_t step;       // batched: items of a chunk; split: depth of a part; columns: those of a chunk
+  int64_t step;  // batched: items of a chunk; split: depth of a part; grid: columns of a chunk
   int64_t numChunks;
+  int64_t rows;  // grid: rows of a chunk
 };
 
 constexpr int64_t smallWork = 1 << 18;   // multiply-adds that are not worth a second thread, some 5 microseconds
@@ -117,28 +118,35 @@ constexpr int64_t mediumWork = 1 << 21;  // below it a product of a batch is bet
 constexpr int64_t manyItems = 16;
 constexpr int64_t splitTiles = 8;   // fewer tiles of C than this cannot keep threads busy
 constexpr int64_t maxSplits = 16;
-constexpr int64_t fewRows = 20 * tileRows;  // A is then small enough to be read again for every few columns
+constexpr int64_t fewRows = 20 * tileRows;    // A is then small enough to be read again for every few columns
+constexpr int64_t smallB = 128 * 1024;        // floats of B that stay in L2 while every few rows read them again
+constexpr int64_t gridChunks = 8, maxGridChunks = 32;
 
 Cut cutWork(const Batch& batch) {
   const Product& p = batch.product;
-  if (p.rows == 0 || p.columns == 0 || batch.count == 0) return {Way::nothing, 0, 0};
-  if (p.depth == 0) return {Way::batched, 1, batch.count};
+  if (p.rows == 0 || p.columns == 0 || batch.count == 0) return {Way::nothing, 0, 0, 0};
+  if (p.depth == 0) return {Way::batched, 1, batch.count, 0};
   const int64_t work = p.rows * p.columns * p.depth;
   if (work < smallWork || (batch.count > 1 && (work < mediumWork || batch.count >= manyItems))) {
     const int64_t items = minOf(batch.count, maxOf<int64_t>(1, smallWork / work));
-    return {Way::batched, items, ceilDiv(batch.count, items)};
+    return {Way::batched, items, ceilDiv(batch.count, items), 0};
   }
   const int64_t tiles = ceilDiv(p.rows, tileRows) * ceilDiv(p.columns, tileColumns);
   if (tiles <= splitTiles && p.depth >= 4 * depthBlock) {
     const int64_t step = roundUp(ceilDiv(p.depth, minOf(maxSplits, p.depth / depthBlock)), 16);
-    return {Way::split, step, ceilDiv(p.depth, step)};
+    return {Way::split, step, ceilDiv(p.depth, step), 0};
   }
-  if (p.rows <= fewRows && p.columns > tileColumns) {
-    const int64_t wanted = maxOf<int64_t>(1, minOf<int64_t>(32, work / smallWork));
-    const int64_t step = minOf(roundUp(ceilDiv(p.columns, wanted), tileColumns), localColumns);
-    return {Way::columns, step, ceilDiv(p.columns, step)};
+  const bool inPlace = p.bColumn == 1 && p.depth * p.columns <= smallB;
+  if (p.rows <= fewRows || inPlace) {
+    const bool wide = p.columns >= gridChunks * tileColumns;
+    const int64_t unit = wide ? tileColumns : minOf<int64_t>(tileColumns, 2 * LANES);
+    const int64_t wanted = minOf<int64_t>(maxGridChunks, work / smallWork);
+    const int64_t step = minOf(roundUp(ceilDiv(p.columns, wanted), unit), localColumns);
+    const int64_t strips = ceilDiv(p.columns, step);
+    const int64_t rows = inPlace ? minOf(thinRows, roundUp(ceilDiv(p.rows, maxOf<int64_t>(1, wanted / strips)), tileRows)) : p.rows;
+    return {Way::grid, step, strips * ceilDiv(p.rows, rows), rows};
   }
-  return {Way::shared, 0, 1};
+  return {Way::shared, 0, 1, 0};
 }
 
 ATHANOR_INLINE Product partOfDepth(const Product& p, int64_t first, int64_t depth) {
@@ -149,11 +157,16 @@ ATHANOR_INLINE Product partOfDepth(const Product& p, int64_t first, int64_t dept
   return part;
 }
 
-ATHANOR_INLINE Product columnsOf(const Product& p, int64_t first, int64_t columns) {
+/** The rectangle of c of a chunk of the grid, as a product of its own. */
+ATHANOR_INLINE Product rectangleOf(const Product& p, const Cut& cut, int64_t chunk) {
+  const int64_t strips = ceilDiv(p.columns, cut.step);
+  const int64_t row = chunk / strips * cut.rows, column = chunk % strips * cut.step;
   Product part = p;
-  part.columns = columns;
-  part.b += first * p.bColumn;
-  part.c += first;
+  part.rows = minOf(cut.rows, p.rows - row);
+  part.columns = minOf(cut.step, p.columns - column);
+  part.a += row * p.aRow;
+  part.b += column * p.bColumn;
+  part.c += row * p.cRow + column;
   return part;
 }
 
@@ -181,8 +194,12 @@ Layout layoutScratch(const Batch& batch, const Cut& cut, int numThreads, Scratch
   } else if (cut.way == Way::split) {
     layout.parts = scratch.take<float>(cut.numChunks * p.rows * p.columns);
     takeOwn({p.rows, p.columns, cut.step, nullptr, p.aRow, p.aDepth, nullptr, p.bDepth, p.bColumn, nullptr, 0, false}, true);
-  } else if (cut.way == Way::batched || cut.way == Way::columns) {
-    const Product own = cut.way == Way::columns ? columnsOf(p, 0, cut.step) : p;
+  } else if (cut.way == Way::batched || cut.way == Way::grid) {
+    Product own = p;
+    if (cut.way == Way::grid) {
+      own.rows = cut.rows;
+      own.columns = cut.step;
+    }
     if (!readsBInPlace(own)) takeOwn(own, true);
   }
   return layout;
@@ -239,10 +256,9 @@ void run(const Call& call) {
         });
         addParts(p, layout.parts, cut.numChunks);
         break;
-      case Way::columns:
+      case Way::grid:
         call.pool->parallelFor(cut.numChunks, [&](int64_t chunk, int thread) {
-          const int64_t first = chunk * cut.step;
-          multiplyAlone(columnsOf(p, first, minOf(cut.step, p.columns - first)), layout.of(thread));
+          multiplyAlone(rectangleOf(p, cut, chunk), layout.of(thread));
         });
         break;
       default:
