@@ -55,7 +55,11 @@ describe("variables", () => {
         return undefined;
       }),
     );
-    expect(Object.values(variables).map(numbers)).toEqual([[8, 9], [1, 2], [1, 2]]); // biome-ignore format: one row each
+    expect(Object.values(variables).map(numbers)).toEqual([
+      [8, 9],
+      [1, 2],
+      [1, 2],
+    ]);
   });
 
   test("an output that names one is its value before the run", () => {

@@ -1,6 +1,6 @@
 // The language's errors as people read them: what, where, expected, got, and what to do.
 import { expect, test } from "vitest";
-import { AthanorError, fromNumbers } from "../base/index.ts";
+import { AthanorError } from "../base/index.ts";
 import {
   argMax,
   assign,
@@ -31,6 +31,11 @@ const types = {
   mask: { dtype: "bool", shape: [2, 3] },
 } as const;
 type Inputs = { [name in keyof typeof types]: Tensor };
+
+/** What JavaScript makes of an operator between tensors, past the type checker. */
+function operator(of: (a: number, b: number) => number, ...operands: unknown[]): unknown {
+  return Reflect.apply(of, undefined, operands);
+}
 
 /** The message of what `body` throws, its line numbers left out. */
 function messageOf(body: (inputs: Inputs) => unknown): string {
@@ -65,7 +70,7 @@ test.each<[string, (inputs: Inputs) => unknown]>([
   ["a whole number where a fraction is wanted", ({ ids }) => ids.exp()],
   ["a sum of a mask", ({ mask }) => mask.sum()],
   ["a mean of whole numbers", ({ ids }) => ids.mean()],
-  ["an operator", ({ x, y }) => (x as unknown as number) + (y as unknown as number)],
+  ["an operator", ({ x, y }) => operator((a, b) => a + b, x, y)],
   ["an operand that is no tensor", ({ x }) => x.add("1" as never)],
   ["an axis outside", ({ x }) => x.sum({ axis: 2 })],
   ["an axis of a scalar", ({ x }) => argMax(x.sum())],
@@ -83,7 +88,7 @@ test.each<[string, (inputs: Inputs) => unknown]>([
   ["a value that does not fit into a cache", ({ x, y }) => updateSlice(x, y, constant(0, "i32"), 0)],
   ["the largest of nothing", ({ x }) => x.slice(0, 1, 1).max()],
   ["a variable of another type", ({ x }) => assign("w", variable("w", "f32", [2]).add(x.sum()).cast("f64"))],
-  ["two next values of a variable", ({ x }) => (assign("w", x), assign("w", x))],
+  ["two next values of a variable", ({ x }) => ["w", "w"].map((name) => assign(name, x))],
   ["a gradient of many numbers", ({ x }) => grad((v) => v.mul(2))(x)],
   ["a gradient without arguments", ({ x }) => grad(() => x.sum())()],
   ["a gradient of what has none", ({ x }) => grad((v) => updateSlice(v, v, constant(0, "i32"), 0).sum())(x)],
@@ -91,7 +96,7 @@ test.each<[string, (inputs: Inputs) => unknown]>([
   ["a number as an output", () => 5],
   ["null as an output", () => null],
   ["an object of numbers", ({ x }) => ({ x, y: 5 })],
-  ["two outputs of one name", ({ x }) => (markOutput("x", x), { x })],
+  ["two outputs of one name", ({ x }) => ["x", "x"].map((name) => markOutput(name, x))],
   ["two feeds of one name", ({ x }) => x.add(feed("x", types.x))],
 ])("%s", (_, body) => {
   expect(`\n${messageOf(body)}\n`).toMatchSnapshot();
@@ -136,8 +141,8 @@ test("the language outside of a trace", () => {
 test("operators throw, templates print", () => {
   trace(types, ({ x }) => {
     expect(`${x}`).toBe("Tensor(f32[2,3])");
-    expect(() => (x as unknown as number) * 2).toThrow("write a.add(b)");
-    expect(() => (x as unknown as number) < 2).toThrow("write a.add(b)");
+    expect(() => operator((a, b) => a * b, x, 2)).toThrow("write a.add(b)");
+    expect(() => operator((a, b) => Number(a < b), x, 2)).toThrow("write a.add(b)");
     return x;
   });
 });
@@ -157,5 +162,4 @@ test("fields are data, codes are stable", () => {
       got: "a f32[2,3], b f32[4,3]",
     });
   }
-  expect(fromNumbers("f32", [1], [1]).data.length).toBe(1);
 });

@@ -88,7 +88,7 @@ function toEvaluated(array: HostArray): Evaluated {
 
 /** Nested arrays of one shape become an array of `dtype`; booleans become bool. Errors with `evaluate/ragged`. */
 export function toHostArray(value: FeedValue, dtype: DType, name = "value"): HostArray {
-  if (typeof value === "object" && "data" in value) return value;
+  if (typeof value === "object" && value !== null && "data" in value) return value;
   const shape: number[] = [];
   for (let at: FeedValue = value; Array.isArray(at); at = at[0] as FeedValue) shape.push(at.length);
   const flat: number[] = [];
@@ -102,7 +102,8 @@ export function toHostArray(value: FeedValue, dtype: DType, name = "value"): Hos
     } else {
       fail("evaluate/ragged", `"${name}" is not a rectangular array of numbers`, {
         expected: `arrays of shape [${shape}]`,
-        got: Array.isArray(item) ? `an array of ${item.length} at depth ${depth}` : `${typeof item} at depth ${depth}`,
+        got: `${Array.isArray(item) ? `an array of ${item.length}` : item === null ? "null" : typeof item} at depth ${depth}`,
+        fix: "give every row the same length, and numbers or booleans only",
       });
     }
   };
