@@ -53,7 +53,7 @@ function lossOfProbabilities(rows: readonly (readonly number[])[], classes: read
   return metric.value();
 }
 
-/** `sklearn.metrics.log_loss` (1.7, f64), as made by test/golden/metrics.py. */
+/** `sklearn.metrics.log_loss` (1.9.1, f64), as made by test/golden/metrics.py. */
 const sklearn = {
   published: 0.9587654910730045,
   certainAndRight: 2.220446049250313e-16,
