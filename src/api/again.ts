@@ -1,10 +1,10 @@
 // What can be done with a run's record alone: evaluate its model again, or run it again and compare the bytes.
 import { fail } from "../base/index.ts";
-import { loadCheckpoint, loadLatest } from "../checkpoint/index.ts";
 import { parseRecipe, prepare, type Recipe, type RecipeInput } from "../recipe/index.ts";
 import { readRun } from "../track/index.ts";
 import { type EvaluationResult, evaluateAll, StepPrograms } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
+import { checkpointAt, writeParameters } from "./initial-state.ts";
 import { findRun } from "./run-path.ts";
 import { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
 
@@ -19,21 +19,39 @@ export interface RunEvaluation extends EvaluationResult {
   readonly step: number;
 }
 
-/** Evaluates the newest good checkpoint of a run on its recipe's held-out data. */
-export async function evaluateRun(path: string, set: readonly string[] = []): Promise<RunEvaluation> {
-  const folder = await findRun(path);
+export interface EvaluateOptions {
+  /** Changes of the recipe, such as `data.path=other.txt`. */
+  readonly set?: readonly string[];
+  readonly onNote?: (text: string) => void;
+}
+
+/**
+ * Evaluates the newest good checkpoint of a run on its recipe's held-out data, through its own tokenizer or table encoder.
+ * Errors with `run/*`, `checkpoint/*`, `model/*`, `data/*`.
+ */
+export async function evaluateRun(folder: string, options: EvaluateOptions = {}): Promise<RunEvaluation> {
+  const { set = [], onNote } = options;
   const recipe = await recipeOfRun(folder, set);
-  const latest = await loadLatest(folder);
-  const checkpoint = latest?.checkpoint ?? (await loadCheckpoint(folder));
-  const prepared = await prepare(recipe);
-  const { engine } = chooseEngine(recipe);
+  requireData(recipe, folder);
+  const checkpoint = await checkpointAt(folder);
+  const files = new Map([...checkpoint.files].map(([name, bytes]) => [name, Buffer.from(bytes).toString("utf8")]));
+  const prepared = await prepare(recipe, { files });
+  const { engine, note } = chooseEngine(recipe);
+  if (note !== undefined) onNote?.(note);
   const programs = new StepPrograms(prepared.description, engine);
-  for (const { name } of programs.graphs.parameterTypes) {
-    const value = checkpoint.tensors.get(name);
-    if (value === undefined) fail("model/tensor", `the checkpoint has no tensor ${name}`, { where: checkpoint.path });
-    programs.store.write(name, value);
-  }
+  writeParameters(programs, checkpoint);
   return { ...(await evaluateAll(programs, prepared.heldOut())), step: checkpoint.step };
+}
+
+/** Data given from code is in no record. Errors with `run/data`. */
+function requireData(recipe: Recipe, folder: string): void {
+  if (recipe.data.path !== undefined) return;
+  fail("run/data", "the run was trained on data in memory, which its record does not hold", {
+    where: folder,
+    expected: "data.path",
+    got: "data.rows",
+    fix: "give the same data as a file: data.path",
+  });
 }
 
 export interface Reproduction {
@@ -49,6 +67,7 @@ export async function reproduceRun(path: string, options: TrainOptions = {}): Pr
   if (record.result === undefined) {
     fail("reproduce/unfinished", "only a finished run can be reproduced", {
       where: folder,
+      expected: "status finished",
       got: `status ${record.status}`,
       fix: "finish it: athanor train … --run-dir … --resume",
     });
@@ -57,15 +76,12 @@ export async function reproduceRun(path: string, options: TrainOptions = {}): Pr
     options.onNote?.(`the run began with the weights of ${record.origin}`);
   }
   const recipe = parseRecipe(record.recipe as RecipeInput);
-  const { isa } = record.environment;
-  const chosen = isa === "avx512" || isa === "avx2" || isa === "portable" ? isa : "auto";
-  const outcome = await runTraining(
-    { ...recipe, engine: { ...recipe.engine, isa: chosen } },
-    {
-      ...options,
-      expectedDataHash: record.dataHash,
-      ...(record.origin === undefined ? {} : { initFrom: record.origin }),
-    },
-  );
+  requireData(recipe, folder);
+  const outcome = await runTraining(recipe, {
+    ...options,
+    isa: record.environment.isa,
+    expectedDataHash: record.dataHash,
+    ...(record.origin === undefined ? {} : { initFrom: record.origin }),
+  });
   return { expected: record.result.hash, outcome, same: outcome.hash === record.result.hash };
 }

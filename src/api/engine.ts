@@ -1,5 +1,5 @@
 // Which engine runs a recipe: the native one where it can, else the reference engine, which says so once and refuses what would take hours.
-import { fail } from "../base/index.ts";
+import { fail, formatCount } from "../base/index.ts";
 import { type Engine, loadNativeEngine, ReferenceEngine } from "../engine/index.ts";
 import type { Recipe } from "../recipe/index.ts";
 
@@ -9,9 +9,12 @@ export interface ChosenEngine {
   readonly note: string | undefined;
 }
 
-/** The engine of a recipe. `isa` is the path of a run that is resumed. Errors with `engine/missing`, `engine/precision`. */
+/**
+ * The engine of a recipe. `isa` is the path of a run that goes on or is repeated: another would give other bytes, so it is
+ * that one or none. Errors with `engine/missing`, `engine/precision`, `engine/isa`.
+ */
 export function chooseEngine(recipe: Pick<Recipe, "engine" | "precision">, isa?: string): ChosenEngine {
-  const { name, threads } = recipe.engine;
+  const { name } = recipe.engine;
   if (recipe.precision === "bf16") {
     fail("engine/precision", "bf16 kernels are not built yet", {
       where: "precision",
@@ -20,30 +23,52 @@ export function chooseEngine(recipe: Pick<Recipe, "engine" | "precision">, isa?:
       fix: "set precision: f32",
     });
   }
-  if (recipe.precision === "f64") {
-    if (name === "native")
-      fail("engine/precision", "the native engine has no f64 kernels", {
-        where: "precision",
-        fix: "set engine.name: reference, or precision: f32",
-      });
-    return { engine: new ReferenceEngine(), note: "precision f64 runs on the reference engine, which is slow" };
+  const isDouble = recipe.precision === "f64";
+  if (isDouble && name === "native") {
+    fail("engine/precision", "the native engine has no f64 kernels", {
+      where: "precision",
+      expected: "f32",
+      got: "f64",
+      fix: "set engine.name: reference, or precision: f32",
+    });
   }
-  if (name === "reference") return { engine: new ReferenceEngine(), note: undefined };
-  const path = isa ?? recipe.engine.isa;
-  const native = loadNativeEngine({
+  const path = isa ?? (recipe.engine.isa === "auto" ? undefined : recipe.engine.isa);
+  if (isDouble || name === "reference" || isa === referenceIsa) return reference(name, isDouble, path);
+  return native(recipe.engine, path);
+}
+
+const referenceIsa = "javascript";
+
+function reference(name: Recipe["engine"]["name"], isDouble: boolean, path: string | undefined): ChosenEngine {
+  if (name === "native" || (path !== undefined && path !== referenceIsa)) {
+    fail("engine/isa", "two different engines are asked for", {
+      where: "engine",
+      expected: name === "native" ? "engine.name: native" : `instruction set ${path}`,
+      got: name === "native" ? "a run of the reference engine" : "the reference engine",
+      fix: "set engine.name: auto",
+    });
+  }
+  const why = isDouble ? "precision f64 runs on the reference engine alone" : undefined;
+  return { engine: new ReferenceEngine(), note: why && `${why}, which is slow` };
+}
+
+function native({ name, threads }: Recipe["engine"], path: string | undefined): ChosenEngine {
+  const { engine, reason } = loadNativeEngine({
     ...(threads === "auto" ? {} : { threads }),
-    ...(path === "auto" || path === "javascript" ? {} : { isa: path }),
+    ...(path === undefined ? {} : { isa: path as Exclude<Recipe["engine"]["isa"], "auto"> }),
   });
-  if (native.engine !== undefined) return { engine: native.engine, note: undefined };
-  if (name === "native")
+  if (engine !== undefined) return { engine, note: undefined };
+  if (name === "native" || path !== undefined) {
     fail("engine/missing", "the native engine is not there", {
-      where: "engine.name",
-      got: native.reason,
+      where: name === "native" ? "engine.name" : "engine.isa",
+      expected: path === undefined ? "the native engine" : `the native engine with ${path}`,
+      got: reason,
       fix: "npx athanor engine build",
     });
+  }
   return {
     engine: new ReferenceEngine(),
-    note: `running on the reference engine, which is slow: ${native.reason}\n  build the fast one with: npx athanor engine build`,
+    note: `running on the reference engine, which is slow: ${reason}\n  build the fast one with: npx athanor engine build`,
   };
 }
 
@@ -55,7 +80,9 @@ export function refuseHours(engine: Engine, totalFlops: number): void {
   const hours = totalFlops / referenceFlopsPerSecond / 3600;
   if (engine.name !== "reference" || hours < 2) return;
   fail("engine/too-slow", `the reference engine would need about ${Math.round(hours)} hours`, {
+    where: "steps",
     expected: "at most 2 hours on the reference engine",
+    got: `${formatCount(totalFlops)}FLOP`,
     fix: "build the native engine: npx athanor engine build (or make the run smaller)",
   });
 }

@@ -1,4 +1,11 @@
-export { evaluateRun, type Reproduction, type RunEvaluation, recipeOfRun, reproduceRun } from "./again.ts";
+export {
+  type EvaluateOptions as EvaluateRunOptions,
+  evaluateRun,
+  type Reproduction,
+  type RunEvaluation,
+  recipeOfRun,
+  reproduceRun,
+} from "./again.ts";
 export { type ChosenEngine, chooseEngine } from "./engine.ts";
 export { measureMatmul, measurePeak } from "./machine.ts";
 export {

@@ -1,7 +1,7 @@
 // A trained model inside a program: predict(), generate(), save(). Loaded from a run, a checkpoint, or a saved folder.
-import { AthanorError, fail, type HostArray } from "../base/index.ts";
+import { AthanorError, type FloatDType, fail, formatType, type HostArray, sameShape } from "../base/index.ts";
 import { parseTokenizer, TableEncoder, type TableRecord, type Tokenizer } from "../data/index.ts";
-import { type Engine, loadNativeEngine, ReferenceEngine, type Store } from "../engine/index.ts";
+import type { Engine, Store } from "../engine/index.ts";
 import {
   createGenerator,
   type GeneratedText,
@@ -10,6 +10,7 @@ import {
   type TextGenerator,
 } from "../generate/index.ts";
 import { type BuiltModel, type DataFacts, modelFamily } from "../models/index.ts";
+import { chooseEngine } from "./engine.ts";
 import { type ModelDescription, type ModelFiles, readModelFiles, writeModelFiles } from "./model-files.ts";
 import { Predictor, softmaxOf } from "./predictor.ts";
 
@@ -30,7 +31,11 @@ export type Prediction<Label extends string = string> = ClassPrediction<Label> |
 export interface LoadOptions {
   /** By default the native engine where it is built, else the reference engine. */
   readonly engine?: Engine;
+  /** Remarks for people: that the slow engine runs. */
+  readonly onNote?: (text: string) => void;
 }
+
+const anyEngine = { precision: "f32", engine: { name: "auto", threads: "auto", isa: "auto" } } as const;
 
 /** A row to predict: a record of a table, or a text for a text classifier. */
 export type PredictInput = object | string;
@@ -38,7 +43,7 @@ export type PredictInput = object | string;
 export class TrainedModel<Label extends string = string, Row extends PredictInput = PredictInput> {
   readonly folder: string;
   readonly description: ModelDescription;
-  private readonly files: ModelFiles;
+  private readonly texts: ModelFiles["files"];
   private readonly built: BuiltModel;
   private readonly engine: Engine;
   private readonly store: Store;
@@ -49,7 +54,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
 
   private constructor(files: ModelFiles, engine: Engine, tokenizer: Tokenizer | undefined) {
     this.folder = files.folder;
-    this.files = files;
+    this.texts = files.files;
     this.description = files.description;
     this.engine = engine;
     this.tokenizer = tokenizer;
@@ -58,8 +63,9 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     const { family, config, task } = files.description;
     this.built = modelFamily(family).build(config, factsOf(task, tokenizer, this.encoder, files.description));
     this.store = engine.createStore();
-    this.fillStore();
-    this.predictor = new Predictor({ module: this.built.module, inputs: this.built.inputs, engine, store: this.store });
+    const dtype = this.fillStore(files.tensors);
+    const { module, inputs } = this.built;
+    this.predictor = new Predictor({ module, inputs, engine, store: this.store, dtype });
   }
 
   /** Errors with `path/missing`, `model/files`, `checkpoint/*`. */
@@ -69,19 +75,35 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   ): Promise<TrainedModel<Label, Row>> {
     const files = await readModelFiles(folder);
     const tokenizer = files.files.get("tokenizer.json");
-    const engine = options.engine ?? loadNativeEngine().engine ?? new ReferenceEngine();
+    const { engine, note } =
+      options.engine === undefined ? chooseEngine(anyEngine) : { engine: options.engine, note: undefined };
+    if (note !== undefined) options.onNote?.(note);
     return new TrainedModel<Label, Row>(files, engine, tokenizer === undefined ? undefined : parseTokenizer(tokenizer));
   }
 
-  /** Only parameters go into the store: an optimizer's slots stay on disk. */
-  private fillStore(): void {
-    for (const [name, parameter] of this.built.module.parameters()) {
-      const saved = this.files.tensors.get(name);
-      if (saved === undefined) fail("model/tensor", `the model's file has no tensor ${name}`, { where: this.folder });
+  /** Writes the parameters, in the dtype that the engine has for them; an optimizer's slots are left behind. */
+  private fillStore(tensors: ModelFiles["tensors"]): FloatDType {
+    let dtype: FloatDType = "f32";
+    for (const [name, { shape }] of this.built.module.parameters()) {
+      const saved = tensors.get(name);
+      if (saved === undefined || !sameShape(saved.shape, shape)) {
+        return fail(
+          "model/tensor",
+          `the model's file ${saved === undefined ? "has no" : "has another"} tensor ${name}`,
+          {
+            where: this.folder,
+            expected: `${name} [${shape}]`,
+            got: saved === undefined ? "nothing of this name" : formatType(saved.dtype, saved.shape),
+            fix: "restore the folder from a copy, or train the model again",
+          },
+        );
+      }
       const value = this.engine.name === "native" ? toF32(saved) : saved;
-      this.store.declare([{ name, dtype: value.dtype, shape: parameter.shape }]);
+      if (value.dtype === "f64") dtype = "f64";
+      this.store.declare([{ name, dtype: value.dtype, shape }]);
       this.store.write(name, value);
     }
+    return dtype;
   }
 
   /**
@@ -103,6 +125,8 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     if (this.description.task === "language-model") {
       fail("model/task", "a language model does not predict rows", {
         where: this.folder,
+        expected: "a classifier or a regression",
+        got: this.description.task,
         fix: "call generate(prompt)",
       });
     }
@@ -133,7 +157,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     return { tokens };
   }
 
-  private decode(output: Float32Array): Prediction<Label> {
+  private decode(output: Float64Array): Prediction<Label> {
     const { task, classes = [] } = this.description;
     if (task === "regression") return { value: this.encoder?.decodeTarget(output[0]!) ?? output[0]! };
     const chances = softmaxOf(output);
@@ -164,6 +188,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     if (tokenizer === undefined || !isCachedLanguageModel(model)) {
       return fail("model/task", "this model does not write text", {
         where: this.folder,
+        expected: "a language model",
         got: this.description.task,
         fix: "call predict()",
       });
@@ -175,7 +200,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   /** Writes the model into a new folder, without the optimizer's state: what a service needs to load. */
   async save(folder: string): Promise<void> {
     const tensors = new Map([...this.built.module.parameters().keys()].map((name) => [name, this.store.read(name)]));
-    await writeModelFiles(folder, { description: this.description, tensors, files: this.files.files });
+    await writeModelFiles(folder, { description: this.description, tensors, files: this.texts });
   }
 }
 

@@ -25,9 +25,9 @@ export interface RunPlan extends Forecast {
 /** The forecast of a recipe. Errors with `plan/memory` when it cannot fit. `flopsPerSecond` is what steps reach on this machine. */
 export async function planRecipe(
   recipe: Recipe,
-  options: { flopsPerSecond?: number; availableBytes?: number } = {},
+  options: { flopsPerSecond?: number; availableBytes?: number; onNote?: (text: string) => void } = {},
 ): Promise<RunPlan> {
-  const { prepared, graphs, plans, engine } = await compileRecipe(recipe);
+  const { prepared, graphs, plans, engine } = await compileRecipe(recipe, options.onNote);
   const planned = forecast(graphs, plans, engine);
   const availableBytes = options.availableBytes ?? freemem();
   requireMemory(planned, availableBytes);
@@ -80,8 +80,10 @@ export async function inspectRecipe(recipe: Recipe, programs: readonly string[])
 
 async function compileRecipe(
   recipe: Recipe,
+  onNote?: (text: string) => void,
 ): Promise<{ prepared: Prepared; graphs: StepGraphs; plans: StepPlans; engine: Engine }> {
-  const { engine } = chooseEngine(recipe);
+  const { engine, note } = chooseEngine(recipe);
+  if (note !== undefined) onNote?.(note);
   const prepared = await prepare(recipe);
   const graphs = new StepGraphs(prepared.description);
   return { prepared, graphs, plans: graphs.compile(engine), engine };

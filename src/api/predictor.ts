@@ -1,5 +1,13 @@
 // Prediction: rows in, model outputs out, through programs of a few fixed batch sizes over one store.
-import { type DType, type HostArray, type Shape, sizeOf } from "../base/index.ts";
+import {
+  type DType,
+  type FloatDType,
+  fromNumbers,
+  type HostArray,
+  isFloat,
+  type Shape,
+  sizeOf,
+} from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
 import { type Tensor, trace, variable } from "../core/index.ts";
 import type { Engine, Program, Store } from "../engine/index.ts";
@@ -14,32 +22,38 @@ export class Predictor {
   private readonly inputs: RowInputs;
   private readonly engine: Engine;
   private readonly store: Store;
+  private readonly dtype: FloatDType;
   private readonly programs = new Map<number, Program>();
 
-  constructor(options: { module: Module; inputs: RowInputs; engine: Engine; store: Store }) {
+  /** `dtype` is that of the parameters in the store; inputs that are floats take it too. */
+  constructor(options: { module: Module; inputs: RowInputs; engine: Engine; store: Store; dtype: FloatDType }) {
+    const { dtype } = options;
+    this.dtype = dtype;
     this.module = options.module;
-    this.inputs = options.inputs;
+    this.inputs = Object.fromEntries(
+      Object.entries(options.inputs).map(([name, type]) => [name, isFloat(type.dtype) ? { ...type, dtype } : type]),
+    );
     this.engine = options.engine;
     this.store = options.store;
   }
 
   /** Outputs of `rows` rows, row after row. `features` holds each input's rows, dense. */
-  async run(features: { readonly [name: string]: HostArray["data"] }, rows: number): Promise<Float32Array[]> {
-    const outputs: Float32Array[] = [];
+  async run(features: { readonly [name: string]: HostArray["data"] }, rows: number): Promise<Float64Array[]> {
+    const outputs: Float64Array[] = [];
     for (let at = 0; at < rows; ) {
       const size = batchSizes.findLast((candidate) => candidate <= rows - at)!;
       const feeds = Object.fromEntries(
         Object.entries(this.inputs).map(([name, { dtype, shape }]) => {
           const width = sizeOf(shape);
-          const data = features[name]!.subarray(at * width, (at + size) * width) as HostArray["data"];
-          return [name, { dtype, shape: [size, ...shape], data }];
+          const rows = features[name]!.subarray(at * width, (at + size) * width) as Float32Array;
+          return [name, fromNumbers(dtype, [size, ...shape], rows)];
         }),
       );
       const [result] = await this.engine.run([{ program: this.program(size), feeds }]);
       const { data, shape } = result!.outputs.result!;
       const width = sizeOf(shape.slice(1));
       for (let row = 0; row < size; row++)
-        outputs.push(Float32Array.from(data.subarray(row * width, (row + 1) * width) as Float32Array));
+        outputs.push(Float64Array.from(data.subarray(row * width, (row + 1) * width) as Float64Array));
       at += size;
     }
     return outputs;
@@ -51,12 +65,16 @@ export class Predictor {
     const types = Object.fromEntries(
       Object.entries(this.inputs).map(([name, { dtype, shape }]) => [name, { dtype, shape: [rows, ...shape] }]),
     );
-    const graph = trace(types, (feeds: { [name: string]: Tensor }) => {
+    const forward = (feeds: { [name: string]: Tensor }): Tensor => {
       const parameters = new Map(
-        [...this.module.parameters()].map(([name, { shape, dtype }]) => [name, variable(name, dtype ?? "f32", shape)]),
+        [...this.module.parameters()].map(([name, { shape }]) => [
+          name,
+          variable(name, this.store.typeOf(name).dtype, shape),
+        ]),
       );
       return functionalCall(this.module, parameters, () => this.module.forward(...Object.values(feeds)) as Tensor);
-    });
+    };
+    const graph = trace(types, forward, { floatDType: this.dtype });
     const program = this.engine.load(compile(graph, this.engine.target), this.store);
     this.programs.set(rows, program);
     return program;

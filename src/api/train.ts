@@ -1,5 +1,4 @@
 // train(): what a program calls. Starts a run and gives its events while it works and its model at the end.
-
 import { parseRecipe, type RecipeInput, readRecipe } from "../recipe/index.ts";
 import type { RunEvent } from "../track/index.ts";
 import { load, type PredictInput, type TrainedModel } from "./model.ts";
@@ -26,17 +25,17 @@ export class Training<Label extends string = string, Row extends PredictInput = 
   /** Folder, final step, losses and hash, once the run has ended. */
   readonly outcome: Promise<TrainOutcome>;
   private readonly model: Promise<TrainedModel<Label, Row>>;
-  private readonly events: RunEvent[] = [];
-  private wake: (() => void) | undefined;
+  /** Called when something has happened: one for each reader. */
+  private readonly readers = new Set<(event?: RunEvent) => void>();
   private done = false;
 
   constructor(start: (onEvent: (event: RunEvent) => void) => Promise<TrainOutcome>) {
-    this.outcome = start((event) => {
-      this.events.push(event);
-      this.wake?.();
-    }).finally(() => {
+    const tell = (event?: RunEvent) => {
+      for (const reader of this.readers) reader(event);
+    };
+    this.outcome = start(tell).finally(() => {
       this.done = true;
-      this.wake?.();
+      tell();
     });
     this.model = this.outcome.then(({ folder }) => load<Label, Row>(folder));
     this.model.catch(() => undefined); // reported where the training is awaited or iterated
@@ -50,15 +49,39 @@ export class Training<Label extends string = string, Row extends PredictInput = 
     return this.model.then(onModel, onError);
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterator<RunEvent> {
-    for (let at = 0; ; ) {
-      while (at < this.events.length) yield this.events[at++]!;
-      if (this.done) break;
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-      });
+  /** The events from now on; what nobody reads is not kept. Ends with the run, and fails when it fails. */
+  [Symbol.asyncIterator](): AsyncIterator<RunEvent> {
+    const queue: RunEvent[] = [];
+    let wake: (() => void) | undefined;
+    const reader = (event?: RunEvent) => {
+      if (event !== undefined) queue.push(event);
+      wake?.();
+    };
+    this.readers.add(reader); // here and not in the generator, which begins at the first `next`
+    return this.read(
+      queue,
+      (resolve) => {
+        wake = resolve;
+      },
+      () => this.readers.delete(reader),
+    );
+  }
+
+  private async *read(
+    queue: RunEvent[],
+    onWake: (resolve: () => void) => void,
+    leave: () => void,
+  ): AsyncGenerator<RunEvent> {
+    try {
+      for (;;) {
+        for (let event = queue.shift(); event !== undefined; event = queue.shift()) yield event;
+        if (this.done) break;
+        await new Promise<void>(onWake);
+      }
+      await this.outcome;
+    } finally {
+      leave();
     }
-    await this.outcome; // a failed run fails its reader
   }
 }
 

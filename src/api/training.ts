@@ -1,30 +1,13 @@
 // A training run from beginning to end: recipe → folder, lock, log, checkpoints, events, result. The loop itself is in train.
-import { createHash } from "node:crypto";
 import { totalmem } from "node:os";
-import { basename, join, resolve } from "node:path";
-import { AthanorError, byteSize, fail, type HostArray, sizeOf } from "../base/index.ts";
-import {
-  type Checkpoint,
-  loadCheckpoint,
-  loadLatest,
-  lockRun,
-  type RunLock,
-  saveCheckpoint,
-  stateHash,
-  type TensorSource,
-} from "../checkpoint/index.ts";
-import { compareRecipes, type Prepared, prepare, type Recipe, recipeJson } from "../recipe/index.ts";
-import {
-  createRun,
-  describeEnvironment,
-  MetricsLog,
-  metricsName,
-  type RunEvent,
-  readRun,
-  updateRun,
-} from "../track/index.ts";
+import { join } from "node:path";
+import { AthanorError, byteSize, fail, sizeOf } from "../base/index.ts";
+import { lockRun, type RunLock, saveCheckpoint, stateHash, type TensorSource } from "../checkpoint/index.ts";
+import { type Prepared, prepare, type Recipe, recipeJson } from "../recipe/index.ts";
+import { MetricsLog, metricsName, type RunEvent, restartRun, updateRun } from "../track/index.ts";
 import {
   type Callback,
+  type Ending,
   type Forecast,
   forecast,
   requireMemory,
@@ -34,22 +17,21 @@ import {
   type TrainerState,
 } from "../train/index.ts";
 import { chooseEngine, refuseHours } from "./engine.ts";
-import { sampling } from "./samples.ts";
+import { initFrom, restore } from "./initial-state.ts";
+import { type EarlierRun, earlierRun, newRun, type RunPlace, recipeHash } from "./run-folder.ts";
+import { requirePrompt, sampling } from "./samples.ts";
 import { version } from "./version.ts";
 
-export interface TrainOptions {
-  /** The run's folder; by default a new one under `runsRoot`. */
-  readonly runDir?: string;
-  /** Default `runs`. */
-  readonly runsRoot?: string;
+export interface TrainOptions extends RunPlace {
   /** Go on from the newest good checkpoint of `runDir`. */
   readonly resume?: boolean;
   /** Refuse to start on other data than this SHA-256 names. */
   readonly expectedDataHash?: string;
-  /** Start from the parameters of another run or checkpoint; optimizer, clock and data start anew. */
-  readonly initFrom?: string;
+  /** Instruction-set path that the bytes depend on, as a run's record names it: that one or none. */
+  readonly isa?: string;
   /** Saves and ends the run after the step under way. */
   readonly signal?: AbortSignal;
+  /** Awaited before the run goes on; an error in it ends the run. */
   readonly onEvent?: (event: RunEvent) => void | Promise<void>;
   /** Remarks for people: which engine, what was skipped. */
   readonly onNote?: (text: string) => void;
@@ -57,7 +39,7 @@ export interface TrainOptions {
 
 export interface TrainOutcome {
   readonly folder: string;
-  readonly ending: "finished" | "interrupted";
+  readonly ending: Ending;
   readonly step: number;
   readonly loss: number;
   readonly evalLoss: number | undefined;
@@ -67,96 +49,121 @@ export interface TrainOutcome {
 
 /** Runs a validated recipe to its end. Everything that can be refused is refused before a folder is made. */
 export async function runTraining(recipe: Recipe, options: TrainOptions = {}): Promise<TrainOutcome> {
-  const run = await TrainingRun.open(recipe, options);
+  if (!options.resume) {
+    const ready = await makeReady(recipe, options);
+    const { folder, lock } = await newRun(options, ready.prepared, ready.programs.engine);
+    return await runIn(folder, lock, ready, options);
+  }
+  if (options.runDir === undefined)
+    fail("config/resume", "resume needs the folder of a run", { where: "--resume", fix: "give --run-dir RUN" });
+  if (options.initFrom !== undefined)
+    fail("config/resume", "a run that goes on has its own weights", {
+      where: "--init-from",
+      fix: "leave out --resume or --init-from",
+    });
+  const earlier = await earlierRun(options.runDir, recipe);
+  const lock = await lockRun(earlier.folder);
   try {
-    return await run.train();
+    const ready = await makeReady(recipe, options, earlier);
+    // The record follows what may change on resume, so that it tells how to repeat the whole.
+    await restartRun(earlier.folder, ready.start?.clock.step ?? 0);
+    await updateRun(earlier.folder, { recipe: recipeJson(recipe), recipeHash: recipeHash(recipe) });
+    return await runIn(earlier.folder, lock, ready, options);
   } finally {
-    await run.close();
+    await lock.release();
+  }
+}
+
+/** All that a run needs, before its folder. */
+interface Ready {
+  readonly prepared: Prepared;
+  readonly programs: StepPrograms;
+  readonly planned: Forecast;
+  /** What an earlier run is continued from. */
+  readonly start: TrainerState | undefined;
+  readonly isContinued: boolean;
+}
+
+async function makeReady(recipe: Recipe, options: TrainOptions, earlier?: EarlierRun): Promise<Ready> {
+  const { onNote = () => undefined } = options;
+  const { engine, note } = chooseEngine(recipe, earlier?.record.environment.isa ?? options.isa);
+  if (note !== undefined) onNote(note);
+  const prepared = await prepare(recipe, { onNote });
+  requirePrompt(prepared);
+  const graphs = new StepGraphs(prepared.description);
+  const plans = graphs.compile(engine);
+  const planned = forecast(graphs, plans, engine);
+  requireMemory(planned, totalmem());
+  refuseHours(engine, planned.flopsPerStep * recipe.steps);
+  const expected = earlier?.record.dataHash ?? options.expectedDataHash;
+  if (expected !== undefined && expected !== prepared.dataHash) {
+    fail("resume/data", "the data is not what this run was trained on", {
+      where: recipe.data.path ?? "data",
+      expected: `SHA-256 ${expected}`,
+      got: prepared.dataHash,
+      fix: "restore the data, or start a new run with --init-from",
+    });
+  }
+  const programs = new StepPrograms(prepared.description, engine, { graphs, plans });
+  programs.initialize();
+  const start = earlier && (await restore(earlier, programs, prepared, onNote));
+  // A run that began with other weights and was cut off before its first checkpoint begins with them again.
+  const origin = earlier === undefined ? options.initFrom : start === undefined ? earlier.record.origin : undefined;
+  if (origin !== undefined) await initFrom(origin, programs, prepared);
+  return { prepared, programs, planned, start, isContinued: earlier !== undefined };
+}
+
+/** Trains in a folder that is made and locked; gives the lock back. */
+async function runIn(folder: string, lock: RunLock, ready: Ready, options: TrainOptions): Promise<TrainOutcome> {
+  try {
+    const log = await MetricsLog.open(join(folder, metricsName), {
+      ...(ready.isContinued ? { keepThrough: ready.start?.clock.step ?? 0 } : {}),
+      onProblem: (problem) => options.onNote?.(problem.message),
+    });
+    try {
+      return await new TrainingRun(folder, lock, log, ready, options).train();
+    } finally {
+      await log.close();
+    }
+  } finally {
+    await lock.release();
   }
 }
 
 class TrainingRun {
-  readonly folder: string;
-  private readonly options: TrainOptions;
-  private readonly prepared: Prepared;
-  private readonly programs: StepPrograms;
-  private readonly planned: Forecast;
+  private readonly folder: string;
   private readonly lock: RunLock;
   private readonly log: MetricsLog;
-  private readonly start: Checkpoint | undefined;
+  private readonly ready: Ready;
+  private readonly options: TrainOptions;
+  /** Why the newest state is not on disk. */
+  private unsaved: AthanorError | undefined;
 
-  private constructor(
-    folder: string,
-    options: TrainOptions,
-    parts: {
-      prepared: Prepared;
-      programs: StepPrograms;
-      planned: Forecast;
-      lock: RunLock;
-      log: MetricsLog;
-      start: Checkpoint | undefined;
-    },
-  ) {
+  constructor(folder: string, lock: RunLock, log: MetricsLog, ready: Ready, options: TrainOptions) {
     this.folder = folder;
+    this.lock = lock;
+    this.log = log;
+    this.ready = ready;
     this.options = options;
-    this.prepared = parts.prepared;
-    this.programs = parts.programs;
-    this.planned = parts.planned;
-    this.lock = parts.lock;
-    this.log = parts.log;
-    this.start = parts.start;
   }
 
-  static async open(recipe: Recipe, options: TrainOptions): Promise<TrainingRun> {
-    const { resume = false, onNote = () => undefined } = options;
-    if (resume && options.runDir === undefined)
-      fail("config/resume", "resume needs the folder of a run", { fix: "give --run-dir RUN" });
-    const earlier = resume ? await earlierRun(options.runDir!, recipe) : undefined;
-    const { engine, note } = chooseEngine(recipe, earlier?.isa);
-    if (note !== undefined) onNote(note);
-    const prepared = await prepare(recipe, { onNote });
-    const { description } = prepared;
-    const graphs = new StepGraphs(description);
-    const planned = forecast(graphs, graphs.compile(engine), engine);
-    requireMemory(planned, totalmem());
-    refuseHours(engine, planned.flopsPerStep * recipe.steps);
-    const expected = earlier?.dataHash ?? options.expectedDataHash;
-    if (expected !== undefined && expected !== prepared.dataHash) {
-      fail("resume/data", "the data is not what this run was trained on", {
-        where: recipe.data.path ?? "data",
-        expected: `SHA-256 ${expected}`,
-        got: prepared.dataHash,
-        fix: "restore the data, or start a new run with --init-from",
-      });
-    }
-    const programs = new StepPrograms(description, engine);
-    const initial = options.initFrom === undefined ? undefined : await loadParametersFrom(options.initFrom);
-
-    const folder = earlier?.folder ?? (await newRun(recipe, options, prepared, engine));
-    const lock = await lockRun(folder);
+  async train(): Promise<TrainOutcome> {
+    const trainer = this.trainer();
     try {
-      const latest = earlier === undefined ? undefined : await loadLatest(folder);
-      for (const { path, error } of latest?.skipped ?? [])
-        onNote(`passed over a damaged checkpoint: ${path} (${error.what})`);
-      const start = latest?.checkpoint;
-      if (earlier !== undefined && start === undefined) onNote("no checkpoint yet: the run starts from its beginning");
-      programs.initialize();
-      const from = start?.tensors ?? initial;
-      if (from !== undefined) writeTensors(programs, from, start === undefined);
-      const log = await MetricsLog.open(join(folder, metricsName), {
-        ...(earlier === undefined ? {} : { keepThrough: start?.step ?? 0 }),
-        onProblem: (problem) => onNote(problem.message),
-      });
-      return new TrainingRun(folder, options, { prepared, programs, planned, lock, log, start });
+      await this.begin(trainer);
+      const ending = await trainer.run();
+      if (this.unsaved !== undefined) throw this.unsaved;
+      return await this.conclude(ending, trainer);
     } catch (error) {
-      await lock.release();
+      await this.tellFailure(error, trainer.clock.step);
       throw error;
     }
   }
 
-  async train(): Promise<TrainOutcome> {
-    const { prepared, programs, options, planned } = this;
+  private trainer(): Trainer {
+    const { prepared, programs, start } = this.ready;
     const { recipe } = prepared;
+    const { signal } = this.options;
     const trainer = new Trainer({
       programs,
       source: prepared.source,
@@ -166,54 +173,45 @@ class TrainingRun {
       evaluateEvery: recipe.eval.every,
       checkpointEvery: recipe.checkpoint.every,
       onNonFinite: recipe.onNonFinite,
-      callbacks: [this.reporter(), ...sampling(this.prepared, this.programs, (event) => this.emit(event))],
-      ...(options.signal ? { signal: options.signal } : {}),
+      callbacks: [this.reporter(), ...sampling(prepared, programs, (event) => this.emit(event))],
+      ...(signal === undefined ? {} : { signal }),
     });
-    if (this.start !== undefined) trainer.restore(this.start.state as unknown as TrainerState);
+    if (start !== undefined) trainer.restore(start);
+    return trainer;
+  }
+
+  private async begin({ clock }: Trainer): Promise<void> {
+    const { planned, programs } = this.ready;
+    const { name, isa, threads } = programs.engine;
     await this.emit({
       type: "start",
-      step: trainer.clock.step,
+      step: clock.step,
       parameters: planned.numParameters,
       peakBytes: planned.memory.total,
       flopsPerStep: planned.flopsPerStep,
-      engine: `${programs.engine.name} ${programs.engine.isa}, ${programs.engine.threads} threads`,
+      engine: `${name} ${isa}, ${threads} threads`,
     });
-    try {
-      const ending = await trainer.run();
-      const evalLoss = trainer.lastEvaluation?.loss;
-      const hash = await stateHash(this.tensors());
-      const { step } = trainer.clock;
-      const result = { loss: trainer.lastLoss, ...(evalLoss === undefined ? {} : { evalLoss }), hash };
-      if (ending === "finished") await this.emit({ type: "end", step, ...result });
-      await updateRun(this.folder, {
-        status: ending === "finished" ? "finished" : "interrupted",
-        step,
-        ...(ending === "finished" ? { result } : {}),
-      });
-      return {
-        folder: this.folder,
-        ending: ending === "finished" ? "finished" : "interrupted",
-        step,
-        loss: trainer.lastLoss,
-        evalLoss,
-        hash,
-      };
-    } catch (cause) {
-      const error =
-        cause instanceof AthanorError ? cause : new AthanorError("internal/training", String(cause), { cause });
-      await this.emit({ type: "error", step: trainer.clock.step, code: error.code, message: error.message });
-      await updateRun(this.folder, {
-        status: "failed",
-        step: trainer.clock.step,
-        error: { code: error.code, message: error.message },
-      }).catch(() => undefined);
-      throw cause;
-    }
   }
 
-  async close(): Promise<void> {
-    await this.log.close();
-    await this.lock.release();
+  private async conclude(ending: Ending, trainer: Trainer): Promise<TrainOutcome> {
+    const { step } = trainer.clock;
+    const { lastLoss: loss } = trainer;
+    const evalLoss = trainer.lastEvaluation?.loss;
+    const hash = await stateHash(this.tensors());
+    const result = { loss, ...(evalLoss === undefined ? {} : { evalLoss }), hash };
+    if (ending === "finished") await this.emit({ type: "end", step, ...result });
+    await updateRun(this.folder, { status: ending, step, ...(ending === "finished" ? { result } : {}) });
+    return { folder: this.folder, ending, step, loss, evalLoss, hash };
+  }
+
+  /** Records why the run ends; the caller gets the error itself. What goes wrong here must not hide it. */
+  private async tellFailure(fault: unknown, step: number): Promise<void> {
+    const { code, message } =
+      fault instanceof AthanorError
+        ? fault
+        : { code: "run/failed", message: fault instanceof Error ? fault.message : String(fault) };
+    this.log.append({ type: "error", step, code, message });
+    await updateRun(this.folder, { status: "failed", step, error: { code, message } }).catch(() => undefined);
   }
 
   private async emit(event: RunEvent): Promise<void> {
@@ -223,15 +221,16 @@ class TrainingRun {
 
   /** Parameters and slots, each read when it is asked for, all through one buffer: a save takes no copy of the state. */
   private tensors(): TensorSource[] {
-    const { store } = this.programs;
-    const types = this.programs.stateNames().map((name) => store.typeOf(name));
+    const { programs } = this.ready;
+    const { store } = programs;
+    const types = programs.stateNames().map((name) => store.typeOf(name));
     const buffer = new ArrayBuffer(Math.max(0, ...types.map(({ dtype, shape }) => sizeOf(shape) * byteSize(dtype))));
     return types.map((type) => ({ ...type, data: () => store.read(type.name, buffer).data }));
   }
 
   /** Turns the trainer's hooks into events, and saves. */
   private reporter(): Callback {
-    const { recipe } = this.prepared;
+    const { recipe } = this.ready.prepared;
     return {
       step: (report) =>
         this.emit({
@@ -248,118 +247,55 @@ class TrainingRun {
           type: "eval",
           step: trainer.clock.step,
           loss: result.loss,
-          perplexity: result.perplexity,
+          ...(result.perplexity === undefined ? {} : { perplexity: result.perplexity }),
           metrics: result.metrics,
         }),
-      anomaly: (error, trainer) => {
-        if (recipe.onNonFinite === "skip")
-          return this.emit({ type: "error", step: trainer.clock.step, code: error.code, message: error.message });
-        return undefined;
-      },
+      // when it stops the run, the failure is told once, at the end
+      anomaly: ({ code, message }, trainer) =>
+        recipe.onNonFinite === "skip"
+          ? this.emit({ type: "error", step: trainer.clock.step, code, message })
+          : undefined,
       checkpoint: (trainer) => this.save(trainer),
     };
   }
 
   private async save(trainer: Trainer): Promise<void> {
-    const { recipe, files } = this.prepared;
-    const { engine } = this.programs;
-    await this.log.flush();
-    const { lastEvaluation } = trainer;
-    try {
-      const saved = await saveCheckpoint(
-        this.folder,
-        {
-          step: trainer.clock.step,
-          tensors: this.tensors(),
-          state: trainer.state(),
-          files: { ...files, "recipe.json": JSON.stringify(recipeJson(recipe), null, 1) },
-          provenance: { codeVersion: version, isa: engine.isa, recipeHash: recipeHash(recipe) },
-          metrics: lastEvaluation === undefined ? {} : { evalLoss: lastEvaluation.loss },
-        },
-        {
-          keep: recipe.checkpoint.keep,
-          lock: this.lock,
-          ...(recipe.checkpoint.best > 0
-            ? { best: { metric: "evalLoss", mode: "min", keep: recipe.checkpoint.best } as const }
-            : {}),
-        },
-      );
-      for (const problem of saved.problems) this.options.onNote?.(problem.message);
-      await this.emit({ type: "checkpoint", step: saved.step, path: saved.path });
-      await updateRun(this.folder, { step: saved.step }).catch(() => undefined);
-    } catch (error) {
+    const { prepared, programs } = this.ready;
+    const { recipe, files } = prepared;
+    const { engine } = programs;
+    const { clock, lastEvaluation } = trainer;
+    await this.log.flush({ durable: true });
+    const saved = await saveCheckpoint(
+      this.folder,
+      {
+        step: clock.step,
+        tensors: this.tensors(),
+        state: trainer.state(),
+        files: { ...files, "recipe.json": JSON.stringify(recipeJson(recipe), null, 1) },
+        provenance: { codeVersion: version, isa: engine.isa, recipeHash: recipeHash(recipe) },
+        // a figure of earlier weights would make these the best
+        metrics: lastEvaluation?.step === clock.step ? { evalLoss: lastEvaluation.loss } : {},
+      },
+      {
+        keep: recipe.checkpoint.keep,
+        lock: this.lock,
+        ...(recipe.checkpoint.best > 0
+          ? { best: { metric: "evalLoss", mode: "min", keep: recipe.checkpoint.best } as const }
+          : {}),
+      },
+    ).catch((error: unknown) => {
       // A disk that refuses loses no training: the run goes on, the older checkpoint stands, the next save tries again.
       if (!(error instanceof AthanorError) || error.code === "run/lock-lost") throw error;
-      this.options.onNote?.(error.message);
-      await this.emit({ type: "error", step: trainer.clock.step, code: error.code, message: error.message });
-    }
-  }
-}
-
-export function recipeHash(recipe: Recipe): string {
-  return createHash("sha256")
-    .update(JSON.stringify(recipeJson(recipe)))
-    .digest("hex");
-}
-
-async function newRun(
-  recipe: Recipe,
-  options: TrainOptions,
-  prepared: Prepared,
-  engine: { isa: string; threads: number },
-): Promise<string> {
-  const place =
-    options.runDir === undefined
-      ? { root: options.runsRoot ?? "runs", label: recipe.name ?? prepared.label }
-      : { folder: resolve(options.runDir) };
-  const environment = await describeEnvironment({
-    athanor: version,
-    isa: engine.isa,
-    threads: engine.threads,
-    folder: process.cwd(),
-  });
-  const { folder } = await createRun(place, {
-    recipe: recipeJson(recipe),
-    recipeHash: recipeHash(recipe),
-    dataHash: prepared.dataHash,
-    environment,
-    ...(options.initFrom === undefined ? {} : { origin: options.initFrom }),
-  });
-  return folder;
-}
-
-/** The run to go on with. Errors with `resume/recipe` and a diff when the recipe was changed in what the past depends on. */
-async function earlierRun(folder: string, recipe: Recipe): Promise<{ folder: string; isa: string; dataHash: string }> {
-  const { record } = await readRun(folder);
-  const changes = compareRecipes(record.recipe, recipeJson(recipe));
-  if (changes.length > 0) {
-    fail("resume/recipe", `the recipe is not the one that ${basename(folder)} was started with`, {
-      where: folder,
-      got: changes.join("\n"),
-      fix: "undo these changes, or start a new run from its weights: --init-from",
+      return error;
     });
-  }
-  return { folder, isa: record.environment.isa, dataHash: record.dataHash };
-}
-
-/** A run folder means its newest good checkpoint. */
-async function loadParametersFrom(path: string): Promise<ReadonlyMap<string, HostArray>> {
-  const latest = await loadLatest(path);
-  return (latest?.checkpoint ?? (await loadCheckpoint(path))).tensors;
-}
-
-/** Writes saved tensors into the store: all of them on resume, the parameters alone when starting from another run. */
-function writeTensors(programs: StepPrograms, tensors: ReadonlyMap<string, HostArray>, parametersOnly: boolean): void {
-  const names = parametersOnly ? programs.graphs.parameterTypes.map(({ name }) => name) : programs.stateNames();
-  for (const name of names) {
-    const value = tensors.get(name);
-    if (value === undefined) {
-      fail("resume/tensor", `the checkpoint has no tensor ${name}`, {
-        expected: `${names.length} tensors of this model`,
-        got: `${tensors.size} tensors`,
-        fix: "use the recipe that the checkpoint was trained with",
-      });
+    this.unsaved = saved instanceof AthanorError ? saved : undefined;
+    if (saved instanceof AthanorError) {
+      const { code, message } = saved;
+      await this.emit({ type: "error", step: clock.step, code, message });
+      return;
     }
-    programs.store.write(name, value);
+    for (const problem of saved.problems) this.options.onNote?.(problem.message);
+    await this.emit({ type: "checkpoint", step: saved.step, path: saved.path });
+    await updateRun(this.folder, { step: saved.step }).catch(() => undefined);
   }
 }

@@ -23,6 +23,8 @@ export interface TableOptions<K = string> extends TableReadOptions, ColumnOption
   readonly notFinite?: "error" | "missing";
   /** A column with one value in the training part: leave it out (default, told in the report) or refuse it. */
   readonly constant?: "drop" | "error";
+  /** An encoder that was fitted before, to look at other rows through a trained model's eyes. Default: fitted here. */
+  readonly encoder?: TableEncoder;
 }
 
 /** What was done to the data, for the run's record. */
@@ -119,16 +121,18 @@ export async function prepareTable<R extends object = TableRecord, const K exten
   const { missing = "impute", notFinite = "error" } = options;
   const policy: FeaturePolicy = { missing: missing === "drop" ? "error" : missing, notFinite };
   const fitted = fitColumns(table, features, rowsOf("train"), policy, options.constant ?? "drop");
-  const encoder = new TableEncoder<R, K>({
-    format: "athanor-table-encoder",
-    version: 1,
-    target: found
-      ? { task: "classification", name: target.name, classes: found.classes }
-      : fitRegression(table, target, rowsOf("train"), options.standardizeTarget ?? false),
-    features: fitted.features,
-    ignored: [...ignored, ...Object.keys(fitted.constantColumns)],
-    policy,
-  });
+  const encoder = new TableEncoder<R, K>(
+    options.encoder?.data ?? {
+      format: "athanor-table-encoder",
+      version: 1,
+      target: found
+        ? { task: "classification", name: target.name, classes: found.classes }
+        : fitRegression(table, target, rowsOf("train"), options.standardizeTarget ?? false),
+      features: fitted.features,
+      ignored: [...ignored, ...Object.keys(fitted.constantColumns)],
+      policy,
+    },
+  );
 
   const unseen: Record<string, number> = {};
   const encode = (part: keyof Split): TableDataset => {

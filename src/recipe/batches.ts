@@ -1,4 +1,5 @@
 // Datasets as what the Trainer and the evaluation loop read: endless batches with a saved state, and all rows once.
+import { type FloatDType, fromNumbers, type HostArray } from "../base/index.ts";
 import {
   type Batch,
   type Dataset,
@@ -42,7 +43,22 @@ export async function* heldOutBatches<B extends Batch>(dataset: Dataset<B>, batc
   for await (const { batch, count } of evaluationBatches(dataset, batchSize)) {
     const { rows: _, ...feeds } = batch as Batch;
     const targets = feeds.targets;
-    if (targets?.dtype === "f32") (targets.data as Float32Array).fill(Number.NaN, count);
+    if (targets?.dtype === "f32" || targets?.dtype === "f64") (targets.data as Float32Array).fill(Number.NaN, count);
     yield feeds;
   }
+}
+
+/** The same data with its floats in the dtype of the run. */
+export function withFloats<B extends Batch>(dataset: Dataset<B>, dtype: FloatDType): Dataset<Batch> {
+  if (dtype === "f32") return dataset;
+  const { unit, length, fingerprint } = dataset;
+  const convert = (array: HostArray) =>
+    array.dtype === "f32" ? fromNumbers(dtype, array.shape, array.data as Float32Array) : array;
+  return {
+    unit,
+    length,
+    fingerprint,
+    collate: async (positions) =>
+      Object.fromEntries(Object.entries(await dataset.collate(positions)).map(([name, one]) => [name, convert(one)])),
+  };
 }

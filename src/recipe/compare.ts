@@ -1,10 +1,15 @@
 // Comparing recipes: what of a recipe fixes the bytes of a run, and how two differ. A resumed run must agree in that part.
+import { parseOptimizer } from "../optim/index.ts";
+import type { Prepared } from "./prepare.ts";
 import type { Recipe } from "./schema.ts";
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** Settings that do not change what is learned: they may differ on resume. */
-const free = new Set(["name", "eval", "checkpoint", "samples", "engine.threads", "engine.name"]);
+/**
+ * Settings that may differ on resume: they do not change what is learned, or are compared by what they mean instead: data by
+ * its hash, the engine by its instruction set, `steps` by the learning rates of the past (`compareSchedules`).
+ */
+const free = ["name", "steps", "data.path", "eval", "checkpoint", "samples", "engine.threads", "engine.name"];
 
 /** A recipe as plain JSON; data given in memory is left out, its hash stands in the run's record. */
 export function recipeJson(recipe: Recipe): Json {
@@ -12,16 +17,32 @@ export function recipeJson(recipe: Recipe): Json {
   return JSON.parse(JSON.stringify({ ...recipe, data })) as Json;
 }
 
-/** Lines such as `optimizer.adamw.lr: 0.001 → 0.002` for settings that fix a run's bytes. `steps` may grow or shrink. */
+/** Lines such as `optimizer.adamw.lr: 0.001 → 0.002` for settings that fix a run's bytes. */
 export function compareRecipes(earlier: unknown, now: Json): string[] {
   const lines: string[] = [];
   const [before, after] = [flatten(earlier as Json), flatten(now)];
   for (const key of new Set([...before.keys(), ...after.keys()])) {
-    if (key === "steps" || [...free].some((name) => key === name || key.startsWith(`${name}.`))) continue;
+    if (free.some((name) => key === name || key.startsWith(`${name}.`))) continue;
     const [old, fresh] = [before.get(key), after.get(key)];
     if (old !== fresh) lines.push(`${key}: ${old ?? "(unset)"} → ${fresh ?? "(unset)"}`);
   }
   return lines;
+}
+
+/** The first of the steps done at which another number of steps would have meant another learning rate, or nothing. */
+export function compareSchedules(
+  earlier: unknown,
+  { recipe, learningRate, clockAt }: Prepared,
+  done: number,
+): string[] {
+  const { steps } = earlier as Recipe;
+  if (steps === recipe.steps) return [];
+  const before = parseOptimizer(recipe.optimizer, { steps }).learningRate;
+  for (let step = 0; step < done; step++) {
+    const [old, now] = [before.at(clockAt(step)), learningRate(clockAt(step))];
+    if (old !== now) return [`steps: ${steps} → ${recipe.steps}`, `learning rate at step ${step}: ${old} → ${now}`];
+  }
+  return [];
 }
 
 function flatten(value: Json, path = "", into = new Map<string, string>()): Map<string, string> {

@@ -1,4 +1,5 @@
 // Labelled texts for a text classifier: read, split by class, tokenized to one length.
+import { fail } from "../base/index.ts";
 import type { Batch, Dataset, TableInput, TextClassBatch } from "../data/index.ts";
 import { prepareTextClassification } from "../data/index.ts";
 import { modelFamily } from "../models/index.ts";
@@ -17,15 +18,26 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
   const length = contextOf(family, config);
   const input: TableInput<Row> =
     data.path === undefined ? { records: data.rows as Iterable<Row> | AsyncIterable<Row> } : { path: data.path };
-  const label = typeof data.target === "string" ? data.target : "label";
+  const { target: label = "label" } = data;
+  if (typeof label === "number") {
+    fail("config/target", "the column of the classes is given by its name", {
+      where: "data.target",
+      expected: "a column's name",
+      got: String(label),
+      fix: "name the column; a file without names has column1, column2, ...",
+    });
+  }
   const { train, validation, tokenizer, classNames, sha256 } = await prepareTextClassification<Row, string>(input, {
     text: data.text ?? "text",
     label,
-    tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte"),
+    tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte", options),
     length,
     validation: data.heldOut,
     seed: recipe.seed,
+    invalid: data.invalid,
     ...(data.header === undefined ? {} : { header: data.header }),
+    ...(data.separator === undefined ? {} : { separator: data.separator }),
+    ...(data.format === "csv" || data.format === "jsonl" ? { format: data.format } : {}),
   });
   const classes = classNames.map(String);
   const built = modelFamily(family).build(config, {

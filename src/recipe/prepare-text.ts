@@ -5,6 +5,7 @@ import {
   SequentialWindows,
   type TextInput,
   TextWindows,
+  type TokenizerFile,
   type TokenizerSpec,
   type TokenStore,
 } from "../data/index.ts";
@@ -17,7 +18,7 @@ import type { Recipe } from "./schema.ts";
 
 export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const { train, validation, tokenizer, report } = await prepareText(textInput(recipe), {
-    tokenizer: tokenizerSpec(recipe.tokenizer ?? "char"),
+    tokenizer: tokenizerSpec(recipe.tokenizer ?? "char", options),
     validation: recipe.data.heldOut,
     invalid: recipe.data.invalid,
   });
@@ -63,8 +64,10 @@ function textInput({ data }: Recipe): TextInput {
   return { texts: data.rows as Iterable<string> | AsyncIterable<string> };
 }
 
-/** The recipe's word for a tokenizer as the data folder's. */
-export function tokenizerSpec(tokenizer: NonNullable<Recipe["tokenizer"]>): TokenizerSpec {
+/** The trained model's own tokenizer, or the recipe's word for one as the data folder's. */
+export function tokenizerSpec(tokenizer: NonNullable<Recipe["tokenizer"]>, { files }: PrepareOptions): TokenizerSpec {
+  const saved = files?.get("tokenizer.json");
+  if (saved !== undefined) return { content: JSON.parse(saved) as TokenizerFile };
   if (tokenizer === "char" || tokenizer === "byte") return tokenizer;
   return typeof tokenizer === "string" ? { file: tokenizer } : { bpe: tokenizer.bpe };
 }

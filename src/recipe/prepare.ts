@@ -39,6 +39,8 @@ export interface Prepared extends Omit<PreparedData, "built" | "task" | "family"
 }
 
 export interface PrepareOptions {
+  /** Encoders of a trained model, `tokenizer.json` or `table.json`: used as they are, nothing is fitted to this data. */
+  readonly files?: ReadonlyMap<string, string>;
   readonly onNote?: (text: string) => void;
 }
 
@@ -46,8 +48,42 @@ export interface PrepareOptions {
 async function readData(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const [name] = chosenModel(recipe);
   const { tasks, reads } = modelFamily(name);
-  if (tasks.includes("language-model")) return await prepareLanguageModel(recipe, options);
-  return reads === "texts" ? await prepareTextClasses(recipe, options) : await prepareTableData(recipe, options);
+  const reader = tasks.includes("language-model") ? "text" : reads === "texts" ? "labelledTexts" : "table";
+  refuseUnread(recipe, reader, name);
+  return await readers[reader](recipe, options);
+}
+
+const readers = { text: prepareLanguageModel, labelledTexts: prepareTextClasses, table: prepareTableData };
+
+/** Settings that only some readers look at. */
+const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
+  "data.target": ["labelledTexts", "table"],
+  "data.text": ["labelledTexts"],
+  "data.header": ["labelledTexts", "table"],
+  "data.separator": ["labelledTexts", "table"],
+  "data.columns": ["table"],
+  "data.task": ["table"],
+  "data.missing": ["table"],
+  tokenizer: ["text", "labelledTexts"],
+  samples: ["text"],
+};
+
+/** A setting that nothing reads is a mistake, not a decoration. Errors with `config/unread`. */
+function refuseUnread(recipe: Recipe, reader: keyof typeof readers, family: string): void {
+  const defaults: Partial<Recipe["data"]> = { columns: {}, missing: "impute" };
+  const unread = Object.entries(readBy).flatMap(([key, by]) => {
+    const [first, second] = key.split(".") as ["data", keyof Recipe["data"]] | [keyof Recipe];
+    const value = second === undefined ? recipe[first] : recipe.data[second];
+    const usual = second === undefined ? undefined : defaults[second];
+    return by.includes(reader) || JSON.stringify(value) === JSON.stringify(usual) ? [] : [key];
+  });
+  if (unread.length === 0) return;
+  fail("config/unread", `${unread.length === 1 ? "a setting has" : "settings have"} no meaning for this model`, {
+    where: unread.join(", "),
+    expected: `settings that model.${family} reads`,
+    got: unread.join(", "),
+    fix: "take them out, or choose another model",
+  });
 }
 
 /** Reads the data and builds the model of a recipe. Errors with `config/*`, `data/*`, `tokenizer/*`, `optim/*`. */

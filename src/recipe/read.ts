@@ -1,6 +1,6 @@
 // From a recipe file (or object) and --set changes to a validated Recipe. All faults are reported at once, with their lines.
 import { readFile } from "node:fs/promises";
-import { dirname, extname, isAbsolute, resolve } from "node:path";
+import { dirname, extname, resolve } from "node:path";
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from "yaml";
 import { configProblems, fail } from "../base/index.ts";
 import { type Recipe, type RecipeInput, recipeSchema } from "./schema.ts";
@@ -31,7 +31,7 @@ export async function readRecipe(path: string, options: ReadOptions = {}): Promi
 
 /** Validates a recipe from code. Paths in it are relative to the working folder. */
 export function parseRecipe(input: RecipeInput, options: ReadOptions = {}): Recipe {
-  const raw = { ...(input as Raw), data: { ...(input.data as Raw) } };
+  const raw = copyOf(input as Raw);
   resolvePaths(raw, options.cwd ?? process.cwd());
   return validate(applySets({ raw, path: undefined, line: () => undefined }, options));
 }
@@ -40,7 +40,11 @@ async function readSource(path: string): Promise<Source> {
   const ending = extname(path);
   if (ending === ".ts" || ending === ".mts" || ending === ".js" || ending === ".mjs") return fromModule(path);
   if (![".yaml", ".yml", ".json"].includes(ending)) {
-    fail("config/format", "a recipe is a .yaml, .json or .ts file", { where: path, got: ending || "no ending" });
+    fail("config/format", "a recipe is a .yaml, .json or .ts file", {
+      where: path,
+      expected: ".yaml, .yml, .json, .ts, .mts, .js or .mjs",
+      got: ending || "no ending",
+    });
   }
   const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) =>
     fail("config/read", "the recipe cannot be read", {
@@ -80,7 +84,12 @@ async function fromModule(path: string): Promise<Source> {
   const raw = isRecord(loaded) ? (loaded.recipe ?? loaded.default) : undefined;
   if (!isRecord(raw))
     fail("config/module", "the module exports no recipe", { where: path, fix: "write: export const recipe = { ... }" });
-  return { raw: { ...raw, data: { ...(isRecord(raw.data) ? raw.data : {}) } }, path, line: () => undefined };
+  return { raw: copyOf(raw), path, line: () => undefined };
+}
+
+/** A copy whose paths may be changed; whoever wrote the recipe keeps theirs. */
+function copyOf(raw: Raw): Raw {
+  return isRecord(raw.data) ? { ...raw, data: { ...raw.data } } : { ...raw };
 }
 
 function lineOf(document: Document, lines: LineCounter, keys: readonly PropertyKey[]): number | undefined {
@@ -101,32 +110,44 @@ function resolvePaths(raw: Raw, folder: string): void {
 }
 
 function applySets(source: Source, { set = [], cwd = process.cwd() }: ReadOptions): Source {
-  for (const change of set) {
-    const equals = change.indexOf("=");
-    if (equals < 1)
-      fail("config/set", "a change is key=value", {
-        where: `--set ${change}`,
-        expected: "such as --set model.gpt.layers=4",
-      });
-    const keys = change.slice(0, equals).split(".");
-    let value: unknown = parseDocument(change.slice(equals + 1)).toJS();
-    const isPath =
-      keys.join(".") === "data.path" || (keys.join(".") === "tokenizer" && String(value).endsWith(".json"));
-    if (isPath && typeof value === "string" && !isAbsolute(value)) value = resolve(cwd, value);
-    assignDeep(source.raw, keys, value, change);
-  }
-  return source;
+  const changed = set.map((change) => {
+    const { keys, value } = parseSet(change);
+    const key = keys.join(".");
+    const isPath = key === "data.path" || (key === "tokenizer" && String(value).endsWith(".json"));
+    assignDeep(source.raw, keys, isPath && typeof value === "string" ? resolve(cwd, value) : value);
+    return key;
+  });
+  // A key that was changed has its fault there, not in its line of the file.
+  const isChanged = (key: string) => changed.some((one) => key === one || key.startsWith(`${one}.`));
+  return { ...source, line: (keys) => (isChanged(keys.join(".")) ? undefined : source.line(keys)) };
 }
 
-function assignDeep(target: Raw, keys: readonly string[], value: unknown, change: string): void {
-  let at: Raw = target;
+function parseSet(change: string): { keys: string[]; value: unknown } {
+  const equals = change.indexOf("=");
+  const keys = change.slice(0, Math.max(0, equals)).split(".");
+  const expected = "key=value, such as --set model.gpt.layers=4";
+  if (keys.some((key) => key === "" || key === "__proto__"))
+    fail("config/set", "not a change of a recipe", { where: `--set ${change}`, expected, got: change });
+  const document = parseDocument(change.slice(equals + 1));
+  const [error] = document.errors;
+  if (error !== undefined)
+    fail("config/set", "the value is not YAML", {
+      where: `--set ${change}`,
+      expected,
+      got: error.message.split("\n")[0] ?? error.code,
+      fix: "put quotes around a text with special characters",
+    });
+  return { keys, value: document.toJS() };
+}
+
+/** A plain value gives way to a table: `optimizer.adamw.lr.cosine.peak=1e-3` replaces a number. */
+function assignDeep(target: Raw, keys: readonly string[], value: unknown): void {
+  let at = target;
   for (const key of keys.slice(0, -1)) {
-    if (key === "__proto__" || key === "constructor")
-      fail("config/set", "not a key of a recipe", { where: `--set ${change}` });
     const inner = at[key];
-    // A plain value gives way: `--set optimizer.adamw.lr.cosine.peak=1e-3` replaces a number by a table.
-    at[key] = isRecord(inner) ? { ...inner } : {};
-    at = at[key] as Raw;
+    const copy: Raw = isRecord(inner) ? { ...inner } : {};
+    at[key] = copy;
+    at = copy;
   }
   at[keys.at(-1)!] = value;
 }

@@ -30,7 +30,7 @@ export const dataSchema = z
       .describe("table: column to predict, by name or position; default the last"),
     text: z.string().optional().describe("text classification: column of the text"),
     header: z.boolean().optional().describe("table: whether the first line holds names; default detected"),
-    separator: z.string().length(1).optional().describe("table: what separates fields; default detected"),
+    separator: z.enum([",", ";", "\t", "|"]).optional().describe("table: what separates fields; default detected"),
     columns: z
       .record(z.string(), z.enum(columnTypes))
       .default({})
@@ -104,7 +104,12 @@ export const recipeSchema = z.strictObject({
     .prefault({}),
   checkpoint: z
     .strictObject({
-      every: z.number().int().nonnegative().default(250).describe("steps between checkpoints; 0 for none"),
+      every: z
+        .number()
+        .int()
+        .nonnegative()
+        .default(250)
+        .describe("steps between checkpoints; the end is always saved, 0 saves it alone"),
       keep: z.number().int().min(2).default(2).describe("newest checkpoints kept"),
       best: z
         .number()

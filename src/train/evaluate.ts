@@ -3,33 +3,47 @@ import { fail } from "../base/index.ts";
 import type { Feeds } from "../engine/index.ts";
 import type { StepPrograms } from "./programs.ts";
 
+type Batches = AsyncIterable<Feeds> | Iterable<Feeds>;
+
 export interface EvaluationResult {
-  /** Mean loss per item, in nats for cross-entropy. */
+  /** Mean loss per item: in nats for cross-entropy, in squared units of the target for regression. */
   readonly loss: number;
   readonly count: number;
   /** exp(loss), for language models and classifiers. */
-  readonly perplexity: number;
+  readonly perplexity?: number;
   /** Further means: `accuracy`, `meanAbsoluteError`. */
   readonly metrics: { readonly [name: string]: number };
 }
 
 const metricNames: { readonly [sum: string]: string } = { correct: "accuracy", absolute: "meanAbsoluteError" };
 
-/** Sums over all batches and divides once. Errors with `eval/empty` when nothing was counted. */
+/**
+ * Sums over all batches and divides once. `undefined` when the signal fired before the last batch.
+ * Errors with `eval/empty` when nothing was counted.
+ */
+export async function evaluateAll(programs: StepPrograms, batches: Batches): Promise<EvaluationResult>;
 export async function evaluateAll(
   programs: StepPrograms,
-  batches: AsyncIterable<Feeds> | Iterable<Feeds>,
-): Promise<EvaluationResult> {
+  batches: Batches,
+  signal: AbortSignal | undefined,
+): Promise<EvaluationResult | undefined>;
+export async function evaluateAll(
+  programs: StepPrograms,
+  batches: Batches,
+  signal?: AbortSignal,
+): Promise<EvaluationResult | undefined> {
   const sums: Record<string, number> = {};
   for await (const batch of batches) {
+    if (signal?.aborted) return undefined;
     for (const [name, value] of Object.entries(await programs.evaluate(batch))) sums[name] = (sums[name] ?? 0) + value;
   }
   const { sum = 0, count = 0, ...extra } = sums;
   if (count === 0)
     fail("eval/empty", "there is nothing to evaluate", { fix: "give more held-out data or a smaller context" });
-  const loss = sum / count;
+  const { name, units } = programs.graphs.description.task;
+  const loss = (sum / count) * (units?.loss ?? 1);
   const metrics = Object.fromEntries(
-    Object.entries(extra).map(([name, value]) => [metricNames[name] ?? name, value / count]),
+    Object.entries(extra).map(([one, value]) => [metricNames[one] ?? one, (value / count) * (units?.extra[one] ?? 1)]),
   );
-  return { loss, count, perplexity: Math.exp(loss), metrics };
+  return { loss, count, ...(name === "regression" ? {} : { perplexity: Math.exp(loss) }), metrics };
 }

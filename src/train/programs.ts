@@ -227,10 +227,15 @@ export class StepPrograms {
   private readonly updateProgram: Program;
   private readonly evaluateProgram: Program;
 
-  constructor(description: StepDescription, engine: Engine) {
+  /** `compiled` saves tracing and compiling again where that was done for a forecast. */
+  constructor(
+    description: StepDescription,
+    engine: Engine,
+    compiled?: { readonly graphs: StepGraphs; readonly plans: StepPlans },
+  ) {
     this.engine = engine;
-    this.graphs = new StepGraphs(description);
-    const plans = this.graphs.compile(engine);
+    this.graphs = compiled?.graphs ?? new StepGraphs(description);
+    const plans = compiled?.plans ?? this.graphs.compile(engine);
     this.store = engine.createStore();
     this.store.declare([...this.graphs.parameterTypes, ...this.graphs.slotTypes]);
     this.accumulatePrograms = plans.accumulate.map((plan) => engine.load(plan, this.store));

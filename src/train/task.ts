@@ -1,5 +1,5 @@
 // Tasks: what is fed to a model and what its loss is. They know kinds of data, no model by name.
-import { type DType, fail, type Shape } from "../base/index.ts";
+import { type DType, type FloatDType, fail, type Shape } from "../base/index.ts";
 import { crossEntropy, type Tensor, where } from "../core/index.ts";
 import type { Module } from "../nn/index.ts";
 
@@ -18,6 +18,8 @@ export interface Task {
   feeds(rows: number): { readonly [name: string]: { readonly dtype: DType; readonly shape: Shape } };
   /** Items of one row that the loss counts: tokens of a window, or 1. */
   readonly itemsPerRow: number;
+  /** Factors that bring the loss and the extra means into the data's own units, where the model sees scaled targets. */
+  readonly units?: { readonly loss: number; readonly extra: { readonly [name: string]: number } };
   loss(model: Module, feeds: { readonly [name: string]: Tensor }): LossSums;
 }
 
@@ -27,6 +29,7 @@ function forward(model: Module, ...inputs: Tensor[]): Tensor {
   if (typeof output !== "object" || output === null || !("graph" in output)) {
     fail("train/model-output", "forward did not return a Tensor", {
       where: model.constructor.name,
+      expected: "a Tensor",
       got: typeof output,
       fix: "return the logits or predictions as one Tensor",
     });
@@ -80,11 +83,20 @@ export function classificationTask(inputs: RowTypes): Task {
   };
 }
 
+export interface RegressionOptions {
+  /** Of the targets. Default f32. */
+  readonly dtype?: FloatDType;
+  /** What the targets were divided by: errors are told in the units from before. Default 1. */
+  readonly targetScale?: number;
+}
+
 /** One number per row: model(inputs…) → (B,1), targets float[B]; mean squared error. */
-export function regressionTask(inputs: RowTypes, dtype: "f32" | "f64" = "f32"): Task {
+export function regressionTask(inputs: RowTypes, options: RegressionOptions = {}): Task {
+  const { dtype = "f32", targetScale = 1 } = options;
   return {
     name: "regression",
     itemsPerRow: 1,
+    units: { loss: targetScale ** 2, extra: { absolute: targetScale } },
     feeds: rowFeeds(inputs, dtype),
     loss: (model, feeds) => {
       const predicted = forward(model, ...Object.keys(inputs).map((name) => feeds[name]!));

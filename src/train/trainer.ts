@@ -23,13 +23,14 @@ export interface BatchSource {
 export interface StepReport extends StepResult {
   readonly clock: Clock;
   readonly learningRate: number;
-  /** Items (tokens, rows) of this step, and per second since the last report. */
+  /** Items (tokens, rows) that the loss counted in this step. */
   readonly items: number;
+  /** From asking for the batch to the end of the update. */
   readonly seconds: number;
 }
 
-/** Why a run ended. */
-export type Ending = "finished" | "interrupted" | "stopped";
+/** Why a run ended: all its steps are done, or the signal fired. */
+export type Ending = "finished" | "interrupted";
 
 /** Optional behaviour. Hooks are awaited in order; an error in one ends the run. */
 export interface Callback {
@@ -38,7 +39,7 @@ export interface Callback {
   evaluation?(result: EvaluationResult, trainer: Trainer): void | Promise<void>;
   /** A step was not applied because something was not finite. */
   anomaly?(error: AthanorError, trainer: Trainer): void | Promise<void>;
-  /** The state should be saved now: periodically, and before an early end. */
+  /** The state should be saved now: periodically, and once at the end, whichever it is. */
   checkpoint?(trainer: Trainer): void | Promise<void>;
   end?(ending: Ending, trainer: Trainer): void | Promise<void>;
 }
@@ -51,13 +52,20 @@ export interface TrainerOptions {
   readonly steps: number;
   /** Held-out batches, anew at each call. */
   readonly heldOut?: () => AsyncIterable<Feeds> | Iterable<Feeds>;
+  /** Steps between evaluations; the last step is evaluated too. 0 for none. */
   readonly evaluateEvery?: number;
+  /** Steps between checkpoints; 0 for the one at the end alone. */
   readonly checkpointEvery?: number;
   /** On a step that is not finite: stop with an error (default), or leave the update out and go on. */
   readonly onNonFinite?: "stop" | "skip";
   readonly callbacks?: readonly Callback[];
-  /** Ends the run after the step under way, with a checkpoint. */
+  /** Ends the run after the step or the evaluation batch under way, with a checkpoint. */
   readonly signal?: AbortSignal;
+}
+
+/** An evaluation and the step it was made at. */
+export interface Evaluation extends EvaluationResult {
+  readonly step: number;
 }
 
 /** What a checkpoint keeps beside tensors: everything that the rest of the run depends on. */
@@ -66,18 +74,24 @@ export interface TrainerState {
   readonly source: unknown;
   /** Of the last step; null before the first. */
   readonly lastLoss: number | null;
-  readonly lastEvaluation: EvaluationResult | null;
+  readonly lastEvaluation: Evaluation | null;
 }
 
 export class Trainer {
   readonly options: TrainerOptions;
   clock: Clock = clockStart;
   lastLoss = Number.NaN;
-  lastEvaluation: EvaluationResult | undefined;
+  lastEvaluation: Evaluation | undefined;
+  /** The step whose state is on disk already. */
+  private savedAt: number | undefined;
 
   constructor(options: TrainerOptions) {
     if (!(Number.isInteger(options.steps) && options.steps >= 0)) {
-      fail("config/steps", "steps is not a whole number", { where: "steps", got: String(options.steps) });
+      fail("config/steps", "steps is not a whole number", {
+        where: "steps",
+        expected: "0 or more",
+        got: String(options.steps),
+      });
     }
     this.options = options;
   }
@@ -101,28 +115,45 @@ export class Trainer {
     this.lastLoss = state.lastLoss ?? Number.NaN;
     this.lastEvaluation = state.lastEvaluation ?? undefined;
     this.options.source.restore(state.source);
+    this.savedAt = state.clock.step;
   }
 
-  /** Trains until `steps` updates are done, the signal fires, or a step is not finite. */
+  /**
+   * Trains until `steps` updates are done, the signal fires, or a step is not finite. An evaluation that the signal cut off
+   * is made again when the run goes on.
+   */
   async run(): Promise<Ending> {
-    const { steps, signal, evaluateEvery = 0, checkpointEvery = 0 } = this.options;
+    const { steps, signal } = this.options;
     await this.each((callback) => callback.start?.(this));
-    let savedAt = -1;
-    const save = async () => {
-      if (savedAt === this.clock.step) return;
-      await this.each((callback) => callback.checkpoint?.(this));
-      savedAt = this.clock.step;
-    };
-    while (this.clock.step < steps && !signal?.aborted) {
+    for (;;) {
+      if (this.evaluationIsDue()) await this.evaluate();
+      const isOver = this.clock.step >= steps || signal?.aborted === true;
+      if (isOver || this.checkpointIsDue()) await this.save();
+      if (isOver) break;
       await this.step();
-      const { step } = this.clock;
-      if (evaluateEvery > 0 && (step % evaluateEvery === 0 || step === steps)) await this.evaluate();
-      if (checkpointEvery > 0 && step % checkpointEvery === 0) await save();
     }
-    const ending = this.clock.step >= steps ? "finished" : "interrupted";
-    if (checkpointEvery > 0) await save();
+    const ending = this.clock.step >= steps && !this.evaluationIsDue() ? "finished" : "interrupted";
     await this.each((callback) => callback.end?.(ending, this));
     return ending;
+  }
+
+  private evaluationIsDue(): boolean {
+    const { evaluateEvery = 0, heldOut, steps } = this.options;
+    const { step } = this.clock;
+    if (evaluateEvery === 0 || heldOut === undefined || step === 0 || this.lastEvaluation?.step === step) return false;
+    return step % evaluateEvery === 0 || step === steps;
+  }
+
+  private checkpointIsDue(): boolean {
+    const { checkpointEvery = 0 } = this.options;
+    const { step } = this.clock;
+    return checkpointEvery > 0 && step > 0 && step % checkpointEvery === 0;
+  }
+
+  private async save(): Promise<void> {
+    if (this.savedAt === this.clock.step) return;
+    await this.each((callback) => callback.checkpoint?.(this));
+    this.savedAt = this.clock.step;
   }
 
   private async step(): Promise<void> {
@@ -133,26 +164,28 @@ export class Trainer {
     const lr = learningRate(this.clock);
     const inputs = { step: this.clock.step, learningRate: lr, batch, sampleIds: rows!.data as Int32Array };
     const result = await programs.step(inputs);
+    const seconds = (performance.now() - started) / 1000;
     if (!result.committed) {
       const error = await diagnose(programs, inputs);
       await this.each((callback) => callback.anomaly?.(error, this));
       if (onNonFinite === "stop") throw error;
     }
     this.clock = advance(this.clock, batchSize, task.itemsPerRow, source.samplesPerEpoch);
-    if (result.committed) this.lastLoss = result.loss;
-    const seconds = (performance.now() - started) / 1000;
-    const report = { ...result, clock: this.clock, learningRate: lr, items: result.count, seconds };
+    const loss = result.loss * (task.units?.loss ?? 1);
+    if (result.committed) this.lastLoss = loss;
+    const report = { ...result, loss, clock: this.clock, learningRate: lr, items: result.count, seconds };
     await this.each((callback) => callback.step?.(report, this));
   }
 
-  /** Evaluates on the held-out data now. */
-  async evaluate(): Promise<EvaluationResult | undefined> {
-    const { heldOut, programs } = this.options;
-    if (heldOut === undefined) return undefined;
-    const result = await evaluateAll(programs, heldOut());
-    this.lastEvaluation = result;
-    await this.each((callback) => callback.evaluation?.(result, this));
-    return result;
+  /** Evaluates on the held-out data now. `undefined` without such data, or when the signal fired meanwhile. */
+  async evaluate(): Promise<Evaluation | undefined> {
+    const { heldOut, programs, signal } = this.options;
+    const result = heldOut && (await evaluateAll(programs, heldOut(), signal));
+    if (result === undefined) return undefined;
+    const evaluation = { ...result, step: this.clock.step };
+    this.lastEvaluation = evaluation;
+    await this.each((callback) => callback.evaluation?.(evaluation, this));
+    return evaluation;
   }
 
   private async each(hook: (callback: Callback) => void | Promise<void>): Promise<void> {

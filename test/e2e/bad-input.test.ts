@@ -139,10 +139,10 @@ describe("refused on resume", () => {
 });
 
 test("a number that the table cannot hold is named with its row", async () => {
-  // finite as f64, beyond f32
+  // finite as f64, beyond f32 and beyond any scale
   writeFileSync(
     join(folder.path, "huge.csv"),
-    `a,y\n${Array.from({ length: 40 }, (_, at) => `${at},${at === 3 ? "1e39" : at}`).join("\n")}\n`,
+    `a,y\n${Array.from({ length: 40 }, (_, at) => `${at},${at === 3 ? "1e300" : at}`).join("\n")}\n`,
   );
   const result = await runCli(
     [

@@ -45,7 +45,7 @@ async function fitLine(rows: readonly Row[], { start, lr, steps, seed }: FitOpti
   const programs = new StepPrograms(
     {
       model: new Linear(1, 1),
-      task: regressionTask({ features: { dtype: "f64", shape: [1] } }, "f64"),
+      task: regressionTask({ features: { dtype: "f64", shape: [1] } }, { dtype: "f64" }),
       optimizer,
       batchSize: rows.length,
       lanes: 1,

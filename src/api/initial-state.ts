@@ -1,0 +1,148 @@
+// What a run begins with: fresh parameters, those of another run, or everything that its own newest checkpoint holds.
+import {
+  AthanorError,
+  fail,
+  formatType,
+  fromNumbers,
+  type HostArray,
+  isFloat,
+  sameShape,
+  toNumbers,
+} from "../base/index.ts";
+import { type Checkpoint, loadCheckpoint, loadLatest } from "../checkpoint/index.ts";
+import { compareSchedules, type Prepared } from "../recipe/index.ts";
+import type { StepPrograms, TrainerState } from "../train/index.ts";
+import type { EarlierRun } from "./run-folder.ts";
+
+/** The newest good checkpoint of a run folder, or the checkpoint that the path names. Errors with `checkpoint/*`. */
+export async function checkpointAt(path: string): Promise<Checkpoint> {
+  return (await loadLatest(path))?.checkpoint ?? (await loadCheckpoint(path));
+}
+
+/**
+ * Writes the parameters of another run over the initial ones; the optimizer starts anew.
+ * Errors with `model/vocabulary`, `model/tensor`, `checkpoint/*`.
+ */
+export async function initFrom(path: string, programs: StepPrograms, prepared: Prepared): Promise<void> {
+  const checkpoint = await checkpointAt(path);
+  const { files, path: where } = checkpoint;
+  if (differs("tokenizer.json", prepared, files)) {
+    fail("model/vocabulary", "the other run has another vocabulary: its tokens mean something else", {
+      where,
+      expected: vocabularyOf(prepared.files["tokenizer.json"]),
+      got: vocabularyOf(textOf(files, "tokenizer.json")),
+      fix: `use its tokenizer: --set tokenizer=${where}/tokenizer.json`,
+    });
+  }
+  writeParameters(programs, checkpoint);
+}
+
+/** Writes a checkpoint's parameters into the store. Errors with `model/tensor` when they are not this model's. */
+export function writeParameters(programs: StepPrograms, { tensors, path }: Checkpoint): void {
+  const fix = "use the model settings that the checkpoint was trained with";
+  for (const [name, value] of take(programs.graphs.parameterTypes, tensors, "model/tensor", path, fix))
+    programs.store.write(name, value);
+}
+
+/**
+ * Writes the state of a run's newest good checkpoint, and gives what the trainer goes on from; `undefined` when the run has
+ * none yet. Errors with `resume/*`, `checkpoint/none-good`.
+ */
+export async function restore(
+  { folder, record }: EarlierRun,
+  programs: StepPrograms,
+  prepared: Prepared,
+  onNote: (text: string) => void,
+): Promise<TrainerState | undefined> {
+  const latest = await loadLatest(folder);
+  for (const { path, error } of latest?.skipped ?? [])
+    onNote(`passed over a damaged checkpoint: ${path} (${error instanceof AthanorError ? error.what : String(error)})`);
+  if (latest === undefined) {
+    onNote("no checkpoint yet: the run starts from its beginning");
+    return undefined;
+  }
+  const { tensors, files, step, state, path } = latest.checkpoint;
+  const { steps } = prepared.recipe;
+  if (step > steps) {
+    fail("resume/steps", "the run has done more steps than the recipe asks for", {
+      where: "steps",
+      expected: `at least ${step}`,
+      got: String(steps),
+      fix: `set steps to ${step} or more`,
+    });
+  }
+  const changes = compareSchedules(record.recipe, prepared, step);
+  if (changes.length > 0) {
+    fail("resume/schedule", "with these steps the learning rate would have been another one from the beginning", {
+      where: "steps",
+      expected: "the same rates for the steps that are done",
+      got: changes.join("\n"),
+      fix: "keep steps, give the schedule a total of its own from the first run on, or start a new run: --init-from",
+    });
+  }
+  for (const name of ["tokenizer.json", "table.json"]) {
+    if (differs(name, prepared, files)) {
+      fail("resume/vocabulary", `${name} is not the one that the checkpoint was trained with`, {
+        where: path,
+        expected: vocabularyOf(textOf(files, name)),
+        got: vocabularyOf(prepared.files[name]),
+        fix: "restore the tokenizer's file, or start a new run",
+      });
+    }
+  }
+  const { parameterTypes, slotTypes } = programs.graphs;
+  const fix = "resume with the version of Athanor and the recipe that wrote it";
+  const values = take([...parameterTypes, ...slotTypes], tensors, "resume/tensor", path, fix);
+  for (const [name, value] of values) programs.store.write(name, value);
+  return state as unknown as TrainerState;
+}
+
+const textOf = (files: Checkpoint["files"], name: string): string | undefined => {
+  const bytes = files.get(name);
+  return bytes === undefined ? undefined : Buffer.from(bytes).toString("utf8");
+};
+
+/** True when both have the file and the contents are not the same. */
+function differs(name: string, prepared: Prepared, files: Checkpoint["files"]): boolean {
+  const [own, saved] = [prepared.files[name], textOf(files, name)];
+  return own !== undefined && saved !== undefined && own !== saved;
+}
+
+/** How many entries a tokenizer or encoder has, and its first bytes of difference are left to people: files may be large. */
+function vocabularyOf(text: string | undefined): string {
+  if (text === undefined) return "none";
+  const { model, features } = JSON.parse(text) as { model?: { vocab?: object }; features?: readonly unknown[] };
+  const size = Object.keys(model?.vocab ?? features ?? {}).length;
+  return `${size} ${features === undefined ? "tokens" : "columns"}, ${text.length} characters`;
+}
+
+/** Tensors by name in the types that are wanted; floats are converted. All that do not fit are told at once. */
+function take(
+  types: readonly { readonly name: string; readonly dtype: HostArray["dtype"]; readonly shape: readonly number[] }[],
+  tensors: ReadonlyMap<string, HostArray>,
+  code: string,
+  where: string,
+  fix: string,
+): [name: string, value: HostArray][] {
+  const faults: string[] = [];
+  const taken: [string, HostArray][] = [];
+  for (const { name, dtype, shape } of types) {
+    const value = tensors.get(name);
+    const isSame = value !== undefined && sameShape(value.shape, shape);
+    if (isSame && value.dtype === dtype) taken.push([name, value]);
+    else if (isSame && isFloat(value.dtype) && isFloat(dtype))
+      taken.push([name, fromNumbers(dtype, shape, toNumbers(value))]);
+    else
+      faults.push(
+        `${name}: ${value === undefined ? "missing" : formatType(value.dtype, value.shape)}, wanted ${formatType(dtype, shape)}`,
+      );
+  }
+  if (faults.length === 0) return taken;
+  const shown = faults.slice(0, 8);
+  return fail(code, `${faults.length} of ${types.length} tensors of this model are not in the checkpoint`, {
+    where,
+    expected: `${types.length} tensors of this model`,
+    got: [...shown, ...(faults.length > shown.length ? [`and ${faults.length - shown.length} more`] : [])].join("\n"),
+    fix,
+  });
+}

@@ -1,0 +1,89 @@
+// The folder of a run: a new one, made only once everything else is ready, or an earlier one to go on with; each with its lock.
+import { createHash } from "node:crypto";
+import { mkdir, rmdir } from "node:fs/promises";
+import { basename, resolve } from "node:path";
+import { fail } from "../base/index.ts";
+import { lockRun, type RunLock } from "../checkpoint/index.ts";
+import type { Engine } from "../engine/index.ts";
+import { compareRecipes, type Prepared, type Recipe, recipeJson } from "../recipe/index.ts";
+import { createRun, describeEnvironment, type NewRun, type RunRecord, readRun } from "../track/index.ts";
+import { version } from "./version.ts";
+
+export interface RunPlace {
+  /** The run's folder; by default a new one under `runsRoot`. */
+  readonly runDir?: string;
+  /** Default `runs`. */
+  readonly runsRoot?: string;
+  /** The run or checkpoint that the first weights come from. */
+  readonly initFrom?: string;
+}
+
+export interface LockedRun {
+  readonly folder: string;
+  readonly lock: RunLock;
+}
+
+export function recipeHash(recipe: Recipe): string {
+  return createHash("sha256")
+    .update(JSON.stringify(recipeJson(recipe)))
+    .digest("hex");
+}
+
+/** Makes the folder of a new run and takes its lock. Errors with `run/exists`, `run/locked`, `run/disk`. */
+export async function newRun(place: RunPlace, prepared: Prepared, engine: Engine): Promise<LockedRun> {
+  const { recipe, label, dataHash } = prepared;
+  const { runDir, runsRoot = "runs", initFrom } = place;
+  const { isa, threads } = engine;
+  const record: NewRun = {
+    recipe: recipeJson(recipe),
+    recipeHash: recipeHash(recipe),
+    dataHash,
+    environment: await describeEnvironment({ athanor: version, isa, threads, folder: process.cwd() }),
+    ...(initFrom === undefined ? {} : { origin: resolve(initFrom) }),
+  };
+  if (runDir !== undefined) return await newRunAt(resolve(runDir), record);
+  const { folder } = await createRun({ root: runsRoot, label: recipe.name ?? label }, record);
+  return { folder, lock: await lockRun(folder) };
+}
+
+/** The lock comes before the record: of two runs started in one folder, only one may write. */
+async function newRunAt(folder: string, record: NewRun): Promise<LockedRun> {
+  const made = await mkdir(folder, { recursive: true }).catch((cause: Error) =>
+    fail("run/disk", "the run folder cannot be made", {
+      where: folder,
+      expected: "a folder that can be written",
+      got: cause.message,
+      fix: "choose another --run-dir",
+      cause,
+    }),
+  );
+  const lock = await lockRun(folder);
+  try {
+    await createRun({ folder }, record);
+    return { folder, lock };
+  } catch (error) {
+    await lock.release();
+    if (made !== undefined) await rmdir(folder).catch(() => undefined); // nothing half-made stays
+    throw error;
+  }
+}
+
+export interface EarlierRun {
+  readonly folder: string;
+  readonly record: RunRecord;
+}
+
+/** The run to go on with. Errors with `resume/recipe` and a diff when the recipe was changed in what the past depends on. */
+export async function earlierRun(folder: string, recipe: Recipe): Promise<EarlierRun> {
+  const { record } = await readRun(folder);
+  const changes = compareRecipes(record.recipe, recipeJson(recipe));
+  if (changes.length > 0) {
+    fail("resume/recipe", `the recipe is not the one that ${basename(folder)} was started with`, {
+      where: folder,
+      expected: "the same settings, apart from steps, eval, checkpoint, samples and engine.threads",
+      got: changes.join("\n"),
+      fix: "undo these changes, or start a new run from its weights: --init-from",
+    });
+  }
+  return { folder, record };
+}
