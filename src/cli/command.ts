@@ -4,7 +4,10 @@ import type { Output } from "./output.ts";
 
 export interface CommandContext {
   readonly output: Output;
-  /** Aborted by the first Ctrl-C or SIGTERM: the run saves and ends. The second one ends the process. */
+  /**
+   * Aborted by the first Ctrl-C or SIGTERM: the run saves and ends. The second one ends the process. A command that never
+   * reads this is ended by the first.
+   */
   readonly signal: AbortSignal;
   /** Which signal came: decides between exit codes 130 and 75. */
   readonly stoppedBy: () => NodeJS.Signals | undefined;

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import type { CommandContext } from "./command.ts";
 import { commands } from "./commands/index.ts";
-import { createOutput, exitCodes, reportError } from "./output.ts";
+import { createOutput, exitCodes, reportError, toLine } from "./output.ts";
 
 const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -28,34 +28,48 @@ function onSignal(signal: NodeJS.Signals): void {
   stop.abort();
 }
 
+/** Signals are held back from the first look at `signal` on: a command that has no way to stop well is ended at once. */
+function createContext(json: boolean): CommandContext {
+  return {
+    output: createOutput(json),
+    get signal() {
+      for (const name of ["SIGINT", "SIGTERM", "SIGUSR2"] as const)
+        if (!process.listeners(name).includes(onSignal)) process.on(name, onSignal);
+      return stop.signal;
+    },
+    stoppedBy: () => stoppedBy,
+  };
+}
+
 function wrap<A extends unknown[]>(action: (context: CommandContext, ...args: A) => Promise<number | undefined>) {
   return async (...args: A): Promise<void> => {
     const json = program.opts<{ json?: boolean }>().json ?? false;
     try {
-      const context = { output: createOutput(json), signal: stop.signal, stoppedBy: () => stoppedBy };
-      process.exitCode = (await action(context, ...args)) ?? exitCodes.done;
+      process.exitCode = (await action(createContext(json), ...args)) ?? exitCodes.done;
     } catch (error) {
       process.exitCode = reportError(error, json);
     }
   };
 }
 
-for (const signal of ["SIGINT", "SIGTERM", "SIGUSR2"] as const) process.on(signal, onSignal);
-// A closed pipe (`| head`) ends the output, not the run with a stack trace.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(exitCodes.done);
-  throw error;
-});
+// A reader that went away (`| head`) wants no more: what can be saved is saved, nothing more is said.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    stop.abort();
+  });
+}
 for (const define of commands) define(program, wrap);
-for (const command of program.commands)
-  command
-    .option("--json", "machine-readable output on stdout")
-    .on("option:json", () => program.setOptionValue("json", true));
 
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError)
-    process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.wrongRequest;
-  else process.exitCode = reportError(error, false);
+  const json = process.argv.includes("--json");
+  if (!(error instanceof CommanderError)) process.exitCode = reportError(error, json);
+  else if (error.exitCode === 0) process.exitCode = exitCodes.done;
+  else {
+    // commander has told people already
+    if (json) process.stdout.write(toLine({ type: "error", code: "cli/usage", what: error.message }));
+    process.exitCode = exitCodes.wrongRequest;
+  }
 }

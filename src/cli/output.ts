@@ -6,7 +6,7 @@ import { AthanorError } from "../base/index.ts";
 export const exitCodes = { done: 0, failed: 1, wrongRequest: 2, preempted: 75, interrupted: 130 } as const;
 
 /** Code prefixes of errors that the caller mends by asking for something else. */
-const requestCodes = [
+const requestCodes: readonly string[] = [
   "config/",
   "cli/",
   "data/",
@@ -18,6 +18,14 @@ const requestCodes = [
   "optim/",
   "model/",
   "path/",
+  "resume/",
+  "reproduce/",
+  "engine/precision",
+  "engine/isa",
+  "engine/too-slow",
+  "run/exists",
+  "run/missing",
+  "run/data",
 ];
 
 export interface Output {
@@ -35,8 +43,19 @@ export function createOutput(json: boolean): Output {
     json,
     note: (text) => void process.stderr.write(`${text}\n`),
     print: (text) => void (json || process.stdout.write(`${text}\n`)),
-    record: (value) => void (json && process.stdout.write(`${JSON.stringify(value)}\n`)),
+    record: (value) => void (json && process.stdout.write(toLine(value))),
   };
+}
+
+/** JSON has no NaN and would write null, which hides what a loss became: it is told by name, as in the run's log. */
+export function toLine(value: object): string {
+  const named = (_: string, one: unknown) => (typeof one === "number" && !Number.isFinite(one) ? String(one) : one);
+  return `${JSON.stringify(value, named)}\n`;
+}
+
+/** A word as a shell reads it back whole. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Prints an error the way it deserves, and says which exit code it means. */
@@ -44,7 +63,7 @@ export function reportError(error: unknown, json: boolean): number {
   const known = error instanceof AthanorError;
   if (json) {
     const body = known ? error.toJSON() : { code: "internal/unexpected", what: String(error) };
-    process.stdout.write(`${JSON.stringify({ event: "error", ...body })}\n`);
+    process.stdout.write(toLine({ type: "error", ...body }));
   }
   if (known) {
     const [first, ...rest] = error.message.split("\n");

@@ -2,7 +2,7 @@
 // a plain line now and then.
 import pc from "picocolors";
 import { formatCount, formatDuration } from "../base/index.ts";
-import type { RunEvent, StepEvent } from "../track/index.ts";
+import type { EvalEvent, RunEvent, StepEvent } from "../track/index.ts";
 
 export interface StatusOptions {
   readonly steps: number;
@@ -35,15 +35,7 @@ export class StatusLine {
         this.step(event);
         break;
       case "eval":
-        this.line(
-          pc.cyan(
-            `step ${event.step}  held-out loss ${event.loss.toFixed(4)}${event.perplexity === undefined ? "" : `  perplexity ${event.perplexity.toFixed(2)}`}${Object.entries(
-              event.metrics ?? {},
-            )
-              .map(([name, value]) => `  ${name} ${value.toFixed(4)}`)
-              .join("")}`,
-          ),
-        );
+        this.line(pc.cyan(evaluationText(event)));
         this.lastTime = performance.now(); // time of evaluation is no time of steps
         break;
       case "checkpoint":
@@ -69,7 +61,9 @@ export class StatusLine {
     }
     this.lastStep = event.step;
     this.lastTime = now;
-    this.smoothedLoss = this.smoothedLoss === undefined ? event.loss : 0.98 * this.smoothedLoss + 0.02 * event.loss;
+    // a step that was left out for its NaN says nothing about the loss
+    if (Number.isFinite(event.loss))
+      this.smoothedLoss = this.smoothedLoss === undefined ? event.loss : 0.98 * this.smoothedLoss + 0.02 * event.loss;
     const { isTTY } = this.options.stream;
     if (now - this.drawnAt < (isTTY ? redrawMs : plainMs) && event.step !== this.options.steps) return;
     this.drawnAt = now;
@@ -85,12 +79,11 @@ export class StatusLine {
   private text(event: StepEvent): string {
     const { steps, flopsPerStep, peakFlopsPerSecond } = this.options;
     const perStep = this.secondsPerStep;
-    const tokensPerSecond = event.tokensPerSecond;
     const parts = [
       `step ${event.step}/${steps}`,
-      `loss ${event.loss.toFixed(4)} (${this.smoothedLoss!.toFixed(4)})`,
+      `loss ${event.loss.toFixed(4)} (${(this.smoothedLoss ?? event.loss).toFixed(4)})`,
       `lr ${event.lr.toExponential(2)}`,
-      `${formatCount(Math.round(tokensPerSecond))}/s`,
+      `${formatCount(Math.round(event.tokensPerSecond))}/s`,
     ];
     if (perStep !== undefined && peakFlopsPerSecond !== undefined) {
       parts.push(`${Math.round((100 * flopsPerStep) / perStep / peakFlopsPerSecond)}% of peak`);
@@ -111,4 +104,13 @@ export class StatusLine {
     if (this.visible) this.options.stream.write("\n");
     this.visible = false;
   }
+}
+
+function evaluationText({ step, loss, perplexity, metrics = {} }: EvalEvent): string {
+  const figures = [
+    `held-out loss ${loss.toFixed(4)}`,
+    ...(perplexity === undefined ? [] : [`perplexity ${perplexity.toFixed(2)}`]),
+    ...Object.entries(metrics).map(([name, value]) => `${name} ${value.toFixed(4)}`),
+  ];
+  return `step ${step}  ${figures.join("  ")}`;
 }

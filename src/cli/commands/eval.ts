@@ -17,10 +17,10 @@ async function evaluate(
   folder: string,
   { set }: { set: readonly string[] },
 ): Promise<undefined> {
-  const { step, loss, perplexity, metrics, count } = await evaluateRun(folder, set);
+  const { step, loss, perplexity, metrics, count } = await evaluateRun(folder, { set, onNote: output.note });
   output.record({ type: "eval", step, loss, perplexity, count, ...metrics });
   output.print(
-    `step ${step}: loss ${loss.toFixed(4)}, perplexity ${perplexity.toFixed(3)}, over ${count.toLocaleString("en")} items`,
+    `step ${step}: loss ${loss.toFixed(4)}${perplexity === undefined ? "" : `, perplexity ${perplexity.toFixed(3)}`}, over ${count.toLocaleString("en")} items`,
   );
   for (const [name, value] of Object.entries(metrics)) output.print(`${name} ${value.toFixed(4)}`);
   return undefined;

@@ -4,6 +4,7 @@ import { parseConfig } from "../../base/index.ts";
 import { generationSchema } from "../../generate/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { numberOption } from "../options.ts";
+import { exitCodes } from "../output.ts";
 
 interface GenerateFlags {
   readonly prompt: string;
@@ -30,7 +31,7 @@ export const defineGenerate: DefineCommand = (program, run) => {
     .action(run(generate));
 };
 
-async function generate({ output, signal }: CommandContext, folder: string, flags: GenerateFlags): Promise<undefined> {
+async function generate({ output, signal }: CommandContext, folder: string, flags: GenerateFlags): Promise<number> {
   const { greedy = false, topK, topP } = flags;
   const settings = parseConfig(
     generationSchema,
@@ -43,7 +44,7 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
     },
     "generate",
   );
-  const model = await load(folder);
+  const model = await load(folder, { onNote: output.note });
   const started = performance.now();
   const stream = model.stream(flags.prompt, { ...settings, signal });
   if (!output.json) process.stdout.write(flags.prompt);
@@ -57,5 +58,5 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
   output.record({ prompt: flags.prompt, text, tokens: tokens.length, ending, seconds });
   output.print("");
   output.note(`${tokens.length} tokens, ${(tokens.length / seconds).toFixed(0)} per second`);
-  return undefined;
+  return ending === "aborted" ? exitCodes.interrupted : exitCodes.done;
 }

@@ -1,6 +1,7 @@
 // athanor inspect: the graphs of a step, pass by pass, and the plans made from them.
 import { inspectRecipe } from "../../api/index.ts";
-import { formatBytes } from "../../base/index.ts";
+import { fail, formatBytes } from "../../base/index.ts";
+import type { Instruction, Plan, PlanTensor } from "../../compiler/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
 
@@ -21,7 +22,20 @@ export const defineInspect: DefineCommand = (program, run) => {
 async function inspect({ output }: CommandContext, path: string, flags: InspectFlags): Promise<undefined> {
   const recipe = await recipeOf(path, flags);
   const [found] = await inspectRecipe(recipe, [flags.program]);
-  const { traced, passes, plan } = found!;
+  if (found === undefined)
+    return fail("cli/inspect", "a step has no such program", {
+      where: "--program",
+      expected: "accumulate, update or evaluate",
+      got: flags.program,
+    });
+  const { traced, passes, plan } = found;
+  const graph = flags.pass === "traced" ? traced : passes.findLast(({ pass }) => pass.name === flags.pass)?.graph;
+  if (flags.pass !== undefined && graph === undefined)
+    fail("cli/inspect", "no pass is called so", {
+      where: "--pass",
+      expected: ["traced", ...new Set(passes.map(({ pass }) => pass.name))].join(", "),
+      got: flags.pass,
+    });
   output.record({
     program: flags.program,
     passes: passes.map(({ pass, graph }) => ({ pass: pass.name, nodes: graph.nodes.length })),
@@ -34,27 +48,19 @@ async function inspect({ output }: CommandContext, path: string, flags: InspectF
   output.print(
     `${"plan".padEnd(24)} ${String(plan.code.length).padStart(6)} instructions, arena ${formatBytes(plan.arenaBytes)}`,
   );
-  if (flags.pass !== undefined) {
-    const graph = flags.pass === "traced" ? traced : passes.findLast(({ pass }) => pass.name === flags.pass)?.graph;
-    output.print(`\n${graph ?? `no pass is called ${flags.pass}`}`);
-  }
-  if (flags.plan) {
-    const tensor = (at: number) => {
-      const { space, index, offset, dtype, shape, strides } = plan.tensors[at]!;
-      const place =
-        space === "variable"
-          ? plan.variables[index]!.name
-          : space === "feed"
-            ? plan.feeds[index]!.name
-            : `${space}+${offset}`;
-      return `${place}:${dtype}[${shape}]${strides.join() === "" ? "" : `/${strides}`}`;
-    };
-    for (const { kernel, inputs, outputs, node, commit } of plan.code) {
-      const scope = plan.nodes[node]?.scope ?? "";
-      output.print(
-        `${commit ? "* " : "  "}${kernel.padEnd(18)} ${outputs.map(tensor).join(" ")} <- ${inputs.map(tensor).join(" ")}${scope ? `   # ${scope}` : ""}`,
-      );
-    }
-  }
+  if (graph !== undefined) output.print(`\n${graph}`);
+  if (flags.plan) for (const instruction of plan.code) output.print(instructionText(plan, instruction));
   return undefined;
+}
+
+function instructionText(plan: Plan, { kernel, inputs, outputs, node, commit }: Instruction): string {
+  const tensors = (list: readonly number[]) => list.map((at) => tensorText(plan, plan.tensors[at]!)).join(" ");
+  const scope = plan.nodes[node]?.scope ?? "";
+  return `${commit ? "* " : "  "}${kernel.padEnd(18)} ${tensors(outputs)} <- ${tensors(inputs)}${scope ? `   # ${scope}` : ""}`;
+}
+
+function tensorText({ variables, feeds }: Plan, { space, index, offset, dtype, shape, strides }: PlanTensor): string {
+  const place =
+    space === "variable" ? variables[index]!.name : space === "feed" ? feeds[index]!.name : `${space}+${offset}`;
+  return `${place}:${dtype}[${shape}]${strides.join() === "" ? "" : `/${strides}`}`;
 }

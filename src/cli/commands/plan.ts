@@ -16,7 +16,7 @@ export const definePlan: DefineCommand = (program, run) => {
 async function plan({ output }: CommandContext, path: string, flags: RecipeOptions): Promise<undefined> {
   const recipe = await recipeOf(path, flags);
   const peak = await measurePeak(recipe);
-  const planned = await planRecipe(recipe, { flopsPerSecond: peak * stepEfficiency });
+  const planned = await planRecipe(recipe, { flopsPerSecond: peak * stepEfficiency, onNote: output.note });
   output.record({ ...planned, peakFlopsPerSecond: peak });
   const { memory } = planned;
   const row = (name: string, value: string) => output.print(`  ${name.padEnd(14)} ${value.padStart(12)}`);

@@ -14,9 +14,10 @@ export const definePredict: DefineCommand = (program, run) => {
 };
 
 async function predict({ output }: CommandContext, folder: string, file: string): Promise<undefined> {
-  const model = await load(folder);
+  const model = await load(folder, { onNote: output.note });
   const rows = /\.txt(\.gz)?$/.test(file) ? await lines(file) : await records(file);
-  if (rows.length === 0) fail("data/empty", "there is nothing to predict", { where: file });
+  if (rows.length === 0)
+    fail("data/empty", "there is nothing to predict", { where: file, expected: "at least one row", got: "none" });
   const predictions = await model.predict(rows);
   predictions.forEach((prediction, at) => {
     output.record({ row: at + 1, ...prediction });

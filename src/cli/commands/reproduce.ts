@@ -14,7 +14,7 @@ export const defineReproduce: DefineCommand = (program, run) => {
 };
 
 async function reproduce(
-  { output, signal }: CommandContext,
+  { output, signal, stoppedBy }: CommandContext,
   folder: string,
   flags: { runDir?: string },
 ): Promise<number> {
@@ -23,6 +23,10 @@ async function reproduce(
     onNote: output.note,
     ...(flags.runDir === undefined ? {} : { runDir: flags.runDir }),
   });
+  if (outcome.ending === "interrupted") {
+    output.note(`stopped at step ${outcome.step}, before there was anything to compare: ${outcome.folder}`);
+    return stoppedBy() === "SIGINT" ? exitCodes.interrupted : exitCodes.preempted;
+  }
   output.record({ same, expected, hash: outcome.hash, folder: outcome.folder });
   output.print(
     same

@@ -2,10 +2,11 @@
 import pc from "picocolors";
 import { measurePeak, runTraining } from "../../api/index.ts";
 import { formatBytes, formatCount, formatDuration } from "../../base/index.ts";
+import { modelFamily } from "../../models/index.ts";
 import type { Recipe } from "../../recipe/index.ts";
 import type { RunEvent } from "../../track/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { exitCodes } from "../output.ts";
+import { exitCodes, shellWord } from "../output.ts";
 import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
 import { StatusLine } from "../status-line.ts";
 
@@ -55,29 +56,30 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
   const { folder, step } = outcome;
   if (outcome.ending === "interrupted") {
     output.note(
-      `${pc.yellow(`stopped at step ${step}; everything is saved.`)} Go on with:\n  athanor train ${path} --run-dir ${folder} --resume${(flags.set ?? []).map((change) => ` --set ${change}`).join("")}`,
+      `${pc.yellow(`stopped at step ${step}; everything is saved.`)} Go on with:\n  npx athanor train ${shellWord(path)} --run-dir ${shellWord(folder)} --resume${(flags.set ?? []).map((change) => ` --set ${shellWord(change)}`).join("")}`,
     );
     return context.stoppedBy() === "SIGINT" ? exitCodes.interrupted : exitCodes.preempted;
   }
   const seconds = (performance.now() - started) / 1000;
   output.print(`${pc.green("done")} in ${formatDuration(seconds)}: ${folder}`);
   output.print(
-    `loss ${outcome.loss.toFixed(4)}${outcome.evalLoss === undefined ? "" : `, held-out ${outcome.evalLoss.toFixed(4)}`}\nhash ${outcome.hash}`,
+    `${Number.isNaN(outcome.loss) ? "no step was made" : `loss ${outcome.loss.toFixed(4)}`}${outcome.evalLoss === undefined ? "" : `, held-out ${outcome.evalLoss.toFixed(4)}`}\nhash ${outcome.hash}`,
   );
   output.print(nextCommands(path, outcome, recipe));
   return exitCodes.done;
 }
 
 /** Three things worth trying with a finished run. */
-function nextCommands(path: string, { folder }: { folder: string }, recipe: Recipe): string {
-  const use =
-    recipe.tokenizer === undefined || "textClassifier" in recipe.model
-      ? `npx athanor predict ${folder} <file with rows to predict>`
-      : `npx athanor generate ${folder} --prompt "${recipe.samples?.prompt.trim() || "The"}"`;
+function nextCommands(path: string, { folder }: { folder: string }, { model, samples }: Recipe): string {
+  const run = shellWord(folder);
+  const writesText = Object.keys(model).some((family) => modelFamily(family).tasks.includes("language-model"));
+  const use = writesText
+    ? `npx athanor generate ${run} --prompt ${shellWord(samples?.prompt.trim() || "The")}`
+    : `npx athanor predict ${run} <file with rows to predict>`;
   return [
     "\ntry next:",
     `  ${use}`,
-    `  npx athanor eval ${folder}`,
-    `  npx athanor train ${path} --set data.path=<your own data>`,
+    `  npx athanor eval ${run}`,
+    `  npx athanor train ${shellWord(path)} --set data.path=<your own data>`,
   ].join("\n");
 }
