@@ -1,5 +1,5 @@
 // The functional form of the language: what Tensor's methods call. Coerces numbers, broadcasts, normalizes axes; the ops
-// beneath take exact shapes. Composite functions (mean, stopGradient, linear algebra helpers) live here too.
+// beneath take exact shapes. What is made of whole operations (products, norms, losses, gradients) is in composed.ts.
 import {
   broadcastShapes,
   type DType,
@@ -13,24 +13,18 @@ import {
   sameShape,
   sizeOf,
 } from "../base/index.ts";
-import { gradients } from "./grad.ts";
-import type { Graph } from "./graph.ts";
-import type { Attrs, OpSpec } from "./op.ts";
+import type { OpSpec } from "./op.ts";
 import { gelu as geluOp, geluTanh as geluTanhOp, silu as siluOp } from "./ops/activation.ts";
-import { type AttentionAttrs, attention as attentionOp } from "./ops/attention.ts";
 import * as e from "./ops/elementwise.ts";
 import * as ix from "./ops/indexing.ts";
 import { assignOp, constantLeaf, variableLeaf } from "./ops/leaf.ts";
-import { matmul as matmulOp } from "./ops/matmul.ts";
-import { layerNorm as layerNormOp, rmsNorm as rmsNormOp } from "./ops/norm.ts";
-import * as random from "./ops/random.ts";
+import * as logic from "./ops/logic.ts";
 import * as r from "./ops/reduce.ts";
-import { crossEntropy as crossEntropyOp, logSoftmax as logSoftmaxOp, softmax as softmaxOp } from "./ops/softmax.ts";
-import { adamw as adamwOp, sgd as sgdOp } from "./ops/update.ts";
 import * as view from "./ops/view.ts";
 import { applyMulti, applyOp, type Operand, type ReduceOptions, Tensor } from "./tensor.ts";
 import { currentTrace, declareOnce, declareVariable } from "./trace.ts";
 
+export * from "./composed.ts";
 export type { Tensor } from "./tensor.ts";
 
 // ---- leaves -------------------------------------------------------------------------------------------------------
@@ -126,15 +120,15 @@ export const pow = (a: Operand, b: Operand): Tensor => binary(e.pow)(a, b);
 export const mod = (a: Operand, b: Operand): Tensor => binary(e.mod)(a, b);
 export const maximum = (a: Operand, b: Operand): Tensor => binary(e.max)(a, b);
 export const minimum = (a: Operand, b: Operand): Tensor => binary(e.min)(a, b);
-export const equal = (a: Operand, b: Operand): Tensor => binary(e.eq)(a, b);
-export const notEqual = (a: Operand, b: Operand): Tensor => binary(e.ne)(a, b);
-export const less = (a: Operand, b: Operand): Tensor => binary(e.lt)(a, b);
-export const lessEqual = (a: Operand, b: Operand): Tensor => binary(e.le)(a, b);
-export const greater = (a: Operand, b: Operand): Tensor => binary(e.gt)(a, b);
-export const greaterEqual = (a: Operand, b: Operand): Tensor => binary(e.ge)(a, b);
-export const logicalAnd = (a: Operand, b: Operand): Tensor => binary(e.and)(a, b);
-export const logicalOr = (a: Operand, b: Operand): Tensor => binary(e.or)(a, b);
-export const logicalXor = (a: Operand, b: Operand): Tensor => binary(e.xor)(a, b);
+export const equal = (a: Operand, b: Operand): Tensor => binary(logic.eq)(a, b);
+export const notEqual = (a: Operand, b: Operand): Tensor => binary(logic.ne)(a, b);
+export const less = (a: Operand, b: Operand): Tensor => binary(logic.lt)(a, b);
+export const lessEqual = (a: Operand, b: Operand): Tensor => binary(logic.le)(a, b);
+export const greater = (a: Operand, b: Operand): Tensor => binary(logic.gt)(a, b);
+export const greaterEqual = (a: Operand, b: Operand): Tensor => binary(logic.ge)(a, b);
+export const logicalAnd = (a: Operand, b: Operand): Tensor => binary(logic.and)(a, b);
+export const logicalOr = (a: Operand, b: Operand): Tensor => binary(logic.or)(a, b);
+export const logicalXor = (a: Operand, b: Operand): Tensor => binary(logic.xor)(a, b);
 export const neg = (x: Tensor): Tensor => unary(e.neg)(x);
 export const abs = (x: Tensor): Tensor => unary(e.abs)(x);
 export const sign = (x: Tensor): Tensor => unary(e.sign)(x);
@@ -155,8 +149,8 @@ export const floor = (x: Tensor): Tensor => unary(e.floor)(x);
 export const ceil = (x: Tensor): Tensor => unary(e.ceil)(x);
 export const round = (x: Tensor): Tensor => unary(e.round)(x);
 export const relu = (x: Tensor): Tensor => unary(e.relu)(x);
-export const isFinite = (x: Tensor): Tensor => unary(e.isFinite)(x);
-export const logicalNot = (x: Tensor): Tensor => unary(e.not)(x);
+export const isFinite = (x: Tensor): Tensor => unary(logic.isFinite)(x);
+export const logicalNot = (x: Tensor): Tensor => unary(logic.not)(x);
 /** Exact GELU, x·Φ(x). */
 export const gelu = (x: Tensor): Tensor => unary(geluOp)(x);
 /** GELU by tanh, as GPT-2 used it. */
@@ -168,7 +162,7 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   const [first, second] = [a, b].map((operand) => (Tensor.is(operand) ? operand.dtype : undefined));
   const dtype = first ?? second ?? currentTrace().floatDType;
   const toTensor = (operand: Operand) => (Tensor.is(operand) ? operand : constant(operand, dtype));
-  return elementwise(e.where, ...align("where", [condition, toTensor(a), toTensor(b)], [1, 2]));
+  return elementwise(logic.where, ...align("where", [condition, toTensor(a), toTensor(b)], [1, 2]));
 }
 
 /** The same values in another dtype. Nothing happens when it has it already. */
@@ -302,154 +296,3 @@ export const scatterAlong = (index: Tensor, source: Tensor, width: number): Tens
 /** `x` with `value` written from position `start` (an i32 scalar tensor) of `axis` on. */
 export const updateSlice = (x: Tensor, value: Tensor, start: Tensor, axis: number): Tensor =>
   applyOp(ix.updateSlice, [x, value, start], { axis: normalizeAxis(axis, x.rank, "updateSlice") });
-
-// ---- products -----------------------------------------------------------------------------------------------------
-
-/** Product with explicit transposition; ranks are equal. */
-export const matmulOf = (a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor =>
-  applyOp(matmulOp, [a, b], { transposeA, transposeB });
-
-/**
- * Matrix product over the last two dimensions. Leading dimensions broadcast; a matrix on the right is shared by all rows
- * of the left, as one large product. Errors with `shape/matmul-inner` when the inner dimensions differ.
- */
-export function matmul(a: Tensor, b: Tensor): Tensor {
-  if (a.rank < 2 || b.rank < 2) {
-    fail("shape/matmul-rank", "matmul needs matrices", {
-      got: `a ${formatType(a.dtype, a.shape)}, b ${formatType(b.dtype, b.shape)}`,
-      fix: "reshape a vector v to (1, n) or (n, 1)",
-    });
-  }
-  const [depth, columns] = b.shape.slice(-2) as [number, number];
-  if (a.shape.at(-1) !== depth) {
-    fail("shape/matmul-inner", "inner dimensions differ", {
-      expected: "a.shape[-1] == b.shape[-2]",
-      got: `a ${formatType(a.dtype, a.shape)}, b ${formatType(b.dtype, b.shape)}`,
-      fix: "check the input width of this layer, or transpose one operand",
-    });
-  }
-  if (b.rank === 2 && a.rank > 2) {
-    const lead = a.shape.slice(0, -1);
-    return matmulOf(a.reshape(sizeOf(lead), depth), b, false, false).reshape(...lead, columns);
-  }
-  const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2));
-  if (batch === undefined) return matmulOf(a, b, false, false); // says what is wrong
-  return matmulOf(
-    broadcastTo(a, [...batch, ...a.shape.slice(-2)]),
-    broadcastTo(b, [...batch, ...b.shape.slice(-2)]),
-    false,
-    false,
-  );
-}
-
-/**
- * Scaled dot-product attention. q (B,T,H,D), k and v (B,S,G,D) → (B,T,H,D).
- * `mask` bool, broadcastable to (B,H,T,S): true may be seen. `scale` defaults to 1/√D.
- */
-export function attention(
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  options: { causal?: boolean; scale?: number; mask?: Tensor; dropout?: { rate: Tensor; stream: string } } = {},
-): Tensor {
-  const { causal = false, scale = 1 / Math.sqrt(q.shape.at(-1) ?? 1), mask, dropout } = options;
-  const { random } = currentTrace();
-  const rate = dropout?.rate ?? constant(0, q.dtype);
-  const key = dropout && random ? random.key : constant(fromNumbers("i32", [3], [0, 0, 0]));
-  const rows = dropout && random ? random.rows : full([q.shape[0]!], 0, "i32");
-  const attrs: AttentionAttrs = { causal, scale, dropoutStream: dropout && random ? dropout.stream : "" };
-  return applyMulti(attentionOp, [q, k, v, rate, key, rows, ...(mask ? [mask] : [])], attrs)[0]!;
-}
-
-// ---- fused compositions -------------------------------------------------------------------------------------------
-
-/** Softmax over the last axis. */
-export const softmax = (x: Tensor): Tensor => applyOp(softmaxOp, [x], {});
-export const logSoftmax = (x: Tensor): Tensor => applyOp(logSoftmaxOp, [x], {});
-
-/** Loss per row from logits (N,V) and class ids i32 (N); 0 for rows whose target is `ignoreIndex` (default −1). */
-export const crossEntropy = (logits: Tensor, targets: Tensor, ignoreIndex = -1): Tensor =>
-  applyMulti(crossEntropyOp, [logits, targets], { ignoreIndex })[0]!;
-
-export const layerNorm = (x: Tensor, weight: Tensor, bias: Tensor, eps = 1e-5): Tensor =>
-  applyMulti(layerNormOp, [x, weight, bias], { eps })[0]!;
-export const rmsNorm = (x: Tensor, weight: Tensor, eps = 1e-6): Tensor =>
-  applyMulti(rmsNormOp, [x, weight], { eps })[0]!;
-
-export const uniform = (key: Tensor, rows: Tensor, shape: Shape, stream: string): Tensor =>
-  applyOp(random.uniform, [key, rows], { shape, stream });
-export const normal = (key: Tensor, rows: Tensor, shape: Shape, stream: string): Tensor =>
-  applyOp(random.normal, [key, rows], { shape, stream });
-/** True with probability `p` (a scalar tensor). */
-export const bernoulli = (p: Tensor, key: Tensor, rows: Tensor, shape: Shape, stream: string): Tensor =>
-  uniform(key, rows, shape, stream).cast(p.dtype).less(p);
-export const dropoutOf = (x: Tensor, p: Tensor, key: Tensor, rows: Tensor, stream: string): Tensor =>
-  applyOp(random.dropout, [x, p, key, rows], { stream });
-
-/** AdamW on one tensor; see the op `adamw` for the meaning of the scalars. Returns the new p, m, v. */
-export const adamw = (
-  tensors: readonly Tensor[],
-  attrs: { beta1: number; beta2: number; eps: number; weightDecay: number },
-): readonly Tensor[] => applyMulti(adamwOp, tensors, attrs);
-/** SGD on one tensor: (p, g, scale, lr[, velocity]) → the new p[, velocity]. */
-export const sgd = (
-  tensors: readonly Tensor[],
-  attrs: { momentum: number; dampening: number; nesterov: boolean; weightDecay: number },
-): readonly Tensor[] => applyMulti(sgdOp, tensors, attrs);
-
-/** Applies a fused op by its definition: for ops that exist only as gradients of others. */
-export function fused<In extends readonly string[], A extends Attrs>(
-  op: OpSpec<In, A>,
-  inputs: readonly Tensor[],
-  attrs: NoInfer<A> = {} as A,
-): Tensor {
-  return applyOp(op, inputs, attrs);
-}
-
-export function fusedMulti<In extends readonly string[], A extends Attrs>(
-  op: OpSpec<In, A>,
-  inputs: readonly Tensor[],
-  attrs: NoInfer<A>,
-): readonly Tensor[] {
-  return applyMulti(op, inputs, attrs);
-}
-
-// ---- gradients ----------------------------------------------------------------------------------------------------
-
-/** The same value, through which no gradient flows. */
-export function stopGradient(x: Tensor): Tensor {
-  return applyOp(view.stopGradient, [x], {});
-}
-
-/** Gradients of a composition at `inputs`, given the gradient of its single output. */
-export function gradientOf(
-  fn: (...inputs: Tensor[]) => Tensor,
-  inputs: readonly Tensor[],
-  grad: Tensor,
-): readonly Tensor[] {
-  return gradientOfMany((...given) => [fn(...given)], inputs, [grad]);
-}
-
-export function gradientOfMany(
-  fn: (...inputs: Tensor[]) => readonly Tensor[],
-  inputs: readonly Tensor[],
-  grads: readonly (Tensor | undefined)[],
-): readonly Tensor[] {
-  return gradientsThrough(fn, inputs, grads).map((grad, at) => grad ?? zerosLike(inputs[at]!));
-}
-
-/** The same, `undefined` for inputs that no floating path leads back to. */
-export function gradientsThrough(
-  fn: (...inputs: Tensor[]) => readonly Tensor[],
-  inputs: readonly Tensor[],
-  grads: readonly (Tensor | undefined)[],
-): readonly (Tensor | undefined)[] {
-  // A fresh name for each input: the composition is differentiated with respect to it, not to what it was made from.
-  const own = inputs.map((input) => applyOp(view.reshape, [input], { shape: input.shape }));
-  return gradients(fn(...own), own, grads);
-}
-
-/** 1 when every element of value `id` of the graph being traced is finite, else 0: for diagnosis. */
-export function applyCheck(graph: Graph, id: number): Tensor {
-  return min(isFinite(new Tensor(graph, id)).cast("f32"));
-}

@@ -4,6 +4,7 @@ import * as attentionModule from "./attention.ts";
 import * as elementwiseModule from "./elementwise.ts";
 import * as indexingModule from "./indexing.ts";
 import * as leafModule from "./leaf.ts";
+import * as logicModule from "./logic.ts";
 import * as matmulModule from "./matmul.ts";
 import * as normModule from "./norm.ts";
 import * as randomModule from "./random.ts";
@@ -19,6 +20,7 @@ export const allOpModules = [
   elementwiseModule,
   indexingModule,
   leafModule,
+  logicModule,
   matmulModule,
   normModule,
   randomModule,

@@ -1,0 +1,172 @@
+// Functions made of whole operations: products, attention, norms, losses, random tensors, optimizer updates, gradients of
+// compositions. The elementary ones are in functions.ts.
+import { broadcastShapes, fail, formatType, fromNumbers, type Shape, sizeOf } from "../base/index.ts";
+import { broadcastTo, constant, full, isFinite, min, zerosLike } from "./functions.ts";
+import { gradients } from "./grad.ts";
+import type { Graph } from "./graph.ts";
+import type { Attrs, OpSpec } from "./op.ts";
+import { type AttentionAttrs, attention as attentionOp } from "./ops/attention.ts";
+import { matmul as matmulOp } from "./ops/matmul.ts";
+import { layerNorm as layerNormOp, rmsNorm as rmsNormOp } from "./ops/norm.ts";
+import * as random from "./ops/random.ts";
+import { crossEntropy as crossEntropyOp, logSoftmax as logSoftmaxOp, softmax as softmaxOp } from "./ops/softmax.ts";
+import { adamw as adamwOp, sgd as sgdOp } from "./ops/update.ts";
+import { reshape as reshapeOp, stopGradient as stopGradientOp } from "./ops/view.ts";
+import { applyMulti, applyOp, Tensor } from "./tensor.ts";
+import { currentTrace } from "./trace.ts";
+
+// ---- products -----------------------------------------------------------------------------------------------------
+
+/** Product with explicit transposition; ranks are equal. */
+export const matmulOf = (a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor =>
+  applyOp(matmulOp, [a, b], { transposeA, transposeB });
+
+/**
+ * Matrix product over the last two dimensions. Leading dimensions broadcast; a matrix on the right is shared by all rows
+ * of the left, as one large product. Errors with `shape/matmul-inner` when the inner dimensions differ.
+ */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+  if (a.rank < 2 || b.rank < 2) {
+    fail("shape/matmul-rank", "matmul needs matrices", {
+      got: `a ${formatType(a.dtype, a.shape)}, b ${formatType(b.dtype, b.shape)}`,
+      fix: "reshape a vector v to (1, n) or (n, 1)",
+    });
+  }
+  const [depth, columns] = b.shape.slice(-2) as [number, number];
+  if (a.shape.at(-1) !== depth) {
+    fail("shape/matmul-inner", "inner dimensions differ", {
+      expected: "a.shape[-1] == b.shape[-2]",
+      got: `a ${formatType(a.dtype, a.shape)}, b ${formatType(b.dtype, b.shape)}`,
+      fix: "check the input width of this layer, or transpose one operand",
+    });
+  }
+  if (b.rank === 2 && a.rank > 2) {
+    const lead = a.shape.slice(0, -1);
+    return matmulOf(a.reshape(sizeOf(lead), depth), b, false, false).reshape(...lead, columns);
+  }
+  const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2));
+  if (batch === undefined) return matmulOf(a, b, false, false); // says what is wrong
+  return matmulOf(
+    broadcastTo(a, [...batch, ...a.shape.slice(-2)]),
+    broadcastTo(b, [...batch, ...b.shape.slice(-2)]),
+    false,
+    false,
+  );
+}
+
+/**
+ * Scaled dot-product attention. q (B,T,H,D), k and v (B,S,G,D) → (B,T,H,D).
+ * `mask` bool (B|1,H|1,T|1,S): true may be seen. `scale` defaults to 1/√D.
+ */
+export function attention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: { causal?: boolean; scale?: number; mask?: Tensor; dropout?: { rate: Tensor; stream: string } } = {},
+): Tensor {
+  const { causal = false, scale = 1 / Math.sqrt(q.shape.at(-1) ?? 1), mask, dropout } = options;
+  const { random } = currentTrace();
+  if (dropout && !random) {
+    fail("random/none", "dropout needs the trace's random inputs", {
+      fix: "trace with { random: (inputs) => ({ key, rows }) }, or leave dropout out",
+    });
+  }
+  const rate = dropout?.rate ?? constant(0, q.dtype);
+  const key = dropout && random ? random.key : constant(fromNumbers("i32", [3], [0, 0, 0]));
+  const rows = dropout && random ? random.rows : full([q.shape[0]!], 0, "i32");
+  const attrs: AttentionAttrs = { causal, scale, dropoutStream: dropout ? dropout.stream || "attention" : "" };
+  return applyMulti(attentionOp, [q, k, v, rate, key, rows, ...(mask ? [mask] : [])], attrs)[0]!;
+}
+
+// ---- fused compositions -------------------------------------------------------------------------------------------
+
+/** Softmax over the last axis. */
+export const softmax = (x: Tensor): Tensor => applyOp(softmaxOp, [x], {});
+export const logSoftmax = (x: Tensor): Tensor => applyOp(logSoftmaxOp, [x], {});
+
+/** Loss per row from logits (N,V) and class ids i32 (N); 0 for rows whose target is `ignoreIndex` (default −1). */
+export const crossEntropy = (logits: Tensor, targets: Tensor, ignoreIndex = -1): Tensor =>
+  applyMulti(crossEntropyOp, [logits, targets], { ignoreIndex })[0]!;
+
+export const layerNorm = (x: Tensor, weight: Tensor, bias: Tensor, eps = 1e-5): Tensor =>
+  applyMulti(layerNormOp, [x, weight, bias], { eps })[0]!;
+export const rmsNorm = (x: Tensor, weight: Tensor, eps = 1e-6): Tensor =>
+  applyMulti(rmsNormOp, [x, weight], { eps })[0]!;
+
+export const uniform = (key: Tensor, rows: Tensor, shape: Shape, stream: string): Tensor =>
+  applyOp(random.uniform, [key, rows], { shape, stream });
+export const normal = (key: Tensor, rows: Tensor, shape: Shape, stream: string): Tensor =>
+  applyOp(random.normal, [key, rows], { shape, stream });
+/** True with probability `p` (a scalar tensor). */
+export const bernoulli = (p: Tensor, key: Tensor, rows: Tensor, shape: Shape, stream: string): Tensor =>
+  uniform(key, rows, shape, stream).cast(p.dtype).less(p);
+export const dropoutOf = (x: Tensor, p: Tensor, key: Tensor, rows: Tensor, stream: string): Tensor =>
+  applyOp(random.dropout, [x, p, key, rows], { stream });
+
+/** AdamW on one tensor; see the op `adamw` for the meaning of the scalars. Returns the new p, m, v. */
+export const adamw = (
+  tensors: readonly Tensor[],
+  attrs: { beta1: number; beta2: number; eps: number; weightDecay: number },
+): readonly Tensor[] => applyMulti(adamwOp, tensors, attrs);
+/** SGD on one tensor: (p, g, scale, lr[, velocity]) → the new p[, velocity]. */
+export const sgd = (
+  tensors: readonly Tensor[],
+  attrs: { momentum: number; dampening: number; nesterov: boolean; weightDecay: number },
+): readonly Tensor[] => applyMulti(sgdOp, tensors, attrs);
+
+/** Applies a fused op by its definition: for ops that exist only as gradients of others. */
+export function fused<In extends readonly string[], A extends Attrs>(
+  op: OpSpec<In, A>,
+  inputs: readonly Tensor[],
+  attrs: NoInfer<A> = {} as A,
+): Tensor {
+  return applyOp(op, inputs, attrs);
+}
+
+export function fusedMulti<In extends readonly string[], A extends Attrs>(
+  op: OpSpec<In, A>,
+  inputs: readonly Tensor[],
+  attrs: NoInfer<A>,
+): readonly Tensor[] {
+  return applyMulti(op, inputs, attrs);
+}
+
+// ---- gradients ----------------------------------------------------------------------------------------------------
+
+/** The same value, through which no gradient flows. */
+export function stopGradient(x: Tensor): Tensor {
+  return applyOp(stopGradientOp, [x], {});
+}
+
+/** Gradients of a composition at `inputs`, given the gradient of its single output. */
+export function gradientOf(
+  fn: (...inputs: Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  grad: Tensor,
+): readonly Tensor[] {
+  return gradientOfMany((...given) => [fn(...given)], inputs, [grad]);
+}
+
+export function gradientOfMany(
+  fn: (...inputs: Tensor[]) => readonly Tensor[],
+  inputs: readonly Tensor[],
+  grads: readonly (Tensor | undefined)[],
+): readonly Tensor[] {
+  return gradientsThrough(fn, inputs, grads).map((grad, at) => grad ?? zerosLike(inputs[at]!));
+}
+
+/** The same, `undefined` for inputs that no floating path leads back to. */
+export function gradientsThrough(
+  fn: (...inputs: Tensor[]) => readonly Tensor[],
+  inputs: readonly Tensor[],
+  grads: readonly (Tensor | undefined)[],
+): readonly (Tensor | undefined)[] {
+  // A fresh name for each input: the composition is differentiated with respect to it, not to what it was made from.
+  const own = inputs.map((input) => applyOp(reshapeOp, [input], { shape: input.shape }));
+  return gradients(fn(...own), own, grads);
+}
+
+/** 1 when every element of value `id` of the graph being traced is finite, else 0: for diagnosis. */
+export function applyCheck(graph: Graph, id: number): Tensor {
+  return min(isFinite(new Tensor(graph, id)).cast("f32"));
+}
