@@ -91,9 +91,6 @@ ATHANOR_INLINE const char* checkAttention(const View* in, const View* maskOrNull
   return isInnerDense(mask, 1) ? nullptr : "mask's last dim must be dense";
 }
 
-/** Query rows of one head that are handled together. */
-constexpr int64_t queryBlock = 64;
-
 /** Equal blocks of at most about `most` keys, whole vectors. */
 ATHANOR_INLINE int64_t keysPerBlock(int64_t S, int64_t most) {
   const int64_t blocks = maxOf<int64_t>(1, ceilDiv(S, most));
@@ -120,11 +117,37 @@ ATHANOR_INLINE void packStraight(const float* first, int64_t row, int64_t count,
 ATHANOR_INLINE int64_t transposedFloats(int64_t count, int64_t D) { return roundUp(count, tileColumns) * D + packSlack; }
 ATHANOR_INLINE int64_t straightFloats(int64_t count, int64_t D) { return roundUp(D, tileColumns) * count + packSlack; }
 
-/** c (+)= a b with b packed: a(i, k) = a[i * aRow + k * aDepth]. */
-ATHANOR_INLINE void multiplyPacked(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t aRow, int64_t aDepth,
-                                   const float* packedB, int64_t panelDepth, float* c, int64_t cRow, bool accumulate) {
-  const Product p{rows, columns, depth, a, aRow, aDepth, nullptr, 0, 0, c, cRow, accumulate};
-  multiplyPanels<false>(p, {0, rows, 0, columns, 0, depth, nullptr, packedB, panelDepth});
+/** Which columns of c, from the first on, and which part of the depth a tile of rows needs: the others are zeros or unused. */
+struct TileRange {
+  int64_t columns, firstDepth, endDepth;
+};
+
+/**
+ * c (+)= a b with b packed in panels of `panelDepth`: a(i, k) = a[i * aRow + k * aDepth]. `rangeOf(i, n)` tells what the n rows
+ * from i on need; causal attention leaves out half the work so.
+ */
+template <class RangeOf>
+ATHANOR_INLINE void multiplyPacked(int64_t rows, int64_t columns, const float* a, int64_t aRow, int64_t aDepth,
+                                   const float* packedB, int64_t panelDepth, float* c, int64_t cRow, bool accumulate,
+                                   const RangeOf& rangeOf) {
+  TileJob job{};
+  job.aRow = aRow;
+  job.aDepth = aDepth;
+  job.cRow = cRow;
+  job.accumulate = accumulate;
+  for (int64_t j = 0; j < columns; j += tileColumns) {
+    for (int64_t i = 0; i < rows; i += tileRows) {
+      const int64_t count = minOf<int64_t>(tileRows, rows - i);
+      const TileRange range = rangeOf(i, count);
+      const int64_t width = minOf<int64_t>(tileColumns, minOf(columns, range.columns) - j);
+      if (width <= 0) continue;
+      job.depth = range.endDepth - range.firstDepth;
+      job.a = a + i * aRow + range.firstDepth * aDepth;
+      job.b = packedB + j * panelDepth + range.firstDepth * tileColumns;
+      job.c = c + i * cRow + j;
+      runTile<false, true>(job, count, width);
+    }
+  }
 }
 
 /** to = from * scale, rows of D, dense. */

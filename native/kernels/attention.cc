@@ -1,8 +1,9 @@
 // The kernel `attention`: softmax(scale q k^T) v per head, without the (T, S) matrix ever being whole (Dao et al. 2022; the
 // running softmax of Milakov & Gimelshein 2018). Not its gradient.
 //
-// A chunk is one head of one batch row with up to 256 queries. It packs a block of keys and values, then 64 queries at
-// a time computes scores, probabilities relative to each row's running maximum, and their product with the values.
+// A chunk is one head of one batch row with up to 256 queries. It packs a block of keys and values, then one tile of queries at
+// a time computes scores, probabilities relative to each row's running maximum, and their product with the values: the
+// scores of a tile stay in L1, the packed keys and values in L2.
 // params: causal, scale, dropoutStream (or -1)
 #include "../attention_block.h"
 #include "../kernel.h"
@@ -40,11 +41,11 @@ ThreadScratch layoutThread(const Attention& x, Scratch& scratch) {
   ThreadScratch s{};
   s.keys = scratch.take<float>(transposedFloats(keys, x.D));
   s.values = scratch.take<float>(straightFloats(keys, x.D));
-  s.queries = scratch.take<float>(queryBlock * x.D);
-  s.scores = scratch.take<float>(queryBlock * scoreStride(keys));
+  s.queries = scratch.take<float>(chunkQueries * x.D);
+  s.scores = scratch.take<float>(tileRows * scoreStride(keys));
   s.draws = scratch.take<float>(x.hasDropout ? uniformsRoom(keys) : 0);
-  s.max = scratch.take<float>(chunkQueries);
-  s.sum = scratch.take<float>(chunkQueries);
+  s.max = scratch.take<float>(chunkQueries + LANES);
+  s.sum = scratch.take<float>(chunkQueries + LANES);
   return s;
 }
 
@@ -54,10 +55,26 @@ size_t workspace(const Call& call, int numThreads) {
   return scratch.used * static_cast<size_t>(numThreads);
 }
 
-ATHANOR_INLINE float rowMax(const float* scores, const KeyFilter& filter) {
-  V best = set(-INFINITY);
-  for (int64_t j = 0; j < filter.visible; j += LANES) best = max(best, select(filter.at(j), load(scores + j), set(-INFINITY)));
-  return reduceMax(best);
+/** The maxima of `rows` rows of scores, each over the keys that its filter lets through. */
+ATHANOR_INLINE void rowMaxima(const float* scores, int64_t stride, int64_t rows, const KeyFilter* filters, float* maxima) {
+  V best[tileRows];
+  int64_t open = filters[0].mask == nullptr ? filters[0].visible : 0;  // up to here every row sees every key
+  open = open / LANES * LANES;
+  for (int r = 0; r < tileRows; ++r) best[r] = set(-INFINITY);
+  if (rows == tileRows) {
+    for (int64_t j = 0; j < open; j += LANES) {
+      for (int r = 0; r < tileRows; ++r) best[r] = max(best[r], load(scores + r * stride + j));
+    }
+  } else {
+    open = 0;
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    V all = best[r];
+    for (int64_t j = open; j < filters[r].visible; j += LANES) {
+      all = max(all, select(filters[r].at(j), load(scores + r * stride + j), set(-INFINITY)));
+    }
+    maxima[r] = reduceMax(all);
+  }
 }
 
 /**
@@ -107,36 +124,42 @@ void run(const Call& call) {
       s.max[i - start] = -INFINITY;
       s.sum[i - start] = 0;
     }
+    copyScaled(x.q.at(b, start, h), x.q.row, end - start, x.D, x.scale, s.queries);
     const int64_t numKeys = x.visibleKeys(end - 1);
     for (int64_t firstKey = 0; firstKey < numKeys; firstKey += blockKeys) {
       const int64_t keys = minOf(blockKeys, numKeys - firstKey);
       packTransposed(x.k.at(b, firstKey, group), x.k.row, keys, x.D, s.keys);
       packStraight(x.v.at(b, firstKey, group), x.v.row, keys, x.D, s.values);
-      for (int64_t first = start; first < end; first += queryBlock) {
-        const int64_t queries = minOf(queryBlock, end - first);
+      for (int64_t first = start; first < end; first += tileRows) {
+        const int64_t queries = minOf<int64_t>(tileRows, end - first);
         const int64_t count = minOf(keys, x.visibleKeys(first + queries - 1) - firstKey);
         if (count <= 0) continue;
-        copyScaled(x.q.at(b, first, h), x.q.row, queries, x.D, x.scale, s.queries);
-        multiplyPacked(queries, count, x.D, s.queries, x.D, 1, s.keys, x.D, s.scores, stride, false);
+        multiplyPacked(queries, count, s.queries + (first - start) * x.D, x.D, 1, s.keys, x.D, s.scores, stride, false,
+                       [&](int64_t, int64_t) { return TileRange{count, 0, x.D}; });
+        KeyFilter filters[tileRows];
+        float maxima[tileRows];
+        for (int64_t r = 0; r < queries; ++r) filters[r] = filterKeys(x, b, h, first + r, firstKey, count);
+        rowMaxima(s.scores, stride, queries, filters, maxima);
         for (int64_t r = 0; r < queries; ++r) {
           const int64_t i = first + r;
-          float* scores = s.scores + r * stride;
           float &highest = s.max[i - start], &sum = s.sum[i - start];
-          const KeyFilter filter = filterKeys(x, b, h, i, firstKey, count);
-          const float blockMax = rowMax(scores, filter);
           float rescale = 1;
-          if (blockMax > highest) {
-            rescale = firstKey == 0 ? 1 : expOf(highest - blockMax);
-            highest = blockMax;
+          if (maxima[r] > highest) {
+            rescale = firstKey == 0 ? 1 : expOf(highest - maxima[r]);
+            highest = maxima[r];
           }
           const float shift = highest == -INFINITY ? 0 : highest;  // nothing seen yet: -inf - -inf would be NaN
           const float* draws = dropout.draws(x, h, i, firstKey, count, s.draws);
-          sum = sum * rescale + exponentiate(scores, count, filter, shift, dropout, draws);
+          sum = sum * rescale + exponentiate(s.scores + r * stride, count, filters[r], shift, dropout, draws);
           if (rescale != 1) scaleRow(o.at(b, i, h), x.D, rescale);
         }
-        multiplyPacked(queries, x.D, count, s.scores, stride, 1, s.values, keys, o.at(b, first, h), o.row, firstKey > 0);
+        multiplyPacked(queries, x.D, s.scores, stride, 1, s.values, keys, o.at(b, first, h), o.row, firstKey > 0,
+                       [&](int64_t, int64_t) { return TileRange{x.D, 0, count}; });
       }
     }
+    forEachVector(end - start, [&](int64_t r, auto mask) {
+      store(s.max + r, load(s.max + r, mask) + log(load(s.sum + r, mask)), mask);
+    });
     for (int64_t i = start; i < end; ++i) {
       float* to = o.at(b, i, h);
       const float sum = s.sum[i - start];
@@ -145,7 +168,7 @@ void run(const Call& call) {
       } else {
         scaleRow(to, x.D, sum > 0 ? 1.0f / sum : (sum == 0 ? 0.0f : sum));
       }
-      floats(lse)[b * lse.strides[0] + h * lse.strides[1] + i * lse.strides[2]] = s.max[i - start] + logOf(sum);
+      floats(lse)[b * lse.strides[0] + h * lse.strides[1] + i * lse.strides[2]] = s.max[i - start];
     }
   });
 }

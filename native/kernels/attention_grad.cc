@@ -13,6 +13,7 @@
 namespace athanor::ATHANOR_ISA {
 namespace {
 
+constexpr int64_t queryBlock = 64;  // queries of one head that are handled together
 constexpr int64_t wantedChunks = 8;
 constexpr int64_t maxParts = 4;
 
@@ -170,8 +171,10 @@ void run(const Call& call) {
           copyScaled(x.q.at(b, first, h), x.q.row, queries, x.D, x.scale, s.queries);
           packStraight(x.q.at(b, first, h), x.q.row, queries, x.D, s.queryPanels);
           packStraight(grads, g.row, queries, x.D, s.gradPanels);
-          multiplyPacked(queries, count, x.D, s.queries, x.D, 1, s.keysT, x.D, s.scores, stride, false);
-          multiplyPacked(queries, count, x.D, grads, g.row, 1, s.valuesT, x.D, s.gradScores, stride, false);
+          const auto seenKeys = [&](int64_t i) { return maxOf<int64_t>(0, minOf(count, x.visibleKeys(first + i) - firstKey)); };
+          const auto scoreRange = [&](int64_t i, int64_t n) { return TileRange{seenKeys(i + n - 1), 0, x.D}; };
+          multiplyPacked(queries, count, s.queries, x.D, 1, s.keysT, x.D, s.scores, stride, false, scoreRange);
+          multiplyPacked(queries, count, grads, g.row, 1, s.valuesT, x.D, s.gradScores, stride, false, scoreRange);
           for (int64_t r = 0; r < queries; ++r) {
             const int64_t i = first + r;
             const KeyFilter filter = filterKeys(x, b, h, i, firstKey, count);
@@ -181,11 +184,17 @@ void run(const Call& call) {
             differentiateRow(s.scores + r * stride, s.gradScores + r * stride, count, filter, rowLse, gradDotOutput, x.scale,
                              dropout, draws);
           }
-          multiplyPacked(count, x.D, queries, s.scores, 1, stride, s.gradPanels, queries, dv.at(b, firstKey, group), dv.row, true);
-          multiplyPacked(count, x.D, queries, s.gradScores, 1, stride, s.queryPanels, queries, dk.at(b, firstKey, group), dk.row,
-                         true);
-          multiplyPacked(queries, x.D, count, s.gradScores, stride, 1, s.keys, keys, queryGrads.at(b, first, h), queryGrads.row,
-                         true);
+          // keys are seen from some query on, queries see keys up to some key
+          const auto keyRange = [&](int64_t j, int64_t) {
+            const int64_t firstQuery = x.causal ? maxOf<int64_t>(0, firstKey + j - (x.S - x.T) - first) : 0;
+            return TileRange{x.D, minOf(firstQuery, queries), queries};
+          };
+          const auto queryRange = [&](int64_t i, int64_t n) { return TileRange{x.D, 0, seenKeys(i + n - 1)}; };
+          multiplyPacked(count, x.D, s.scores, 1, stride, s.gradPanels, queries, dv.at(b, firstKey, group), dv.row, true, keyRange);
+          multiplyPacked(count, x.D, s.gradScores, 1, stride, s.queryPanels, queries, dk.at(b, firstKey, group), dk.row, true,
+                         keyRange);
+          multiplyPacked(queries, x.D, s.gradScores, stride, 1, s.keys, keys, queryGrads.at(b, first, h), queryGrads.row, true,
+                         queryRange);
         }
       }
     }

@@ -129,9 +129,9 @@ void testAttention(const AttentionCase& c) {
   for (int64_t i = 0; i < o.size(); ++i) o.put(i, expected.o[static_cast<size_t>(i)]);
   for (int64_t i = 0; i < lse.size(); ++i) lse.put(i, expected.lse[static_cast<size_t>(i)]);
   Case backward{"attentionGrad", {in.g, in.q, in.k, in.v, in.p, in.key, in.rows}, {in.q, in.k, in.v}, params};
-  if (hasMask) backward.inputs.push_back(in.mask);
   backward.inputs.push_back(o);
   backward.inputs.push_back(lse);
+  if (hasMask) backward.inputs.push_back(in.mask);
   const double terms = std::sqrt(static_cast<double>(c.T * (c.H / c.G) + 1));
   expectValues(backward, {expected.dq, expected.dk, expected.dv}, {2e-6 * terms, 1e-5});
 }
