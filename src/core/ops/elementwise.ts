@@ -251,7 +251,7 @@ export const div = binary(
 export const pow = binary(
   "pow",
   "aᵇ",
-  Math.pow,
+  powScalar,
   ({ grad, inputs: [a, b], output }) => [
     f.where(b.equal(0), 0, grad.mul(b).mul(a.pow(b.sub(1)))),
     grad.mul(output).mul(f.where(a.greater(0), a, 1).log()),
@@ -265,6 +265,11 @@ export const mod = binary(
   ({ grad, inputs: [a, b] }) => [grad, grad.mul(a.div(b).floor()).neg()],
   { low: 0.4, smooth: false },
 );
+/** As IEEE 754 has it: 1 to any power is 1, and −1 to an infinite one; JavaScript says NaN. */
+function powScalar(a: number, b: number): number {
+  return a === 1 || (a === -1 && Math.abs(b) === Number.POSITIVE_INFINITY) ? 1 : a ** b;
+}
+
 /** Equal operands share the gradient, as PyTorch does. */
 export const max = binary(
   "max",
