@@ -19,11 +19,11 @@ class Line extends Module {
 
 export const numRows = 24;
 
-/** y = 3a − 2b + 1; with `spoiltRow` that row's target is NaN. */
+/** y = 3a − 2b + 1; with `spoiltRow` that row's first feature is NaN. */
 export function lineData(spoiltRow?: number): Dataset {
-  const a = (row: number) => Math.sin(row);
+  const a = (row: number) => (row === spoiltRow ? Number.NaN : Math.sin(row));
   const b = (row: number) => Math.cos(2 * row);
-  const y = (row: number) => (row === spoiltRow ? Number.NaN : 3 * a(row) - 2 * b(row) + 1);
+  const y = (row: number) => 3 * Math.sin(row) - 2 * b(row) + 1;
   return {
     length: numRows,
     unit: "row",

@@ -1,0 +1,205 @@
+// The loop: what it calls and when, how it stops, and that a restored one goes on to the same numbers.
+import { describe, expect, test } from "vitest";
+import { lineBatches, lineData, lineState, lineTrainer, numRows } from "../../test/support/line.ts";
+import { evaluateAll } from "./evaluate.ts";
+import type { Callback, Trainer } from "./trainer.ts";
+
+/** A callback that writes down its calls. */
+function listener(): { calls: string[]; callback: Callback } {
+  const calls: string[] = [];
+  const note = (name: string) => (first: unknown, trainer?: Trainer) =>
+    void calls.push(`${name} ${(trainer ?? (first as Trainer)).clock.step}`);
+  return {
+    calls,
+    callback: {
+      start: note("start"),
+      step: note("step"),
+      evaluation: note("evaluation"),
+      checkpoint: note("checkpoint"),
+      anomaly: note("anomaly"),
+      end: (ending, trainer) => void calls.push(`${ending} ${trainer.clock.step}`),
+    },
+  };
+}
+
+const heldOut = () => lineBatches(5);
+
+describe("the order of hooks", () => {
+  test("evaluation before the checkpoint of its step, both at the end", async () => {
+    const { calls, callback } = listener();
+    const options = { steps: 5, evaluateEvery: 2, checkpointEvery: 2, heldOut, callbacks: [callback] };
+    expect(await lineTrainer(options).run()).toBe("finished");
+    expect(calls.join(", ")).toBe(
+      "start 0, step 1, step 2, evaluation 2, checkpoint 2, step 3, step 4, evaluation 4, checkpoint 4, step 5, evaluation 5, checkpoint 5, finished 5",
+    );
+  });
+
+  test.each([
+    [0, "start 0, checkpoint 0, finished 0"],
+    [2, "start 0, step 1, step 2, checkpoint 2, finished 2"],
+  ])("%i steps without evaluations and checkpoints still save the end", async (steps, text) => {
+    const { calls, callback } = listener();
+    await lineTrainer({ steps, heldOut, callbacks: [callback] }).run();
+    expect(calls.join(", ")).toBe(text);
+  });
+
+  test("an error in a hook ends the run with that error", async () => {
+    const fault = new Error("of the user");
+    const callback: Callback = {
+      step: async ({ clock }) => {
+        if (clock.step === 2) throw fault;
+      },
+    };
+    const trainer = lineTrainer({ callbacks: [callback] });
+    await expect(trainer.run()).rejects.toBe(fault);
+    expect(trainer.clock.step).toBe(2);
+  });
+});
+
+describe("the signal", () => {
+  test("before the first step: nothing is trained, the beginning is saved", async () => {
+    const { calls, callback } = listener();
+    const ending = await lineTrainer({ signal: AbortSignal.abort(), callbacks: [callback] }).run();
+    expect([ending, ...calls]).toEqual(["interrupted", "start 0", "checkpoint 0", "interrupted 0"]);
+  });
+
+  test("during a step: that step is finished and saved", async () => {
+    const stop = new AbortController();
+    const { calls, callback } = listener();
+    const stopper: Callback = { step: ({ clock }) => void (clock.step === 3 && stop.abort()) };
+    await lineTrainer({ signal: stop.signal, checkpointEvery: 100, callbacks: [stopper, callback] }).run();
+    expect(calls.slice(-3)).toEqual(["step 3", "checkpoint 3", "interrupted 3"]);
+  });
+
+  test.each([4, 8])("during the evaluation of step %i of 8: it is made again when the run goes on", async (at) => {
+    const stop = new AbortController();
+    let batches = 0;
+    async function* interrupted() {
+      for await (const batch of lineBatches(5)) {
+        if (++batches === (at === 4 ? 2 : 7)) stop.abort();
+        yield batch;
+      }
+    }
+    const options = { steps: 8, evaluateEvery: 4 } as const;
+    const first = lineTrainer({ ...options, heldOut: interrupted, signal: stop.signal });
+    expect([await first.run(), first.clock.step]).toEqual(["interrupted", at]);
+    expect(first.lastEvaluation?.step).toBe(at === 4 ? undefined : 4);
+    const { calls, callback } = listener();
+    const second = lineTrainer({ ...options, heldOut, callbacks: [callback] });
+    moveState(first, second);
+    expect(await second.run()).toBe("finished");
+    expect(calls[1]).toBe(`evaluation ${at}`);
+    const whole = lineTrainer({ ...options, heldOut });
+    await whole.run();
+    expect(second.lastEvaluation).toEqual(whole.lastEvaluation);
+  });
+});
+
+/** Through JSON, as a checkpoint does. */
+function moveState(from: Trainer, to: Trainer): void {
+  for (const name of from.programs.stateNames()) to.programs.store.write(name, from.programs.store.read(name));
+  to.restore(JSON.parse(JSON.stringify(from.state())));
+}
+
+test("a restored run goes on to the same bytes, from every step, with dropout and a shuffled epoch's end between", async () => {
+  const whole = lineTrainer({ steps: 9 });
+  await whole.run();
+  for (let cut = 0; cut <= 9; cut++) {
+    const first = lineTrainer({ steps: cut });
+    await first.run();
+    const second = lineTrainer({ steps: 9 });
+    moveState(first, second);
+    await second.run();
+    expect(lineState(second), `cut at ${cut}`).toEqual(lineState(whole));
+    expect(second.state()).toEqual(whole.state());
+  }
+});
+
+test("a restored run does not save again what is saved", async () => {
+  const first = lineTrainer({ steps: 4 });
+  await first.run();
+  const { calls, callback } = listener();
+  const second = lineTrainer({ steps: 4, checkpointEvery: 2, callbacks: [callback] });
+  moveState(first, second);
+  await second.run();
+  expect(calls).toEqual(["start 4", "finished 4"]);
+});
+
+describe("a step that is not finite", () => {
+  const data = lineData(5);
+
+  test("stops the run before the update and names the feed and the sample", async () => {
+    const { calls, callback } = listener();
+    const trainer = lineTrainer({ data, callbacks: [callback] });
+    await expect(trainer.run()).rejects.toThrow(
+      /train\/non-finite[\s\S]*feed "features", row \d of the batch \(sample \d+\)/,
+    );
+    expect(calls.at(-1)).toMatch(/^anomaly/);
+    for (const values of Object.values(lineState(trainer))) expect(values.every(Number.isFinite)).toBe(true);
+  });
+
+  test("is left out by the policy skip, and the clock goes on", async () => {
+    const { calls, callback } = listener();
+    const trainer = lineTrainer({ data, steps: 4, onNonFinite: "skip", callbacks: [callback] });
+    expect(await trainer.run()).toBe("finished");
+    expect(calls.filter((call) => call.startsWith("anomaly"))).toHaveLength(1);
+    expect(calls.filter((call) => call.startsWith("step"))).toHaveLength(4);
+    expect(Number.isFinite(trainer.lastLoss)).toBe(true);
+    for (const values of Object.values(lineState(trainer))) expect(values.every(Number.isFinite)).toBe(true);
+  });
+});
+
+test.each([1, 2, 3, 6])("gradients of %i lanes are those of the whole batch", async (lanes) => {
+  const evaluations = [];
+  for (const count of [1, lanes]) {
+    const trainer = lineTrainer({ lanes: count, steps: 6, evaluateEvery: 6, heldOut });
+    await trainer.run();
+    evaluations.push(trainer.lastEvaluation!.loss);
+  }
+  expect(evaluations[1]).toBeCloseTo(evaluations[0]!, 12);
+});
+
+describe("evaluation", () => {
+  test("is the mean over all rows, however they are cut into batches", async () => {
+    const { weight, bias } = { weight: [0.5, -1], bias: 0.25 };
+    const rows = await lineData().collate(Array.from({ length: numRows }, (_, row) => row));
+    const x = rows.features!.data as Float64Array;
+    const differences = Array.from(
+      rows.targets!.data as Float64Array,
+      (y, row) => x[2 * row]! * weight[0]! + x[2 * row + 1]! * weight[1]! + bias - y,
+    );
+    const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / numRows;
+    for (const evalBatchSize of [1, 5, 7, 24, 30]) {
+      const { programs } = lineTrainer({ evalBatchSize });
+      programs.store.write("linear.weight", { dtype: "f64", shape: [2, 1], data: Float64Array.from(weight) });
+      programs.store.write("linear.bias", { dtype: "f64", shape: [1], data: Float64Array.of(bias) });
+      const result = await evaluateAll(programs, lineBatches(evalBatchSize));
+      expect(result.count).toBe(numRows);
+      expect(result.loss).toBeCloseTo(mean(differences.map((one) => one ** 2)), 12);
+      expect(result.metrics.meanAbsoluteError).toBeCloseTo(mean(differences.map(Math.abs)), 12);
+      expect(result.perplexity).toBeUndefined();
+    }
+  });
+
+  test("tells errors in the units that targets had before they were scaled", async () => {
+    const plain = await evaluateAll(lineTrainer().programs, lineBatches(5));
+    const scaled = await evaluateAll(lineTrainer({ targetScale: 10 }).programs, lineBatches(5));
+    expect(scaled.loss).toBeCloseTo(100 * plain.loss, 9);
+    expect(scaled.metrics.meanAbsoluteError).toBeCloseTo(10 * plain.metrics.meanAbsoluteError!, 10);
+    const losses: number[] = [];
+    for (const targetScale of [1, 10]) {
+      const trainer = lineTrainer({ targetScale, steps: 1 });
+      await trainer.run();
+      losses.push(trainer.lastLoss);
+    }
+    expect(losses[1]).toBeCloseTo(100 * losses[0]!, 9);
+  });
+
+  test("of nothing is an error", async () => {
+    await expect(evaluateAll(lineTrainer().programs, [])).rejects.toThrow(/eval\/empty/);
+  });
+});
+
+test("a number of steps that is none is refused", () => {
+  for (const steps of [-1, 1.5, Number.NaN]) expect(() => lineTrainer({ steps })).toThrow(/config\/steps/);
+});
