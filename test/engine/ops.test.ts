@@ -37,6 +37,9 @@ function named(outputs: readonly Tensor[]): Record<string, Tensor> {
   return Object.fromEntries(outputs.map((tensor, at) => [`out${at}`, tensor]));
 }
 
+/** Instruction-set paths that this processor has, besides its best. */
+const otherPaths = ["portable", "avx2"].filter((isa) => isa !== nativeEngine()?.isa && nativeEngine(2, isa));
+
 async function compareEngines(graph: Graph, feeds: Arrays, tolerance: Tolerance, what: string): Promise<void> {
   const expected = runReference(graph, feeds);
   const actual = await runNative(graph, feeds);
@@ -50,6 +53,14 @@ describe.skipIf(nativeEngine(2) === undefined).each(opCases())("$name", (opCase)
   test.each(layouts)("native against reference, %s operands", async (layout) => {
     const { graph, feeds } = traceCase(opCase, "f32", layout, (inputs) => named(applyCase(opCase, inputs)));
     await compareEngines(graph, feeds, tolerances[op.kind]!, layout);
+  });
+
+  test.each(otherPaths)("native against reference, on %s", async (isa) => {
+    const { graph, feeds } = traceCase(opCase, "f32", "sliced", (inputs) => named(applyCase(opCase, inputs)));
+    const expected = runReference(graph, feeds);
+    const actual = await runNative(graph, feeds, {}, nativeEngine(2, isa));
+    for (const name of graph.outputs.keys())
+      assertClose(actual[name]!, expected[name]!, { ...tolerances[op.kind], what: name });
   });
 
   test("native against itself without optimization", async () => {
