@@ -31,8 +31,10 @@ export interface EvaluateOptions {
  */
 export async function evaluateRun(folder: string, options: EvaluateOptions = {}): Promise<RunEvaluation> {
   const { set = [], onNote } = options;
-  const recipe = await recipeOfRun(folder, set);
-  requireData(recipe, folder);
+  const asTrained = await recipeOfRun(folder, set);
+  requireData(asTrained, folder);
+  // no batch is trained on here, so that the data may well be smaller than one
+  const recipe: Recipe = { ...asTrained, data: { ...asTrained.data, onShort: "wrap" } };
   const checkpoint = await checkpointAt(folder);
   const files = new Map([...checkpoint.files].map(([name, bytes]) => [name, Buffer.from(bytes).toString("utf8")]));
   const prepared = await prepare(recipe, { files });

@@ -1,5 +1,6 @@
 // From recipe to data, model and task: each kind of data, and settings that nothing would read.
 import { describe, expect, test } from "vitest";
+import type { Batch } from "../train/index.ts";
 import { prepare } from "./prepare.ts";
 import { parseRecipe } from "./read.ts";
 import type { RecipeInput } from "./schema.ts";
@@ -27,7 +28,8 @@ describe("regression", () => {
     const { heldOut, description } = await prepare(
       parseRecipe({ ...recipe, precision, engine: { name: "reference" } }),
     );
-    const batches = await Array.fromAsync(heldOut());
+    const batches: Batch[] = [];
+    for await (const batch of heldOut()) batches.push(batch);
     for (const { features, targets } of batches)
       expect([features!.dtype, targets!.dtype]).toEqual([precision, precision]);
     const all = batches.flatMap(({ targets }) => Array.from(targets!.data as Float32Array));

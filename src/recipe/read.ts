@@ -76,7 +76,7 @@ async function readSource(path: string): Promise<Source> {
 /** A TypeScript recipe exports it as `recipe` (or by default). */
 async function fromModule(path: string): Promise<Source> {
   const { createJiti } = await import("jiti");
-  const loaded = await createJiti(import.meta.url)
+  const loaded = await createJiti(import.meta.url, { interopDefault: false })
     .import(resolve(path))
     .catch((cause: Error) =>
       fail("config/read", "the recipe cannot be loaded", { where: path, got: cause.message, cause }),

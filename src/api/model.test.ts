@@ -1,0 +1,112 @@
+// A trained model in a program: what save() writes, load() reads; rows together are rows one by one; wrong uses are named.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ReferenceEngine } from "../engine/index.ts";
+import type { RunEvent } from "../track/index.ts";
+import { load, type TrainedModel } from "./model.ts";
+import { train } from "./train.ts";
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "athanor-model-"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const common = { eval: { every: 0 }, engine: { name: "reference" }, batch: { size: 16 } } as const;
+const options = (name: string) => ({ runDir: join(folder, name) });
+const loadHere = (name: string) => load(join(folder, name), { engine: new ReferenceEngine() });
+
+describe.each(["f32", "f64"] as const)("regression on raw targets in %s", (precision) => {
+  const rows = Array.from({ length: 90 }, (_, at) => ({ x: at % 10, y: 5e6 + 1e6 * (at % 10) }));
+  let model: TrainedModel;
+  let metrics: { [name: string]: number } = {};
+  const listen = (event: RunEvent) => {
+    if (event.type === "eval") metrics = event.metrics ?? {};
+  };
+  beforeAll(async () => {
+    const training = train(
+      {
+        ...common,
+        data: { rows, target: "y" },
+        model: { mlp: { hidden: [] } },
+        optimizer: { adamw: { lr: 0.1 } },
+        precision,
+        steps: 150,
+        eval: { every: 150 },
+      },
+      { ...options(precision), onEvent: listen },
+    );
+    await training.outcome;
+    model = await loadHere(precision);
+  });
+
+  test("answers in the target's own units, and tells its error in them", async () => {
+    const answer = await model.predict({ x: 4 });
+    expect("value" in answer && Math.abs(answer.value - 9e6)).toBeLessThan(1e5);
+    expect(metrics.meanAbsoluteError).toBeGreaterThan(0.1);
+    expect(metrics.meanAbsoluteError).toBeLessThan(1e5);
+  });
+
+  test("rows together are rows one by one, over the sizes of batches", async () => {
+    const many = Array.from({ length: 35 }, (_, at) => ({ x: at / 3 }));
+    const together = await model.predict(many);
+    expect(together).toEqual(await Promise.all(many.map((row) => model.predict(row))));
+    expect(await model.predict([])).toEqual([]);
+  });
+
+  test("save and load keep every bit", async () => {
+    const copy = join(folder, `copy-${precision}`);
+    await model.save(copy);
+    const again = await loadHere(`copy-${precision}`);
+    expect(again.description).toEqual(model.description);
+    expect(await again.predict({ x: 2.5 })).toEqual(await model.predict({ x: 2.5 }));
+    await expect(model.save(copy)).rejects.toMatchObject({ code: "path/exists" });
+  });
+});
+
+describe("texts", () => {
+  test("a classifier of texts takes strings and records, and does not write", async () => {
+    const rows = Array.from({ length: 60 }, (_, at) => ({
+      text: at % 2 ? "yes sir yes" : "no way no",
+      label: at % 2 ? "good" : "bad",
+    }));
+    const model = await train(
+      {
+        ...common,
+        data: { rows, target: "label" },
+        model: { textClassifier: { width: 8, context: 12, hidden: [] } },
+        optimizer: { adamw: { lr: 0.05 } },
+        steps: 60,
+      },
+      options("texts"),
+    );
+    const [one, two] = await model.predict(["yes yes", "no no"]);
+    expect([one, two].map((answer) => answer && "label" in answer && answer.label)).toEqual(["good", "bad"]);
+    expect(await model.predict({ text: "yes yes" } as never)).toEqual(one);
+    await expect(model.generate("yes")).rejects.toMatchObject({ code: "model/task" });
+    await expect(model.predict(3 as never)).rejects.toMatchObject({ code: "data/record" });
+  });
+
+  test("a language model writes, and does not predict", async () => {
+    const model = await train(
+      {
+        ...common,
+        data: { rows: ["ab".repeat(300)] },
+        model: { gpt: { layers: 1, heads: 1, width: 8, context: 8 } },
+        optimizer: { adamw: { lr: 0.02 } },
+        steps: 30,
+      },
+      options("gpt"),
+    );
+    const { text } = await model.generate("ab", { maxTokens: 4, temperature: 0 });
+    expect(text).toBe("abab");
+    await expect(model.predict("ab")).rejects.toMatchObject({ code: "model/task" });
+  });
+});
+
+test("a folder without a model is named", async () => {
+  await expect(load(join(folder, "absent"))).rejects.toMatchObject({ code: "path/missing" });
+  await expect(load(folder)).rejects.toMatchObject({ code: expect.stringMatching(/^(checkpoint|model)\//) });
+});
