@@ -18,24 +18,26 @@ export const dataSchema = z
       .custom<Iterable<unknown> | AsyncIterable<unknown>>(isIterable, "expected an array or an iterable")
       .optional()
       .describe("data in memory instead of a path, from code: texts, or records"),
-    format: z
-      .enum(["text", "csv", "jsonl"])
-      .optional()
-      .describe("how the files are read; by default from their ending"),
+    format: z.enum(["text", "csv", "jsonl"]).optional().describe("how the files are read; left out, by their ending"),
     heldOut: share.default(0.1).describe("share of the data kept for evaluation"),
     invalid: z.enum(["error", "skip", "replace"]).default("error").describe("what to do with text that is not UTF-8"),
     target: z
       .union([z.string(), z.number().int()])
       .optional()
-      .describe("table: column to predict, by name or position; default the last"),
-    text: z.string().optional().describe("text classification: column of the text"),
-    header: z.boolean().optional().describe("table: whether the first line holds names; default detected"),
-    separator: z.enum([",", ";", "\t", "|"]).optional().describe("table: what separates fields; default detected"),
+      .describe(
+        "column to predict: of a table by name or position, left out the last; of labelled texts by name, left out label",
+      ),
+    text: z.string().optional().describe("labelled texts: column of the text; left out, text"),
+    header: z.boolean().optional().describe("table: whether the first line holds names; left out, detected"),
+    separator: z.enum([",", ";", "\t", "|"]).optional().describe("table: what separates fields; left out, detected"),
     columns: z
       .record(z.string(), z.enum(columnTypes))
       .default({})
       .describe("table: column types that override what is detected"),
-    task: z.enum(["classification", "regression"]).optional().describe("table: default by the target's type"),
+    task: z
+      .enum(["classification", "regression"])
+      .optional()
+      .describe("table: what to learn; left out, by the target's type"),
     missing: z.enum(["impute", "drop", "error"]).default("impute").describe("table: what to do with missing numbers"),
     onShort: z
       .enum(["error", "truncate", "wrap"])
@@ -59,7 +61,9 @@ export const recipeSchema = z.strictObject({
       z.string().regex(/\.json$/),
     ])
     .optional()
-    .describe('"char", { bpe: vocabulary size }, or a tokenizer.json'),
+    .describe(
+      '"char", "byte", { bpe: vocabulary size }, or the path of a tokenizer.json; left out, char for language models and byte for text classifiers',
+    ),
   model: oneOf(Object.fromEntries([...modelFamilies].map(([name, { schema }]) => [name, schema]))).describe(
     "one model family and its configuration, such as gpt: { layers, heads, width, context }",
   ),
@@ -82,10 +86,18 @@ export const recipeSchema = z.strictObject({
     .max(Number.MAX_SAFE_INTEGER)
     .default(1)
     .describe("of initialization, order of the data, dropout"),
-  precision: z.enum(["f32", "bf16", "f64"]).default("f32").describe("f64 runs on the reference engine alone"),
+  precision: z
+    .enum(["f32", "bf16", "f64"])
+    .default("f32")
+    .describe(
+      "of weights and arithmetic; f64 runs on the reference engine alone, bf16 is refused until it has kernels",
+    ),
   engine: z
     .strictObject({
-      name: z.enum(["auto", "native", "reference"]).default("auto"),
+      name: z
+        .enum(["auto", "native", "reference"])
+        .default("auto")
+        .describe("auto: the native engine where it is built"),
       threads: z
         .union([positive, z.literal("auto")])
         .default("auto")
@@ -98,8 +110,13 @@ export const recipeSchema = z.strictObject({
     .prefault({}),
   eval: z
     .strictObject({
-      every: z.number().int().nonnegative().default(250).describe("steps between evaluations; 0 for none"),
-      batch: positive.optional().describe("rows of an evaluation batch; default batch.size"),
+      every: z
+        .number()
+        .int()
+        .nonnegative()
+        .default(250)
+        .describe("steps between evaluations; the last step is evaluated too; 0 for none"),
+      batch: positive.optional().describe("rows of an evaluation batch; left out, batch.size"),
     })
     .prefault({}),
   checkpoint: z
@@ -121,10 +138,15 @@ export const recipeSchema = z.strictObject({
     .prefault({}),
   samples: z
     .strictObject({
-      prompt: z.string().default("\n"),
-      tokens: positive.default(200),
-      temperature: z.number().positive().default(0.8),
-      every: z.number().int().nonnegative().default(0).describe("steps between samples of text; 0 for none"),
+      prompt: z.string().default("\n").describe("text that samples go on from"),
+      tokens: positive.default(200).describe("tokens of a sample"),
+      temperature: z.number().positive().default(0.8).describe("1 as trained, lower is safer"),
+      every: z
+        .number()
+        .int()
+        .nonnegative()
+        .default(0)
+        .describe("steps between samples; 0 for one before the run and one after it"),
     })
     .optional()
     .describe("text samples during training"),

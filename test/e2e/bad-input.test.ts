@@ -43,7 +43,12 @@ const refused: readonly [what: string, args: string[], code: string, names: RegE
   ["binary corpus", set("data.path=binary.txt"), "data/binary", /binary\.txt/],
   ["context longer than the text", set("data.path=short.txt"), "data/short-text", /context/],
   ["bf16 before its kernels", set("precision=bf16"), "engine/precision", /f32/],
-  ["a model too large for the machine", set("model.gpt={preset: gpt3-175b, context: 16}"), "plan/memory", /parameters[\s\S]*GiB/],
+  [
+    "a model too large for the machine",
+    set("model.gpt={preset: gpt3-175b, context: 16}"),
+    "plan/memory",
+    /parameters[\s\S]*GiB/,
+  ],
 ];
 
 describe("refused before any work", () => {
@@ -90,6 +95,24 @@ describe("refused before any work", () => {
     const result = await runCli(["train", recipe, "--resum"], folder.path);
     expect(result.code).toBe(2);
     expect(result.stderr).toContain("--resume");
+  });
+
+  test("an unknown command, with a suggestion, and as a record with --json", async () => {
+    const result = await runCli(["trian", recipe, "--json"], folder.path);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain("Did you mean train?");
+    expect(result.records).toEqual([expect.objectContaining({ type: "error", code: "cli/usage" })]);
+  });
+
+  test("no command, and a command without its part, show the help", async () => {
+    for (const [args, part] of [
+      [[], "train "],
+      [["engine"], "build"],
+    ] as const) {
+      const result = await runCli(args, folder.path);
+      expect(result.code).toBe(2);
+      expect(result.stderr).toMatch(new RegExp(`Usage: athanor[\\s\\S]*${part}`));
+    }
   });
 
   test("a run folder that cannot be written", async () => {

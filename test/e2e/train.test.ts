@@ -17,9 +17,13 @@ const endOf = (records: readonly { readonly [key: string]: unknown }[]) => recor
 describe("athanor train", () => {
   test("tells its events and lowers the loss", async () => {
     const recipe = writeTinyRecipe(folder.path);
-    const { code, records, stderr } = await runCli(["train", recipe, "--run-dir", "run", "--json"], folder.path);
+    const { code, records, stderr, stdout } = await runCli(
+      ["train", recipe, "--run-dir", "run", "--json"],
+      folder.path,
+    );
     expect(stderr).not.toContain("internal");
     expect(code).toBe(0);
+    expect(stdout.trimEnd().split("\n")).toHaveLength(records.length); // nothing but records
     const [start] = records;
     expect(start).toMatchObject({ type: "start", step: 0 });
     // two blocks of 12,352, 16 positions and a last norm of width 32, and a row of 32 per character

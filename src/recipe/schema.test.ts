@@ -1,0 +1,45 @@
+// docs/recipes.md tells every key of the schema with its default, and no key that is not there.
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { z } from "zod";
+import { recipeSchema } from "./schema.ts";
+
+interface JsonSchema {
+  readonly default?: unknown;
+  readonly properties?: { readonly [key: string]: JsonSchema };
+  readonly anyOf?: readonly JsonSchema[];
+}
+
+/** Dotted keys and their defaults; the schedules of a learning rate stand once, under `lr`. */
+function keysOf(schema: JsonSchema, path: string, into: Map<string, unknown>): Map<string, unknown> {
+  const isSchedule = path.endsWith(".lr");
+  const inner = isSchedule ? schema.anyOf?.find(({ properties }) => properties)?.properties : schema.properties;
+  if (path !== "" && (inner === undefined || isSchedule)) into.set(path, schema.default);
+  for (const [key, value] of Object.entries(inner ?? {}))
+    keysOf(value, isSchedule ? `lr.${key}` : path === "" ? key : `${path}.${key}`, into);
+  return into;
+}
+
+const schema = z.toJSONSchema(recipeSchema, { io: "input", unrepresentable: "any" }) as JsonSchema;
+const keys = keysOf(schema, "", new Map());
+const page = readFileSync(new URL("../../docs/recipes.md", import.meta.url), "utf8");
+const rows = [...page.matchAll(/^\| `([\w.]+)` \| (?:`([^`]*)`|–) \| (.*) \|$/gm)];
+
+test("the page lists exactly the schema's keys, each once and with a meaning", () => {
+  expect(rows.map(([, key]) => key).sort()).toEqual([...keys.keys()].sort());
+  expect(keys.size).toBeGreaterThan(60);
+  for (const [row, , , meaning] of rows) expect(meaning!.length, row).toBeGreaterThan(5);
+});
+
+test("the page tells the schema's defaults", () => {
+  for (const [, key, text] of rows) {
+    const known = keys.get(key!);
+    if (known !== undefined) expect(JSON.parse(text!), key).toEqual(known);
+  }
+});
+
+test.each(["sgd", "adam", "adamw"])("the page tells the learning rate that %s has when none is given", (name) => {
+  const { optimizer } = recipeSchema.parse({ data: {}, model: "mlp", optimizer: { [name]: {} } });
+  const [, , text] = rows.find(([, key]) => key === `optimizer.${name}.lr`)!;
+  expect(Object.values(optimizer).find((one) => one !== undefined)).toMatchObject({ lr: Number(text) });
+});
