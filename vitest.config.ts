@@ -23,6 +23,7 @@ const tier = (name: string, include: string[], { order, timeoutMs, maxWorkers = 
     include,
     exclude: ["**/node_modules/**"],
     pool: "forks" as const,
+    env: { NO_COLOR: "1" }, // what commands print must not depend on where the tests run (CI counts as a terminal)
     maxWorkers,
     isolate,
     sequence: { groupOrder: order },
