@@ -94,7 +94,19 @@ export async function restore(
   const fix = "resume with the version of Athanor and the recipe that wrote it";
   const values = take([...parameterTypes, ...slotTypes], tensors, "resume/tensor", path, fix);
   for (const [name, value] of values) programs.store.write(name, value);
-  return state as unknown as TrainerState;
+  return trainerState(state, path);
+}
+
+/** What a checkpoint keeps beside tensors is this trainer's, or the checkpoint is another program's. */
+function trainerState(state: Checkpoint["state"], where: string): TrainerState {
+  if (typeof state === "object" && state !== null && "clock" in state && "source" in state)
+    return state as object as TrainerState;
+  return fail("resume/state", "the checkpoint does not tell where its run stood", {
+    where,
+    expected: "clock, source, lastLoss, lastEvaluation",
+    got: JSON.stringify(state).slice(0, 80),
+    fix: "start a new run from its weights: --init-from",
+  });
 }
 
 const textOf = (files: Checkpoint["files"], name: string): string | undefined => {

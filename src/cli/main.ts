@@ -69,7 +69,7 @@ try {
   else if (error.exitCode === 0) process.exitCode = exitCodes.done;
   else {
     // commander has told people already
-    if (json) process.stdout.write(toLine({ type: "error", code: "cli/usage", what: error.message }));
+    if (json) process.stdout.write(toLine({ event: "error", type: "error", code: "cli/usage", what: error.message }));
     process.exitCode = exitCodes.wrongRequest;
   }
 }

@@ -57,7 +57,7 @@ test.each([
 ])("%s means exit code %i", (code, exit) => {
   const fields = { where: "here", expected: "this", got: "that", fix: "so" };
   expect(reportError(new AthanorError(code, "what", fields), true)).toBe(exit);
-  expect(JSON.parse(stdout)).toEqual({ type: "error", code, what: "what", ...fields });
+  expect(JSON.parse(stdout)).toEqual({ event: "error", type: "error", code, what: "what", ...fields });
   expect(stripVTControlCharacters(stderr)).toBe(
     `[${code}] what\n  at        here\n  expected  this\n  got       that\n  fix       so\n`,
   );

@@ -63,7 +63,7 @@ export function reportError(error: unknown, json: boolean): number {
   const known = error instanceof AthanorError;
   if (json) {
     const body = known ? error.toJSON() : { code: "internal/unexpected", what: String(error) };
-    process.stdout.write(toLine({ type: "error", ...body }));
+    process.stdout.write(toLine({ event: "error", type: "error", ...body }));
   }
   if (known) {
     const [first, ...rest] = error.message.split("\n");
