@@ -44,18 +44,19 @@ export function docstringBlocks(file: string, source: string): Block[] {
 
 function filesUnder(folder: string, ending: string): string[] {
   if (!existsSync(join(root, folder))) return [];
-  const names = readdirSync(join(root, folder), { recursive: true }).map((name) =>
-    `${folder}/${name}`.replaceAll("\\", "/"),
-  );
+  const names = readdirSync(join(root, folder), { recursive: true })
+    .filter((name) => !/(^|[\\/])(node_modules|build)[\\/]/.test(`${name}`))
+    .map((name) => `${folder}/${name}`.replaceAll("\\", "/"));
   return names.filter((name) => name.endsWith(ending) && statSync(join(root, name)).isFile()).sort();
 }
 
 const read = (file: string): string => readFileSync(join(root, file), "utf8");
 
-/** Every fenced block of the root documents, of docs/, and of the docstrings in src/. */
+/** Every fenced block of the documents, in the root and in folders, and of the docstrings in src/. */
 export function allBlocks(): Block[] {
   const rootDocuments = readdirSync(root).filter((name) => name.endsWith(".md"));
-  const documents = [...rootDocuments, ...filesUnder("docs", ".md"), ...filesUnder("examples", ".md")];
+  const folders = ["docs", "examples", "recipes", "src", "native", "bench"];
+  const documents = [...rootDocuments, ...folders.flatMap((folder) => filesUnder(folder, ".md"))];
   const sources = filesUnder("src", ".ts").filter((name) => !/\.(test|generated)\.ts$/.test(name));
   return [
     ...documents.flatMap((file) => blocksIn(file, read(file))),
