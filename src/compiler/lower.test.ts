@@ -2,7 +2,7 @@
 // in place is read from the plan.
 import { describe, expect, test } from "vitest";
 import { checkCompilation, type TracedProgram } from "../../test/support/check-compilation.ts";
-import { compileStrided } from "../../test/support/strided-interpreter.ts";
+import { compileStrided, stridedTarget } from "../../test/support/strided-interpreter.ts";
 import { fromNumbers, type HostArray } from "../base/index.ts";
 import {
   adamw,
@@ -16,8 +16,10 @@ import {
   type Tensor,
   trace,
   variable,
+  withScope,
   zeros,
 } from "../core/index.ts";
+import { compile } from "./compile.ts";
 import type { Plan } from "./plan.ts";
 
 const f32 = (shape: readonly number[], ...values: number[]): HostArray => fromNumbers("f32", shape, values);
@@ -290,4 +292,26 @@ describe("outputs", () => {
 test("a feed that nothing reads is still one of the program's feeds", () => {
   const unread = program({ x: counting(2), y: counting(3) }, {}, ({ x }) => ({ x: x!.mul(2) }));
   expect(compileStrided(unread.graph).feeds.map(({ name }) => name)).toEqual(["x", "y"]);
+});
+
+test("a dtype that the target does not compute in is refused with a way out", () => {
+  const wide = trace({ x: { dtype: "f64", shape: [2] } }, ({ x }) => x.reshape(2, 1).exp());
+  expect(() => compileStrided(wide)).toThrowErrorMatchingInlineSnapshot(`
+    [AthanorError: [engine/dtype] the native engine does not compute in f64
+      expected  f32, i32, u8, bool
+      got       arithmetic on f64[2,1]
+      fix       cast to f32, or choose engine "reference", which computes in every dtype]
+  `);
+  const moved = trace({ x: { dtype: "f64", shape: [2, 2] } }, ({ x }) => x.transpose());
+  expect(kernels(compileStrided(moved))).toEqual(["copy"]);
+});
+
+test("an op without a kernel is refused with its place", () => {
+  const graph = trace({ x: { dtype: "f32", shape: [2] } }, ({ x }) => withScope("h.0", () => x.cumulativeSum()));
+  const target = { ...stridedTarget, hasKernel: (op: string) => op !== "cumsum" && stridedTarget.hasKernel(op) };
+  expect(() => compile(graph, target)).toThrowErrorMatchingInlineSnapshot(`
+    [AthanorError: [engine/no-kernel] the native engine has no kernel for cumsum
+      at        h.0
+      fix       run on the reference engine, or express it with other operations]
+  `);
 });

@@ -3,6 +3,7 @@
 import {
   type DType,
   fail,
+  formatType,
   fromNumbers,
   type HostArray,
   type Shape,
@@ -201,6 +202,7 @@ export class Lowering {
         fix: "run on the reference engine, or express it with other operations",
       });
     }
+    this.checkDTypes(node);
     const inputs = node.inputs.map((id) => this.operand(id, op.layout ?? "dense", node));
     const outputs = node.outputs.map((id) => this.fresh(id));
     const types = node.inputs.map((id) => this.graph.value(id));
@@ -208,6 +210,20 @@ export class Lowering {
       params: op.params?.(attrs, types) ?? [],
       attrs,
       inPlace: tape ? everyPair(outputs.length, inputs.length) : (op.inPlace ?? []),
+    });
+  }
+
+  private checkDTypes({ op, inputs, outputs, scope }: Node): void {
+    const { computes, name } = this.target;
+    const foreign = [...inputs, ...outputs]
+      .map((id) => this.graph.value(id))
+      .find(({ dtype }) => computes !== undefined && !computes.includes(dtype));
+    if (foreign === undefined || op.kind === "view") return;
+    fail("engine/dtype", `the ${name} engine does not compute in ${foreign.dtype}`, {
+      where: scope,
+      expected: computes?.join(", ") ?? "any",
+      got: `${op.name === "tape" ? "arithmetic" : op.name} on ${formatType(foreign.dtype, foreign.shape)}`,
+      fix: 'cast to f32, or choose engine "reference", which computes in every dtype',
     });
   }
 

@@ -1,4 +1,5 @@
 // What a compilation aims at: which kernels exist, and what they can address. Not an engine: nothing runs here.
+import type { DType } from "../base/index.ts";
 import { allOps } from "../core/index.ts";
 
 export interface Target {
@@ -9,6 +10,8 @@ export interface Target {
   readonly strided: boolean;
   /** True where elementwise chains run as one `tape`. */
   readonly tapes: boolean;
+  /** Element types that kernels compute with; left out, all. Any can be moved. */
+  readonly computes?: readonly DType[];
 }
 
 /** The reference engine: every op with a scalar function or a naive implementation, on dense arrays. */
@@ -26,5 +29,11 @@ export const referenceTarget: Target = {
 export function nativeTarget(kernels: Iterable<string>, tapeOps: Iterable<string>): Target {
   const names = new Set(kernels);
   const opcodes = new Set(tapeOps);
-  return { name: "native", hasKernel: (op) => names.has(op) || opcodes.has(op), strided: true, tapes: true };
+  return {
+    name: "native",
+    hasKernel: (op) => names.has(op) || opcodes.has(op),
+    strided: true,
+    tapes: true,
+    computes: ["f32", "i32", "u8", "bool"],
+  };
 }

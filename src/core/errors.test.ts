@@ -1,23 +1,32 @@
 // The language's errors as people read them: what, where, expected, got, and what to do.
 import { expect, test } from "vitest";
-import { AthanorError } from "../base/index.ts";
+import { AthanorError, fromNumbers } from "../base/index.ts";
 import {
   argMax,
   assign,
+  attention,
   concat,
   constant,
+  crossEntropy,
   currentTrace,
+  dropoutOf,
   feed,
+  gelu,
   grad,
   layerNorm,
   markOutput,
   matmul,
   pad,
   reshape,
+  scatterAdd,
+  sgd,
   softmax,
+  sumSquares,
   type Tensor,
   take,
+  takeAlong,
   trace,
+  uniform,
   updateSlice,
   variable,
   where,
@@ -36,6 +45,9 @@ type Inputs = { [name in keyof typeof types]: Tensor };
 function operator(of: (a: number, b: number) => number, ...operands: unknown[]): unknown {
   return Reflect.apply(of, undefined, operands);
 }
+
+const twice = (x: Tensor): [Tensor, Tensor] => [x, x];
+const thrice = (x: Tensor): [Tensor, Tensor, Tensor] => [x, x, x];
 
 /** The message of what `body` throws, its line numbers left out. */
 function messageOf(body: (inputs: Inputs) => unknown): string {
@@ -86,6 +98,42 @@ test.each<[string, (inputs: Inputs) => unknown]>([
   ["a norm of another width", ({ x }) => layerNorm(x, constant([1, 1]), constant([0, 0]))],
   ["a softmax of a scalar", ({ x }) => softmax(x.sum())],
   ["a value that does not fit into a cache", ({ x, y }) => updateSlice(x, y, constant(0, "i32"), 0)],
+  [
+    "heads that do not divide",
+    ({ x }) =>
+      attention(
+        x.reshape(1, 1, 3, 2),
+        ...twice(x.reshape(1, 1, 2, 3).transpose().reshape(1, 3, 1, 2).slice(1, 0, 2).reshape(1, 1, 2, 2)),
+      ),
+  ],
+  [
+    "a mask of another shape",
+    ({ x, mask }) => attention(...thrice(x.reshape(1, 2, 1, 3)), { mask: mask.reshape(1, 1, 3, 2) }),
+  ],
+  [
+    "dropout without random inputs",
+    ({ x }) => attention(...thrice(x.reshape(1, 2, 1, 3)), { dropout: { rate: constant(0.1), stream: "d" } }),
+  ],
+  ["logits and targets exchanged", ({ x }) => crossEntropy(x, x.sum({ axis: 1 }))],
+  [
+    "one sample id per row",
+    ({ x, ids }) => dropoutOf(x, constant(0.5), constant(fromNumbers("i32", [3], [1, 2, 3])), ids, "d"),
+  ],
+  ["a key of two words", ({ ids }) => uniform(constant(fromNumbers("i32", [2], [1, 2])), ids, [5, 2], "u")],
+  ["one index per row", ({ x, ids }) => takeAlong(x, ids)],
+  ["a source that is not its index's", ({ x, ids }) => scatterAdd(ids, x, 4)],
+  ["rows of a scalar", ({ x, ids }) => take(x.sum(), ids)],
+  [
+    "an optimizer's slots of another shape",
+    ({ x, y }) => sgd([x, y, constant(1), constant(1)], { momentum: 0, dampening: 0, nesterov: false, weightDecay: 0 }),
+  ],
+  [
+    "a rate that is no scalar",
+    ({ x }) => sgd([x, x, constant(1), x], { momentum: 0, dampening: 0, nesterov: false, weightDecay: 0 }),
+  ],
+  ["the place of the largest of nothing", ({ x }) => x.slice(0, 1, 1).argMax(0)],
+  ["squares of whole numbers", ({ ids }) => sumSquares(ids)],
+  ["an activation of whole numbers", ({ ids }) => gelu(ids)],
   ["the largest of nothing", ({ x }) => x.slice(0, 1, 1).max()],
   ["a variable of another type", ({ x }) => assign("w", variable("w", "f32", [2]).add(x.sum()).cast("f64"))],
   ["two next values of a variable", ({ x }) => ["w", "w"].map((name) => assign(name, x))],

@@ -1,6 +1,16 @@
 // The reference engine: runs a plan instruction by instruction with each op's naive implementation. Slow on purpose: it is
 // the oracle that every other engine is compared with, and what runs where no binary exists.
-import { allocate, type DType, fail, fromNumbers, type HostArray, sizeOf, toNumbers, viewOf } from "../base/index.ts";
+import {
+  AthanorError,
+  allocate,
+  type DType,
+  fail,
+  fromNumbers,
+  type HostArray,
+  sizeOf,
+  toNumbers,
+  viewOf,
+} from "../base/index.ts";
 import { type Instruction, type Plan, type PlanTensor, type PlanType, referenceTarget } from "../compiler/index.ts";
 import { allOps, type Op } from "../core/index.ts";
 import {
@@ -128,14 +138,27 @@ class ReferenceProgram implements Program {
 
   private execute(): boolean {
     let guard: boolean | undefined;
-    for (const { instruction, run } of this.steps) {
-      if (instruction.commit) {
-        guard ??= this.plan.guard < 0 || this.arrays[this.plan.guard]!.data[0] !== 0;
+    for (const step of this.steps) {
+      if (step.instruction.commit) {
+        guard ??= this.guardHolds();
         if (!guard) continue;
       }
-      run();
+      this.runStep(step);
     }
-    return guard ?? (this.plan.guard < 0 || this.arrays[this.plan.guard]!.data[0] !== 0);
+    return guard ?? this.guardHolds();
+  }
+
+  private guardHolds(): boolean {
+    return this.plan.guard < 0 || this.arrays[this.plan.guard]!.data[0] !== 0;
+  }
+
+  private runStep({ instruction, run }: Step): void {
+    try {
+      run();
+    } catch (error) {
+      const { op, scope } = this.plan.nodes[instruction.node]!;
+      throw error instanceof AthanorError ? error.at(scope === "" ? op : `${op} in ${scope}`) : error;
+    }
   }
 }
 

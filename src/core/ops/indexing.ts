@@ -16,7 +16,7 @@ function needIndices(name: string, index: ValueType): void {
 
 function checkIndex(value: number, bound: number, what: string): number {
   if (!(value >= 0 && value < bound)) {
-    fail("run/index", `index out of range in ${what}`, {
+    fail("run/index-out-of-range", `an index is out of range in ${what}`, {
       expected: `0 ≤ index < ${bound}`,
       got: String(value),
       fix: "a token or class id is larger than the model's vocabulary: check the tokenizer and the data",
