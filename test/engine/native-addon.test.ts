@@ -109,6 +109,10 @@ describe("a run", () => {
       [2, 4, 6, 8],
     ]);
     expect([...new Float32Array(store.read("w"))]).toEqual([2, 4, 6, 8]);
+    const larger = new Float32Array(6).fill(-1).buffer;
+    expect(store.read("w", larger)).toBe(larger);
+    expect([...new Float32Array(larger)]).toEqual([2, 4, 6, 8, -1, -1]);
+    expect(() => store.read("w", new ArrayBuffer(15))).toThrow("too small");
   });
 
   it("copies feeds at the call", async () => {

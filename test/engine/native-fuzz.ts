@@ -111,7 +111,7 @@ export async function fuzzEntries(count: number, seed: number): Promise<{ calls:
         () => strangeValue(random),
         () => strangeValue(random),
         () => random.pick(targets),
-        () => encoded.bytes,
+        () => encoded.bytes.slice(0), // read() may write into it
         () => random.pick([encoded.kernelNames, encoded.variableNames, encoded.feedNames]),
         () => [
           {
