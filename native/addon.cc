@@ -439,8 +439,9 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   }
 
   static void onFinished(napi_env env, napi_value, void* context, void*) {
+    if (env == nullptr) return;  // the environment ends: its finalizer ran first and the door is gone
     EngineObject* engine = static_cast<Door*>(context)->engine;
-    if (env == nullptr || engine == nullptr) return;
+    if (engine == nullptr) return;
     try {
       engine->settle();
     } catch (const Napi::Error&) {  // JavaScript can no longer run here: the environment is ending

@@ -32,7 +32,7 @@ export interface TrainOptions extends RunPlace {
   /** Saves and ends the run after the step under way. */
   readonly signal?: AbortSignal;
   /** Awaited before the run goes on; an error in it ends the run. */
-  readonly onEvent?: (event: RunEvent) => void | Promise<void>;
+  readonly onEvent?: (event: RunEvent) => unknown;
   /** Remarks for people: which engine, what was skipped. */
   readonly onNote?: (text: string) => void;
 }

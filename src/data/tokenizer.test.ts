@@ -129,7 +129,7 @@ describe("training", () => {
     expect(own.decode([0, 1])).toBe("<|endoftext|>stop");
     counter.add(english.slice(0, 2e6));
     await trainBpe(counter.counts, { vocabSize: 2000, pause: () => void pauses++ });
-    expect(pauses).toBeGreaterThan(2);
+    expect(pauses).toBeGreaterThan(0);
   });
 
   it("refuses vocabularies without room for the bytes", async () => {
