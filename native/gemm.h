@@ -2,11 +2,9 @@
 // are in gemm_tile.h, the packing in gemm_pack.h, the graph's matmul in kernels/matmul.cc.
 //
 // Goto & van de Geijn 2008: B is packed in panels of tileColumns over a block of the depth, A in panels of tileRows; a
-// panel of B streams from L2 while a panel of A stays in L1. Three ways, chosen from the problem's size alone:
-//   shared  one large product: all threads pack a block of B together, then multiply rectangles of C, each packing its A
-//   local   many small products, or a depth split: a chunk packs and multiplies alone
-//   grid    few rows of A, or a small B: a chunk takes a rectangle of C and works alone; where B's columns are dense it is
-//           not even packed
+// panel of B streams from L2 while a panel of A stays in L1. Two ways:
+//   multiplyShared  one large product: all threads pack a block of B together, then multiply rectangles of C
+//   multiplyAlone   a small product, or a part of one, on one thread: packed, or with few rows straight from where B lies
 // Every element of C sums over the depth in order of the depth blocks, whoever computes it.
 #pragma once
 

@@ -1,6 +1,6 @@
 // How fast the kernels are beside what this machine can do at the same moment: multiply-adds per second in registers and
 // bytes per second from memory, measured between the kernels' rounds. Not a test.
-// `kernels_bench [threads] [avx512|avx2|portable] [name part] [cpu]`; `cpu` counts processor time, which other programs on
+// `node scripts/bench-native.mjs [threads] [avx512|avx2|portable] [name part] [cpu]`; `cpu` counts processor time, which other programs on
 // the machine disturb less: with one thread it tells how good the code is, not how fast the machine.
 #include <algorithm>
 #include <chrono>
@@ -80,11 +80,12 @@ double peakGflops(Pool& pool, Isa isa) {
 /** Bytes read and written per second by a = b + s c over memory far larger than the caches. */
 double triadGBs(Pool& pool) {
   constexpr int64_t count = 16 << 20;
-  static std::vector<float> a(count), b(count, 1), c(count, 2);
+  static std::vector<float> memory(3 * count, 1);
+  float *a = memory.data(), *b = a + count, *c = b + count;
   constexpr int64_t piece = 1 << 16;
   const double start = now();
   pool.parallelFor(count / piece, [&](int64_t chunk, int) {
-    for (int64_t i = chunk * piece; i < (chunk + 1) * piece; ++i) a[static_cast<size_t>(i)] = b[static_cast<size_t>(i)] + 3 * c[static_cast<size_t>(i)];
+    for (int64_t i = chunk * piece; i < (chunk + 1) * piece; ++i) a[i] = b[i] + 3 * c[i];
   });
   return 12.0 * count / (now() - start) / 1e9;
 }
@@ -224,7 +225,8 @@ void benchAttention(const Settings& s, int64_t B, int64_t T, int64_t H, int64_t 
     report(s, "attention " + name, forward, 2 * products, 0);
   }
   if (s.wants("attentionGrad " + name)) {
-    Bench backward(s.pool, s.isa, "attentionGrad", {whole, part, part, part, p, key, rows, whole, lse}, {part, part, part}, params);
+    Bench backward(s.pool, s.isa, "attentionGrad", {whole, part, part, part, p, key, rows, whole, lse}, {part, part, part},
+                   params);
     report(s, "attentionGrad " + name, backward, 5 * products, 0);
   }
 }

@@ -24,7 +24,9 @@ const char* check(const Call& call) {
   if (call.numOut != 3) return "attentionGrad gives dq, dk and dv";
   if (const char* reason = checkAttention(call.in + 1, maskOf(call), call.params, call.numParams)) return reason;
   const View &g = call.in[0], &q = call.in[1], &o = call.in[7], &lse = call.in[8];
-  if (!isHeads(g) || !sameShape(g, q) || !isHeads(o) || !sameShape(o, q)) return "g and o must be f32 like q with a dense last dim";
+  if (!isHeads(g) || !sameShape(g, q) || !isHeads(o) || !sameShape(o, q)) {
+    return "g and o must be f32 like q with a dense last dim";
+  }
   const bool isStatistic = isFloat(lse) && lse.rank == 3 && lse.shape[0] == q.shape[0] && lse.shape[1] == q.shape[2] &&
                            lse.shape[2] == q.shape[1];
   if (!isStatistic) return "lse must be f32 (B, H, T)";
@@ -190,7 +192,8 @@ void run(const Call& call) {
             return TileRange{x.D, minOf(firstQuery, queries), queries};
           };
           const auto queryRange = [&](int64_t i, int64_t n) { return TileRange{x.D, 0, seenKeys(i + n - 1)}; };
-          multiplyPacked(count, x.D, s.scores, 1, stride, s.gradPanels, queries, dv.at(b, firstKey, group), dv.row, true, keyRange);
+          multiplyPacked(count, x.D, s.scores, 1, stride, s.gradPanels, queries, dv.at(b, firstKey, group), dv.row, true,
+                         keyRange);
           multiplyPacked(count, x.D, s.gradScores, 1, stride, s.queryPanels, queries, dk.at(b, firstKey, group), dk.row, true,
                          keyRange);
           multiplyPacked(queries, x.D, s.gradScores, stride, 1, s.keys, keys, queryGrads.at(b, first, h), queryGrads.row, true,

@@ -261,8 +261,10 @@ void runEverywhere(const Case& test, const std::vector<std::vector<double>>& exp
       run.run(*kernel, numThreads, &status);
       Fault gotFault = Fault::none;
       int64_t gotValue = 0;
-      if (status.reported(&gotFault, &gotValue) != (fault != Fault::none) || gotFault != fault || gotValue != faultValue) {
-        failure(test, name + "reported fault " + std::to_string(static_cast<int>(gotFault)) + " of " + std::to_string(gotValue));
+      const bool gotOne = status.reported(&gotFault, &gotValue);
+      if (gotOne != (fault != Fault::none) || gotFault != fault || gotValue != faultValue) {
+        const std::string got = std::to_string(static_cast<int>(gotFault)) + " of " + std::to_string(gotValue);
+        failure(test, name + "reported fault " + got);
       }
       for (size_t o = 0; o < test.outputs.size(); ++o) {
         if (!run.keptGuards(o)) failure(test, name + "wrote outside output " + std::to_string(o));

@@ -181,7 +181,8 @@ void softmaxes() {
   expectRefused({"softmax", {Tensor(DType::i32, {4, 5})}, {Tensor(DType::f32, {4, 5})}});
   expectRefused({"logSoftmax", {Tensor(DType::f32, {4, 5})}, {Tensor(DType::f32, {4, 5}, Layout::swapped)}});
   expectRefused({"softmaxGrad", {Tensor(DType::f32, {4, 5})}, {Tensor(DType::f32, {4, 5})}});
-  expectRefused({"logSoftmaxGrad", {Tensor(DType::f32, {4, 5}), Tensor(DType::f32, {4, 5})}, {Tensor(DType::f32, {4, 5}, Layout::repeated)}});
+  const Tensor t(DType::f32, {4, 5});
+  expectRefused({"logSoftmaxGrad", {t, t}, {Tensor(DType::f32, {4, 5}, Layout::repeated)}});
 }
 
 constexpr int ignoreIndex = -100;
@@ -208,7 +209,8 @@ void testCrossEntropy(int64_t rows, int64_t n, Layout layout, double scale, int6
     for (int64_t i = 0; i < n; ++i) dx.push_back(counts ? (p[i] - (i == target ? 1 : 0)) * gv[static_cast<size_t>(r)] : 0);
   }
   const Case forward{"crossEntropy", {x, targets}, {Tensor(DType::f32, {rows}), Tensor(DType::f32, {rows})}, {ignoreIndex}};
-  const Case backward{"crossEntropyGrad", {x, targets, lse, g}, {Tensor(DType::f32, {rows, n}, writable(layout))}, {ignoreIndex}};
+  const Tensor gradient(DType::f32, {rows, n}, writable(layout));
+  const Case backward{"crossEntropyGrad", {x, targets, lse, g}, {gradient}, {ignoreIndex}};
   if (badTarget >= 0) {
     expectFault(forward, Fault::indexOutOfRange, n + 3, {loss, lses});
     expectFault(backward, Fault::indexOutOfRange, n + 3, {dx});

@@ -25,7 +25,8 @@ void testSgd(Shape shape, double momentum, double dampening, bool nesterov, doub
     }
     newP.push_back(p.at(i) - lr * grad);
   }
-  Case test{"sgd", {p, g, scalar(scale), scalar(lr)}, {Tensor(DType::f32, shape)}, {momentum, dampening, nesterov ? 1.0 : 0.0, decay}};
+  const std::vector<double> params = {momentum, dampening, nesterov ? 1.0 : 0.0, decay};
+  Case test{"sgd", {p, g, scalar(scale), scalar(lr)}, {Tensor(DType::f32, shape)}, params};
   if (hasVelocity) {
     test.inputs.push_back(velocity);
     test.outputs.push_back(Tensor(DType::f32, shape));
@@ -56,7 +57,8 @@ void testAdamw(Shape shape, int step) {
     newP.push_back(p.at(i) * (1 - lr * decay) - lr * c1 * newM.back() / (std::sqrt(newV.back()) * std::sqrt(c2) + eps));
   }
   const Tensor out(DType::f32, shape);
-  Case test{"adamw", {p, g, m, v, scalar(scale), scalar(lr), scalar(c1), scalar(c2)}, {out, out, out}, {beta1, beta2, eps, decay}};
+  const std::vector<Tensor> inputs = {p, g, m, v, scalar(scale), scalar(lr), scalar(c1), scalar(c2)};
+  Case test{"adamw", inputs, {out, out, out}, {beta1, beta2, eps, decay}};
   expectValues(test, {newP, newM, newV}, tolerance);
   test.aliases = {0, 2, 3};
   expectValues(test, {newP, newM, newV}, tolerance);
