@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { amount } from "../amount.ts";
+import { amount, noTimings } from "../amount.ts";
 import { makeText, scratchFolder } from "../support/cli.ts";
 import { measureRun } from "../support/measure.ts";
 
@@ -53,7 +53,8 @@ test("10,000 small steps do not grow", async () => {
   expect(to).toBeLessThan(1.01 * from + 2 * MiB);
 });
 
-test("a 10 ms timer is less than 20 ms late while a large step runs", async () => {
+test("a 10 ms timer is less than 20 ms late while a large step runs", async ({ skip }) => {
+  if (noTimings !== undefined) skip(noTimings);
   const measured = await measureRun(
     recipeOf({ layers: 6, heads: 6, width: 384, context: 256 }, { steps: amount(30, 4), batch: { size: 16 } }),
     join(folder.path, "timer"),

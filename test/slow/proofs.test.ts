@@ -2,9 +2,11 @@
 import { loadavg } from "node:os";
 import { expect, test } from "vitest";
 import { proofs } from "../../src/study/index.ts";
+import { noTimings } from "../amount.ts";
 import { runCli, scratchFolder } from "../support/cli.ts";
 
-test.each(proofs.map(({ id }) => id))("%s", async (id) => {
+test.for(proofs.map(({ id }) => id))("%s", async (id, { skip }) => {
+  if (id === "par.threads" && noTimings !== undefined) skip(noTimings);
   const folder = scratchFolder();
   const load = loadavg()[0]!;
   try {
