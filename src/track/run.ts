@@ -16,8 +16,8 @@ export const runStatuses = ["running", "finished", "failed", "interrupted", "pre
 /** `running` is what was last written: whether the process still lives, its lock tells. */
 export type RunStatus = (typeof runStatuses)[number];
 
-/** JSON has no NaN, and a run may well end with one. */
-const figure = z.union([z.number(), z.enum(["NaN", "Infinity", "-Infinity"]).transform(Number)]);
+/** JSON has no NaN, and a run may well end with one. Not z.enum: its declaration would hold the key [-Infinity], an error to users. */
+const figure = z.union([z.number(), z.literal(["NaN", "Infinity", "-Infinity"]).transform(Number)]);
 
 const recordSchema = z.object({
   format: z.literal(format),
