@@ -70,7 +70,7 @@ ATHANOR_INLINE bool isHeads(const View& v) { return isFloat(v) && v.rank == 4 &&
 /** What is wrong with q, k, v, p, key, rows and the mask (or null), or nullptr. */
 ATHANOR_INLINE const char* checkAttention(const View* in, const View* maskOrNull, const double* params, int numParams) {
   if (numParams != 3) return "attention needs causal, scale and a dropout stream";
-  if (!(params[2] >= -1 && params[2] <= 4294967295.0)) return "the dropout stream must be a 32-bit word or -1";
+  if (!isWhole(params[2], -1, 4294967295.0)) return "the dropout stream must be a 32-bit word or -1";
   const View &q = in[0], &k = in[1], &v = in[2];
   if (!isHeads(q) || !isHeads(k) || !isHeads(v)) return "q, k and v must be f32 of rank 4 with a dense last dim";
   if (!sameShape(k, v)) return "k and v must have one shape";

@@ -133,7 +133,9 @@ ATHANOR_INLINE bool isPerRow(const View& v, const View& logits) {
 
 const char* checkCrossEntropy(const Call& call) {
   if (call.numIn != 2 || call.numOut != 2) return "crossEntropy needs logits and targets, and gives loss and lse";
-  if (call.numParams != 1) return "crossEntropy needs ignoreIndex";
+  if (call.numParams != 1 || !isWhole(call.params[0], INT32_MIN, INT32_MAX)) {
+    return "crossEntropy needs a 32-bit ignoreIndex";
+  }
   const View &logits = call.in[0], &targets = call.in[1];
   if (!isFloat(logits)) return "logits must be f32";
   if (!isTargetFor(targets, logits)) return "logits must be (N, V) and targets i32 (N)";
@@ -191,7 +193,9 @@ void runCrossEntropy(const Call& call) {
 
 const char* checkCrossEntropyGrad(const Call& call) {
   if (call.numIn != 4 || call.numOut != 1) return "crossEntropyGrad needs logits, targets, lse and g, and gives dlogits";
-  if (call.numParams != 1) return "crossEntropyGrad needs ignoreIndex";
+  if (call.numParams != 1 || !isWhole(call.params[0], INT32_MIN, INT32_MAX)) {
+    return "crossEntropyGrad needs a 32-bit ignoreIndex";
+  }
   const View &logits = call.in[0], &targets = call.in[1], &dlogits = call.out[0];
   if (!isFloat(logits) || !isFloat(dlogits)) return "logits and dlogits must be f32";
   if (!isTargetFor(targets, logits)) return "logits must be (N, V) and targets i32 (N)";

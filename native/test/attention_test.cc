@@ -208,6 +208,8 @@ void refused() {
   forward([&](Case& t) { t.outputs.pop_back(); });
   forward([&](Case& t) { t.params = {0, 0.5}; });
   forward([&](Case& t) { t.params[2] = -2; });
+  forward([&](Case& t) { t.params[2] = 0.5; });
+  forward([&](Case& t) { t.params[2] = NAN; });
   Case backward{"attentionGrad", {in.g, in.q, in.k, in.v, in.p, in.key, in.rows, in.q, lse}, {in.q, in.k, in.k}, params};
   backward.outputs[0] = f32({1, 4, 2, 8});
   expectRefused(backward);

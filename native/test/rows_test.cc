@@ -154,6 +154,9 @@ void testSoftmax(int64_t rows, int64_t n, Layout layout, double scale) {
   expectValues({"logSoftmaxGrad", {g, logs}, {out}}, {dLogSoftmax}, {2e-6 + 2e-7 * scale, 1e-5});
   if (layout != Layout::dense) return;
   expectValues({"softmax", {x}, {out}, {}, {0}}, {y}, {1e-9, 3e-6 + 1e-7 * scale});
+  expectValues({"logSoftmax", {x}, {out}, {}, {0}}, {logY}, {2e-6 + 2e-7 * scale, 1e-6});
+  expectValues({"softmaxGrad", {g, probabilities}, {out}, {}, {0}}, {dSoftmax}, {1e-7, 1e-5});
+  expectValues({"logSoftmaxGrad", {g, logs}, {out}, {}, {0}}, {dLogSoftmax}, {2e-6 + 2e-7 * scale, 1e-5});
 }
 
 void softmaxes() {
@@ -249,6 +252,8 @@ void crossEntropies() {
   expectRefused({"crossEntropy", {logits, Tensor(DType::i32, {5})}, {row, row}, {ignoreIndex}});
   expectRefused({"crossEntropy", {logits, idx}, {row, Tensor(DType::f32, {5})}, {ignoreIndex}});
   expectRefused({"crossEntropy", {logits, idx}, {row, row}});
+  expectRefused({"crossEntropy", {logits, idx}, {row, row}, {NAN}});
+  expectRefused({"crossEntropy", {logits, idx}, {row, row}, {1e30}});
   expectRefused({"crossEntropy", {Tensor(DType::f32, {2, 2, 5}), idx}, {row, row}, {ignoreIndex}});
   expectRefused({"crossEntropyGrad", {logits, idx, row}, {logits}, {ignoreIndex}});
   expectRefused({"crossEntropyGrad", {logits, idx, row, row}, {Tensor(DType::f32, {4, 5}, Layout::spread)}, {ignoreIndex}});
