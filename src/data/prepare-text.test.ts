@@ -127,9 +127,9 @@ describe("prepareText", () => {
   it("in place, other work goes on", async () => {
     let ticks = 0;
     const timer = setInterval(() => ticks++, 1);
-    await prepareText({ text: english }, { tokenizer: { bpe: 2000 }, thread: "inline" });
+    await prepareText({ text: english.repeat(6) }, { tokenizer: { bpe: 2000 }, thread: "inline" });
     clearInterval(timer);
-    expect(ticks).toBeGreaterThan(5);
+    expect(ticks).toBeGreaterThan(1); // how many depends on the machine; a blocked thread would give none
   });
 
   it("in compiled JavaScript it runs in a worker, with the same result and errors", async () => {

@@ -47,8 +47,8 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
   const model = await load(folder, { onNote: output.note });
   const started = performance.now();
   const stream = model.stream(flags.prompt, { ...settings, signal });
+  let next = await stream.next(); // a prompt that cannot be encoded is refused before anything is printed
   if (!output.json) process.stdout.write(flags.prompt);
-  let next = await stream.next();
   while (!next.done) {
     if (!output.json) process.stdout.write(next.value);
     next = await stream.next();
