@@ -41,13 +41,13 @@ describe("peak memory is what the plan says", () => {
 });
 
 test("10,000 small steps do not grow", async () => {
-  const steps = amount(10_000, 5_000);
+  const steps = 10_000; // seconds: V8's heap needs thousands of steps to settle, so a short run takes them all too
   const measured = await measureRun(
     recipeOf({ layers: 1, heads: 2, width: 32, context: 16 }, { steps, batch: { size: 4 } }),
     join(folder.path, "soak"),
   );
   const { residentBytes } = measured;
-  const from = residentBytes[Math.floor(steps / 2)]!;
+  const from = residentBytes[Math.floor(residentBytes.length / 2)]!;
   const to = residentBytes.at(-1)!;
   console.info(`resident after the half ${(from / MiB).toFixed(1)} MiB, at the end ${(to / MiB).toFixed(1)} MiB`);
   expect(to).toBeLessThan(1.01 * from + 2 * MiB);

@@ -7,7 +7,7 @@ export interface Measured {
   readonly idleBytes: number;
   readonly peakBytes: number;
   readonly plannedBytes: number;
-  /** After every step. */
+  /** After every 500th step. */
   readonly residentBytes: readonly number[];
   readonly timerP99Ms: number;
   readonly timerMaxMs: number;
@@ -17,8 +17,12 @@ const script = fileURLToPath(new URL("./measured-run.mjs", import.meta.url));
 
 /** Trains a recipe in a process of its own. */
 export async function measureRun(recipe: object, folder: string): Promise<Measured> {
-  const { stdout } = await promisify(execFile)(process.execPath, [script, JSON.stringify(recipe), folder], {
-    maxBuffer: 2 ** 26,
-  });
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ["--expose-gc", script, JSON.stringify(recipe), folder],
+    {
+      maxBuffer: 2 ** 26,
+    },
+  );
   return JSON.parse(stdout.trim().split("\n").at(-1)!) as Measured;
 }
