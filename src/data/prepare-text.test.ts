@@ -129,7 +129,7 @@ describe("prepareText", () => {
     const timer = setInterval(() => ticks++, 1);
     await prepareText({ text: english.repeat(6) }, { tokenizer: { bpe: 2000 }, thread: "inline" });
     clearInterval(timer);
-    expect(ticks).toBeGreaterThan(1); // how many depends on the machine; a blocked thread would give none
+    expect(ticks).toBeGreaterThan(5);
   });
 
   it("in compiled JavaScript it runs in a worker, with the same result and errors", async () => {

@@ -41,7 +41,9 @@ describe.skipIf(noStrace !== undefined)(
     const first = (call: string) => points.find((point) => point.call === call)!;
 
     test("killed while writing, before the rename, after it, and while the oldest is deleted", async () => {
-      expect(points.length).toBeGreaterThan(20); // Node 24 makes some calls through io_uring, where strace cannot break them
+      // Node 24 makes some calls through io_uring, where strace cannot break them: 24 are left
+      const fewest = Number(process.versions.node.split(".")[0]) >= 24 ? 20 : 40;
+      expect(points.length).toBeGreaterThan(fewest);
       for (const point of [last("pwrite64"), first("rename"), last("fsync"), last("unlink")]) {
         run = await mkdtemp(join(scratch, "run-"));
         const { signal, told, injected } = runBroken(saver, save(1, 2, 3), point, "signal=KILL");
