@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 // The command line. The only place that reads process.argv and process.env; each command is a file of its own.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";

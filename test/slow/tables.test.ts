@@ -51,15 +51,7 @@ async function trainedAccuracy(name: TableName, seed: number): Promise<number> {
   };
   const flags = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
   try {
-    const args = [
-      "dist/cli/main.js",
-      "train",
-      "recipes/table-classifier.yaml",
-      ...flags,
-      "--run-dir",
-      runDir,
-      "--json",
-    ];
+    const args = ["bin/athanor.mjs", "train", "recipes/table-classifier.yaml", ...flags, "--run-dir", runDir, "--json"];
     const { stdout } = await run(process.execPath, args, { maxBuffer: 2 ** 26 });
     const events = stdout
       .trim()

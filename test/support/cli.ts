@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { RandomStream } from "../../src/base/index.ts";
 
-const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const command = fileURLToPath(new URL("../../bin/athanor.mjs", import.meta.url));
 
 export interface CliResult {
   readonly code: number | null;
@@ -23,7 +23,7 @@ export interface RunningCli {
 }
 
 export function startCli(args: readonly string[], cwd: string): RunningCli {
-  const child = spawn(process.execPath, [main, ...args], { cwd, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [command, ...args], { cwd, stdio: ["ignore", "pipe", "pipe"] });
   let [stdout, stderr] = ["", ""];
   child.stdout.on("data", (data) => {
     stdout += data;
