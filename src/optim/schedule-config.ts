@@ -77,19 +77,25 @@ export function createSchedule(config: ScheduleConfig, steps?: number, where = "
   if (constant) return warmUp(constant.warmup, { ...constantSchedule(constant.value), unit: constant.unit });
   if (piecewise) return joinSchedules(piecewise.values.map(constantSchedule), piecewise.boundaries, piecewise.unit);
   const decay = cosine ?? linear!;
-  const total = decay.total ?? (decay.unit === "steps" ? steps : undefined);
-  if (total === undefined || total <= decay.warmup) {
-    return fail(
-      "config/invalid",
-      total === undefined ? "a decay needs an end" : "the run is over before the warm-up is",
-      {
-        where,
-        expected: `total: a number of ${decay.unit} greater than warmup (${decay.warmup})`,
-        got: total === undefined ? "none" : `${total}, the run's length`,
-        fix: total === undefined ? "give total, or the run's steps" : "shorten warmup or lengthen the run",
-      },
-    );
-  }
   const { peak, floor, warmup: start, unit } = decay;
+  const total = decay.total ?? (unit === "steps" ? steps : undefined);
+  const path = `${where}.${cosine ? "cosine" : "linear"}`;
+  if (total === undefined) {
+    return fail("config/invalid", "a decay needs an end", {
+      where: `${path}.total`,
+      expected: `a number of ${unit} greater than warmup (${start})`,
+      got: "none",
+      fix: unit === "steps" ? "give total, or the run's steps" : `give total, in ${unit}`,
+    });
+  }
+  if (total <= start) {
+    const longer = `--set steps=${Math.floor(start) + 1} or more`;
+    return fail("config/invalid", "the run is over before the warm-up is", {
+      where: `${path}.warmup`,
+      expected: `a warm-up shorter than the run, which has ${total} steps`,
+      got: `${start} steps`,
+      fix: total > 0 ? `--set ${path}.warmup=${Math.floor(total / 10)}, or ${longer}` : longer,
+    });
+  }
   return warmUp(start, (cosine ? cosineSchedule : linearSchedule)({ peak, floor, start, total, unit }));
 }

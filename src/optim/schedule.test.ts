@@ -41,6 +41,22 @@ test("linear decay takes the run's length as its end", () => {
   );
 });
 
+test("a run shorter than its warm-up: the setting is named, and the fix it tells is one", () => {
+  const value = { cosine: { peak: 1, warmup: 60 } };
+  for (const [steps, fix] of [
+    [50, "--set optimizer.adamw.lr.cosine.warmup=5, or --set steps=61 or more"],
+    [0, "--set steps=61 or more"],
+  ] as const)
+    expect(() => parseSchedule(value, { steps, where: "optimizer.adamw.lr" })).toThrow(
+      expect.objectContaining({ where: "optimizer.adamw.lr.cosine.warmup", fix }),
+    );
+  for (const [warmup, steps] of [
+    [5, 50],
+    [60, 61],
+  ])
+    expect(parseSchedule({ cosine: { peak: 1, warmup } }, { steps: steps! }).startsAtZero).toBe(true);
+});
+
 test("units: the same decay by samples, tokens and epochs", () => {
   const bySteps = parseSchedule({ cosine: { peak: 1, warmup: 25, total: 100 } });
   for (const [unit, scale] of [
