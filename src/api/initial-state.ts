@@ -13,10 +13,12 @@ import { type Checkpoint, loadCheckpoint, loadLatest } from "../checkpoint/index
 import { compareSchedules, type Prepared } from "../recipe/index.ts";
 import type { StepPrograms, TrainerState } from "../train/index.ts";
 import type { EarlierRun } from "./run-folder.ts";
+import { findRun } from "./run-path.ts";
 
-/** The newest good checkpoint of a run folder, or the checkpoint that the path names. Errors with `checkpoint/*`. */
+/** The newest good checkpoint of a run folder, or the checkpoint that the path names. Errors with `path/missing`, `checkpoint/*`. */
 export async function checkpointAt(path: string): Promise<Checkpoint> {
-  return (await loadLatest(path))?.checkpoint ?? (await loadCheckpoint(path));
+  const folder = await findRun(path);
+  return (await loadLatest(folder))?.checkpoint ?? (await loadCheckpoint(folder));
 }
 
 /**

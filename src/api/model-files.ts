@@ -3,7 +3,8 @@
 import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fail, type HostArray } from "../base/index.ts";
-import { loadCheckpoint, loadLatest, SafetensorsFile, writeSafetensors } from "../checkpoint/index.ts";
+import { SafetensorsFile, writeSafetensors } from "../checkpoint/index.ts";
+import { checkpointAt } from "./initial-state.ts";
 import { findRun } from "./run-path.ts";
 
 /** `model.json`: enough to build the module again. */
@@ -32,8 +33,7 @@ const tensorsName = "model.safetensors";
 export async function readModelFiles(path: string): Promise<ModelFiles> {
   const folder = await findRun(path);
   if (await exists(join(folder, tensorsName))) return await readSaved(folder);
-  const latest = await loadLatest(folder);
-  const checkpoint = latest?.checkpoint ?? (await loadCheckpoint(folder));
+  const checkpoint = await checkpointAt(folder);
   const files = new Map([...checkpoint.files].map(([name, bytes]) => [name, Buffer.from(bytes).toString("utf8")]));
   return {
     folder,

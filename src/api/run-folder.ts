@@ -6,7 +6,8 @@ import { fail } from "../base/index.ts";
 import { lockRun, type RunLock } from "../checkpoint/index.ts";
 import type { Engine } from "../engine/index.ts";
 import { compareRecipes, type Prepared, type Recipe, recipeJson } from "../recipe/index.ts";
-import { createRun, describeEnvironment, type NewRun, type RunRecord, readRun } from "../track/index.ts";
+import { createRun, describeEnvironment, type NewRun, type RunRecord, readRun, requireFree } from "../track/index.ts";
+import { findRun } from "./run-path.ts";
 import { version } from "./version.ts";
 
 export interface RunPlace {
@@ -29,6 +30,12 @@ export function recipeHash(recipe: Recipe): string {
     .digest("hex");
 }
 
+/** Looks at what a new run is to use before there is any work. Errors with `run/exists`, `run/disk`, `path/missing`. */
+export async function requirePlace({ runDir, initFrom }: RunPlace): Promise<void> {
+  if (runDir !== undefined) await requireFree(resolve(runDir));
+  if (initFrom !== undefined) await findRun(initFrom);
+}
+
 /** Makes the folder of a new run and takes its lock. Errors with `run/exists`, `run/locked`, `run/disk`. */
 export async function newRun(place: RunPlace, prepared: Prepared, engine: Engine): Promise<LockedRun> {
   const { recipe, label, dataHash } = prepared;
@@ -39,7 +46,7 @@ export async function newRun(place: RunPlace, prepared: Prepared, engine: Engine
     recipeHash: recipeHash(recipe),
     dataHash,
     environment: await describeEnvironment({ athanor: version, isa, threads, folder: process.cwd() }),
-    ...(initFrom === undefined ? {} : { origin: resolve(initFrom) }),
+    ...(initFrom === undefined ? {} : { origin: resolve(await findRun(initFrom)) }),
   };
   if (runDir !== undefined) return await newRunAt(resolve(runDir), record);
   const { folder } = await createRun({ root: runsRoot, label: recipe.name ?? label }, record);
@@ -74,7 +81,8 @@ export interface EarlierRun {
 }
 
 /** The run to go on with. Errors with `resume/recipe` and a diff when the recipe was changed in what the past depends on. */
-export async function earlierRun(folder: string, recipe: Recipe): Promise<EarlierRun> {
+export async function earlierRun(path: string, recipe: Recipe): Promise<EarlierRun> {
+  const folder = await findRun(path);
   const { record } = await readRun(folder);
   const changes = compareRecipes(record.recipe, recipeJson(recipe));
   if (changes.length > 0) {

@@ -1,5 +1,5 @@
 // A run from code: what it saves and records, how it is watched, stopped, continued, repeated, and how its faults arrive.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -184,6 +184,25 @@ describe("faults", () => {
     const results = await Promise.allSettled([1, 2].map(() => train(recipe(), { runDir: run }).outcome));
     expect(results.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
     await expect(train(recipe(), { runDir: run })).rejects.toMatchObject({ code: "run/exists" });
+  });
+
+  test("a folder that is taken, and weights that are not there, are refused before the data is read", async () => {
+    mkdirSync(run);
+    writeFileSync(join(run, "notes.txt"), "precious");
+    const unread = recipe({ data: { path: join(folder, "absent.csv") } });
+    await expect(train(unread, { runDir: run })).rejects.toMatchObject({ code: "run/exists" });
+    const initFrom = join(folder, "absent");
+    await expect(train(unread, { initFrom })).rejects.toMatchObject({ code: "path/missing", where: initFrom });
+  });
+
+  test("`latest` beside the runs means the newest: to evaluate, as first weights, to go on", async () => {
+    await train(recipe(), { runDir: run }).outcome;
+    const latest = join(folder, "latest");
+    expect((await evaluateRun(latest)).loss).toBe((await evaluateRun(run)).loss);
+    const { folder: second } = await train(recipe(), { runDir: join(folder, "second"), initFrom: latest }).outcome;
+    expect((await readRun(second)).record.origin).toBe(run);
+    const { outcome } = train(recipe({ steps: 15 }), { runDir: latest, resume: true });
+    expect(await outcome).toMatchObject({ folder: second, step: 15 });
   });
 });
 

@@ -18,7 +18,7 @@ import {
 } from "../train/index.ts";
 import { chooseEngine, refuseHours } from "./engine.ts";
 import { initFrom, restore } from "./initial-state.ts";
-import { type EarlierRun, earlierRun, newRun, type RunPlace, recipeHash } from "./run-folder.ts";
+import { type EarlierRun, earlierRun, newRun, type RunPlace, recipeHash, requirePlace } from "./run-folder.ts";
 import { requirePrompt, sampling } from "./samples.ts";
 import { version } from "./version.ts";
 
@@ -50,6 +50,7 @@ export interface TrainOutcome {
 /** Runs a validated recipe to its end. Everything that can be refused is refused before a folder is made. */
 export async function runTraining(recipe: Recipe, options: TrainOptions = {}): Promise<TrainOutcome> {
   if (!options.resume) {
+    await requirePlace(options);
     const ready = await makeReady(recipe, options);
     const { folder, lock } = await newRun(options, ready.prepared, ready.programs.engine);
     return await runIn(folder, lock, ready, options);

@@ -79,7 +79,7 @@ export async function readManifest(path: string): Promise<Manifest> {
       if (systemCode(cause) !== "ENOENT") throw cause;
       return fail("checkpoint/missing", "there is no checkpoint here: the folder has no manifest", {
         where: file,
-        fix: "give the folder of a checkpoint, such as RUN/checkpoints/step-300",
+        fix: "give the folder of a run that has saved one, or of a checkpoint, such as RUN/checkpoints/step-300",
         cause,
       });
     });

@@ -65,7 +65,7 @@ test("a folder that is no checkpoint", async () => {
   expect(await messageOf(loadCheckpoint(run))).toMatchInlineSnapshot(`
     "[checkpoint/missing] there is no checkpoint here: the folder has no manifest
       at        RUN/manifest.json
-      fix       give the folder of a checkpoint, such as RUN/checkpoints/step-300"
+      fix       give the folder of a run that has saved one, or of a checkpoint, such as RUN/checkpoints/step-300"
   `);
 });
 

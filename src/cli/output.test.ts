@@ -50,6 +50,7 @@ test.each([
   ["resume/recipe", 2],
   ["engine/precision", 2],
   ["run/exists", 2],
+  ["checkpoint/missing", 2],
   ["train/non-finite", 1],
   ["checkpoint/hash", 1],
   ["engine/missing", 1],

@@ -26,6 +26,7 @@ const requestCodes: readonly string[] = [
   "run/exists",
   "run/missing",
   "run/data",
+  "checkpoint/missing",
 ];
 
 export interface Output {

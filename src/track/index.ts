@@ -27,6 +27,7 @@ export {
   type RunStatus,
   readRun,
   recordName,
+  requireFree,
   restartRun,
   runStatuses,
   updateRun,

@@ -82,18 +82,29 @@ export async function createRun(place: RunPlace, run: NewRun, now: Date = new Da
   return { folder, record };
 }
 
+/** Refuses a folder that holds more than a run's lock; one that is not there is free. Errors with `run/exists`, `run/disk`. */
+export async function requireFree(folder: string): Promise<void> {
+  const names = await onDisk(folder, () =>
+    readdir(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return [];
+      throw error;
+    }),
+  );
+  const held = names.filter((name) => !name.startsWith(".") && name !== "run.lock");
+  if (held.length === 0) return;
+  fail("run/exists", "this folder already holds something", {
+    where: folder,
+    got: held.slice(0, 5).join(", "),
+    fix: held.includes(recordName)
+      ? "resume that run (--resume), or choose another folder"
+      : "choose an empty or new folder",
+  });
+}
+
 async function makeFolder(place: RunPlace, now: Date): Promise<{ folder: string; isNew: boolean }> {
   if ("folder" in place) {
     const first = await onDisk(place.folder, () => mkdir(place.folder, { recursive: true }));
-    const held = (await onDisk(place.folder, () => readdir(place.folder))).filter((name) => !name.startsWith("."));
-    if (held.length > 0 && !(held.length === 1 && held[0] === "run.lock"))
-      fail("run/exists", "this folder already holds something", {
-        where: place.folder,
-        got: held.slice(0, 5).join(", "),
-        fix: held.includes(recordName)
-          ? "resume that run (--resume), or choose another folder"
-          : "choose an empty or new folder",
-      });
+    await requireFree(place.folder);
     return { folder: place.folder, isNew: first !== undefined };
   }
   await onDisk(place.root, () => mkdir(place.root, { recursive: true }));
