@@ -161,6 +161,18 @@ describe("refused on resume", () => {
   });
 });
 
+test("a model that does something else: the command that fits it can be typed", async () => {
+  const few = set("steps=2", "eval.every=0");
+  writeFileSync(join(folder.path, "two.csv"), `a,label\n${"1,x\n2,y\n".repeat(20)}`);
+  await runCli(["train", "table.json", "--run-dir", "a table", ...few, ...set("data.path=two.csv")], folder.path);
+  await runCli(["train", recipe, "--run-dir", "text", ...few], folder.path);
+  const written = await runCli(["generate", "a table"], folder.path);
+  expect(written.stderr).toMatch(/\[model\/task\][\s\S]*fix {7}npx athanor predict 'a table' FILE/);
+  const predicted = await runCli(["predict", "text", "two.csv"], folder.path);
+  expect(predicted.stderr).toMatch(/\[model\/task\][\s\S]*fix {7}npx athanor generate text\n/);
+  expect([written.code, predicted.code]).toEqual([2, 2]);
+});
+
 test("a number that the table cannot hold is named with its row", async () => {
   // finite as f64, beyond f32 and beyond any scale
   writeFileSync(

@@ -1,10 +1,10 @@
 // athanor generate: text from a trained language model, as it is made.
 import { load } from "../../api/index.ts";
-import { parseConfig } from "../../base/index.ts";
+import { fail, parseConfig } from "../../base/index.ts";
 import { generationSchema } from "../../generate/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { numberOption } from "../options.ts";
-import { exitCodes } from "../output.ts";
+import { exitCodes, shellWord } from "../output.ts";
 
 interface GenerateFlags {
   readonly prompt: string;
@@ -45,6 +45,14 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
     "generate",
   );
   const model = await load(folder, { onNote: output.note });
+  const { task } = model.description;
+  if (task !== "language-model")
+    fail("model/task", "this model does not write text", {
+      where: folder,
+      expected: "a language model",
+      got: `a model for ${task}`,
+      fix: `npx athanor predict ${shellWord(folder)} FILE, where FILE holds rows to predict`,
+    });
   const started = performance.now();
   const stream = model.stream(flags.prompt, { ...settings, signal });
   let next = await stream.next(); // a prompt that cannot be encoded is refused before anything is printed

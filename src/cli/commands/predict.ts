@@ -3,6 +3,7 @@ import { load } from "../../api/index.ts";
 import { fail } from "../../base/index.ts";
 import { readTable, readText, type TableRecord } from "../../data/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
+import { shellWord } from "../output.ts";
 
 export const definePredict: DefineCommand = (program, run) => {
   program
@@ -15,6 +16,13 @@ export const definePredict: DefineCommand = (program, run) => {
 
 async function predict({ output }: CommandContext, folder: string, file: string): Promise<undefined> {
   const model = await load(folder, { onNote: output.note });
+  if (model.description.task === "language-model")
+    fail("model/task", "a language model predicts no rows", {
+      where: folder,
+      expected: "a classifier or a regression",
+      got: "a language model",
+      fix: `npx athanor generate ${shellWord(folder)}`,
+    });
   const rows = /\.txt(\.gz)?$/.test(file) ? await lines(file) : await records(file);
   if (rows.length === 0)
     fail("data/empty", "there is nothing to predict", { where: file, expected: "at least one row", got: "none" });
