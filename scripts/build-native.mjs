@@ -40,6 +40,7 @@ if (missing !== undefined) giveUp(`${missing}.`);
 mkdirSync(join(buildDir, "build"), { recursive: true });
 await takeLock(join(buildDir, "build", ".building"));
 if (buildDir !== native) copySources();
+console.error("native engine: compiling, about a minute");
 const started = performance.now();
 const gypArgs = ["-C", buildDir, "--jobs", String(availableParallelism()), ...nodeDirArgs()];
 const env = { ...process.env, npm_config_loglevel: "error" };
@@ -141,6 +142,6 @@ function tail(text) {
 function giveUp(reason) {
   console.error(`native engine: not built: ${reason}
   Everything runs, more slowly, on the reference engine. To build it: install g++ 12 or clang 15, make and python3, then
-    npm run build:native`);
+    npx athanor engine build`);
   process.exit(options.strict ? 1 : 0);
 }
