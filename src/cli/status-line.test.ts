@@ -80,6 +80,13 @@ test("a step that was left out for its NaN does not spoil the smoothed loss", ()
   expect(plain()[1]).toContain("loss 2.0000 (2.0000)");
 });
 
+test("a sample goes on from its prompt, and an empty line shows nothing", () => {
+  const line = statusLine(false);
+  line.event({ type: "sample", step: 0, prompt: "Once upon", text: " a time" });
+  line.event({ type: "sample", step: 9, prompt: "\n", text: "A new line" });
+  expect(plain()).toEqual(["step 0  sample:\nOnce upon a time\n\n", "step 9  sample:\nA new line\n\n"]);
+});
+
 test("an evaluation without perplexity shows none", () => {
   statusLine(false).event({ type: "eval", step: 1, loss: 2, metrics: { meanAbsoluteError: 1 } });
   expect(plain()).toEqual(["step 1  held-out loss 2.0000  meanAbsoluteError 1.0000\n"]);

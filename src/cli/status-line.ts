@@ -43,7 +43,8 @@ export class StatusLine {
         this.lastTime = performance.now();
         break;
       case "sample":
-        this.line(`${pc.dim(`step ${event.step}  sample:`)}\n${event.text}\n`);
+        // an empty line, the usual prompt, has nothing to show
+        this.line(`${pc.dim(`step ${event.step}  sample:\n${event.prompt.trimStart()}`)}${event.text}\n`);
         this.lastTime = performance.now();
         break;
       case "error":
