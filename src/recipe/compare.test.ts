@@ -21,6 +21,7 @@ test.each([
   ["checkpoint.every=7", "checkpoint.keep=9"],
   ["engine.threads=1"],
   ["name=other"],
+  ["data.source=somewhere"],
 ])("%s may change", (...set) => expect(compare(...set)).toEqual([]));
 
 test.each([

@@ -9,7 +9,17 @@ type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
  * Settings that may differ on resume: they do not change what is learned, or are compared by what they mean instead: data by
  * its hash, the engine by its instruction set, `steps` by the learning rates of the past (`compareSchedules`).
  */
-const free = ["name", "steps", "data.path", "eval", "checkpoint", "samples", "engine.threads", "engine.name"];
+const free = [
+  "name",
+  "steps",
+  "data.path",
+  "data.source",
+  "eval",
+  "checkpoint",
+  "samples",
+  "engine.threads",
+  "engine.name",
+];
 
 /** A recipe as plain JSON; data given in memory is left out, its hash stands in the run's record. */
 export function recipeJson(recipe: Recipe): Json {

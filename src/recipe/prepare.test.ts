@@ -1,8 +1,9 @@
 // From recipe to data, model and task: each kind of data, and settings that nothing would read.
+import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Batch } from "../train/index.ts";
 import { prepare } from "./prepare.ts";
-import { parseRecipe } from "./read.ts";
+import { parseRecipe, readRecipe } from "./read.ts";
 import type { RecipeInput } from "./schema.ts";
 
 const numbers = Array.from({ length: 60 }, (_, at) => ({ x: at % 7, y: 1e6 + 3e5 * (at % 7) }));
@@ -90,4 +91,12 @@ test("a text classifier wants its class column by name", async () => {
   const rows = texts.map((text) => ({ text, label: "a" }));
   const recipe = parseRecipe({ data: { rows, target: 1 }, model: "textClassifier" });
   await expect(prepare(recipe)).rejects.toMatchObject({ code: "config/target" });
+});
+
+test.each(readdirSync("recipes"))("recipes/%s says where to get its data when there is none", async (name) => {
+  const { data } = await readRecipe(`recipes/${name}`);
+  const empty = await readRecipe(`recipes/${name}`, { set: ["data.path=/absent/*.txt"] });
+  await expect(prepare(empty)).rejects.toMatchObject({ code: "data/no-file", where: "/absent/*.txt" });
+  await expect(prepare(empty)).rejects.toThrow(`data.source says: ${data.source}`);
+  expect(data.source).toBeDefined();
 });

@@ -1,6 +1,6 @@
 // From a validated recipe to what training needs: data read and encoded, model built, task, optimizer, batches. The names in
 // the recipe are resolved here and nowhere else.
-import { fail } from "../base/index.ts";
+import { AthanorError, fail } from "../base/index.ts";
 import type { Tokenizer } from "../data/index.ts";
 import { type BuiltModel, modelFamily } from "../models/index.ts";
 import { type Clock, type ClockRates, clockAt, parseOptimizer, validateSchedule } from "../optim/index.ts";
@@ -50,7 +50,19 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
   const { tasks, reads } = modelFamily(name);
   const reader = tasks.includes("language-model") ? "text" : reads === "texts" ? "labelledTexts" : "table";
   refuseUnread(recipe, reader, name);
-  return await readers[reader](recipe, options);
+  return await readers[reader](recipe, options).catch((error) => tellSource(error, recipe));
+}
+
+/** The error again; where data is missing, with the recipe's own word on where to get it. */
+function tellSource(error: unknown, { data: { path, source } }: Recipe): never {
+  if (!(error instanceof AthanorError) || error.code !== "data/no-file" || source === undefined) throw error;
+  const { what, got = "no file", fix = "check data.path" } = error;
+  return fail(error.code, what, {
+    where: path ?? "data.path",
+    got,
+    fix: `${fix}\ndata.source says: ${source}`,
+    cause: error,
+  });
 }
 
 const readers = { text: prepareLanguageModel, labelledTexts: prepareTextClasses, table: prepareTableData };

@@ -14,6 +14,11 @@ export const columnTypes = ["number", "category", "text", "boolean", "ignore"] a
 export const dataSchema = z
   .strictObject({
     path: z.string().min(1).optional().describe("file, .gz, folder or glob; relative to the recipe"),
+    source: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("where to get the data, in words for people: shown when there is nothing at path"),
     rows: z
       .custom<Iterable<unknown> | AsyncIterable<unknown>>(isIterable, "expected an array or an iterable")
       .optional()
