@@ -71,7 +71,7 @@ export async function reproduceRun(path: string, options: TrainOptions = {}): Pr
       where: folder,
       expected: "status finished",
       got: `status ${record.status}`,
-      fix: "finish it: athanor train … --run-dir … --resume",
+      fix: "finish it: npx athanor train … --run-dir … --resume",
     });
   }
   if (record.origin !== undefined) {

@@ -15,6 +15,6 @@ export async function findRun(path: string): Promise<string> {
   return fail("path/missing", "there is no such folder", {
     where: path,
     ...(found === undefined ? {} : { got: "a file" }),
-    fix: "`athanor runs` lists the runs of this folder; runs/latest means the newest",
+    fix: "`npx athanor runs` lists the runs of this folder; runs/latest means the newest",
   });
 }

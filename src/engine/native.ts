@@ -207,7 +207,7 @@ function toAthanorError(plan: Plan | undefined, error: unknown): unknown {
     case "engine/out-of-memory":
       return new AthanorError(code, `not enough memory: ${message}`, {
         ...fields,
-        fix: "use a smaller batch or context, or a machine with more memory; `athanor plan` shows what needs it",
+        fix: "use a smaller batch or context, or a machine with more memory; `npx athanor plan` shows what needs it",
       });
     case "engine/isa":
       return new AthanorError(code, message, { ...fields, fix: "leave engine.isa out: the best path is chosen" });

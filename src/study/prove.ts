@@ -48,7 +48,7 @@ export function selectProofs(ids: readonly string[], options: Pick<ProveOptions,
       return fail("cli/proof", `there is no proof ${id}`, {
         expected: known.join(", "),
         got: id,
-        fix: near === undefined ? "athanor prove --list" : `did you mean ${near}?`,
+        fix: near === undefined ? "npx athanor prove --list" : `did you mean ${near}?`,
       });
     }
     if (options.data !== undefined && found.data === undefined) {

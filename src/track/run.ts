@@ -134,7 +134,7 @@ export async function readRun(folder: string): Promise<Run> {
     return fail("run/missing", "there is no run here", {
       where: path,
       got: cause instanceof Error ? cause.message : String(cause),
-      fix: "give the folder of a run; `athanor runs` lists them",
+      fix: "give the folder of a run; `npx athanor runs` lists them",
       cause,
     });
   }

@@ -36,7 +36,7 @@ async function prove({ output, signal }: CommandContext, ids: string[], flags: P
     fail("cli/prove", "name the proofs to run, or ask for all", {
       expected: "ids, or --all",
       got: named ? "both" : "neither",
-      fix: "athanor prove --list",
+      fix: "npx athanor prove --list",
     });
   }
   const chosen = selectProofs(all ? proofs.map(({ id }) => id) : ids, flags);
