@@ -49,8 +49,8 @@ async function readSource(path: string): Promise<Source> {
   const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) =>
     fail("config/read", "the recipe cannot be read", {
       where: path,
-      got: cause.code ?? cause.message,
-      fix: "check the path",
+      got: cause.code === "ENOENT" ? "no such file" : cause.code === "EISDIR" ? "a folder" : cause.message,
+      fix: "check the path; ready recipes lie in recipes/, or in node_modules/athanor/recipes/",
       cause,
     }),
   );
