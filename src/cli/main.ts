@@ -1,6 +1,7 @@
 // The command line. The only place that reads process.argv and process.env; each command is a file of its own.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { fail } from "../base/index.ts";
 import type { CommandContext } from "./command.ts";
 import { commands } from "./commands/index.ts";
 import { createOutput, exitCodes, reportError, toLine } from "./output.ts";
@@ -14,6 +15,7 @@ const program = new Command("athanor")
   .version(manifest.version)
   .option("--json", "machine-readable output on stdout; progress stays on stderr")
   .showSuggestionAfterError(true)
+  .showHelpAfterError("(--help tells how it is used)")
   .configureHelp({ showGlobalOptions: true })
   .exitOverride()
   .configureOutput({ writeErr: (text) => void process.stderr.write(text) });
@@ -44,6 +46,12 @@ function wrap<A extends unknown[]>(action: (context: CommandContext, ...args: A)
   return async (...args: A): Promise<void> => {
     const json = program.opts<{ json?: boolean }>().json ?? false;
     try {
+      if (args.includes(""))
+        fail("cli/argument", "an argument is empty", {
+          expected: "a recipe, a run, a file or a folder",
+          got: '""',
+          fix: "give it; a variable of the shell may be unset",
+        });
       process.exitCode = (await action(createContext(json), ...args)) ?? exitCodes.done;
     } catch (error) {
       process.exitCode = reportError(error, json);
@@ -67,8 +75,9 @@ try {
   if (!(error instanceof CommanderError)) process.exitCode = reportError(error, json);
   else if (error.exitCode === 0) process.exitCode = exitCodes.done;
   else {
-    // commander has told people already
-    if (json) process.stdout.write(toLine({ event: "error", type: "error", code: "cli/usage", what: error.message }));
+    // commander has told people already: with the help where a command is missing
+    const what = error.code === "commander.help" ? "a command is missing" : error.message.replace(/^error: /, "");
+    if (json) process.stdout.write(toLine({ event: "error", type: "error", code: "cli/usage", what }));
     process.exitCode = exitCodes.wrongRequest;
   }
 }

@@ -1,6 +1,20 @@
 // Parsing of option values, with errors that name the option.
 import { fail } from "../base/index.ts";
 
+/** A parser for a positive whole number. Errors with `cli/number`. */
+export function wholeOption(name: string): (text: string) => number {
+  const parse = numberOption(name);
+  return (text) => {
+    const value = parse(text);
+    if (Number.isInteger(value) && value > 0) return value;
+    return fail("cli/number", `${name} is not a positive whole number`, {
+      where: name,
+      expected: "a whole number, at least 1",
+      got: text,
+    });
+  };
+}
+
 /** A parser for a finite number. Errors with `cli/number`. */
 export function numberOption(name: string): (text: string) => number {
   return (text) => {

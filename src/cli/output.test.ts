@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { stripVTControlCharacters } from "node:util";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { AthanorError } from "../base/index.ts";
-import { numberOption } from "./options.ts";
+import { numberOption, wholeOption } from "./options.ts";
 import { createOutput, reportError, shellWord, toLine } from "./output.ts";
 
 let stdout: string;
@@ -81,4 +81,7 @@ test("options that are no numbers are refused by their name", () => {
   expect([parse("12"), parse("1e-3"), parse("-2")]).toEqual([12, 0.001, -2]);
   for (const text of ["", " ", "many", "NaN", "Infinity", "1,5"])
     expect(() => parse(text)).toThrow(/cli\/number[\s\S]*--tokens/);
+  const whole = wholeOption("--tokens");
+  expect(whole("12")).toBe(12);
+  for (const text of ["", "many", "0", "-1", "2.5"]) expect(() => whole(text)).toThrow(/cli\/number[\s\S]*--tokens/);
 });

@@ -10,10 +10,10 @@ export interface RecipeOptions {
 export function withRecipe(command: Command): Command {
   return command
     .argument("<recipe>", "recipe file: .yaml, .json or .ts")
-    .option("--set <key=value>", "change a setting, such as model.gpt.layers=4 (repeatable)", collect, []);
+    .option("--set <key=value>", "change a setting, such as model.gpt.layers=4 (repeatable)", collect);
 }
 
-export function collect(value: string, earlier: readonly string[]): string[] {
+export function collect(value: string, earlier: readonly string[] = []): string[] {
   return [...earlier, value];
 }
 

@@ -101,7 +101,27 @@ describe("refused before any work", () => {
     const result = await runCli(["trian", recipe, "--json"], folder.path);
     expect(result.code).toBe(2);
     expect(result.stderr).toContain("Did you mean train?");
-    expect(result.records).toEqual([expect.objectContaining({ type: "error", code: "cli/usage" })]);
+    expect(result.stderr).toContain("--help");
+    expect(result.records).toEqual([
+      expect.objectContaining({ type: "error", code: "cli/usage", what: expect.stringMatching(/^unknown command/) }),
+    ]);
+  });
+
+  test("an argument that is empty, as from a variable that is not set", async () => {
+    const result = await runCli(["eval", "", "--json"], folder.path);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toMatch(/\[cli\/argument\] an argument is empty/);
+  });
+
+  test("a recipe that is a folder, and one that is not there", async () => {
+    mkdirSync(join(folder.path, "folder.yaml"));
+    for (const [name, got] of [
+      ["folder.yaml", "a folder"],
+      ["absent.yaml", "no such file"],
+    ] as const) {
+      const result = await runCli(["train", name, "--json"], folder.path);
+      expect(result.records).toEqual([expect.objectContaining({ code: "config/read", where: name, got })]);
+    }
   });
 
   test("no command, and a command without its part, show the help", async () => {
@@ -109,9 +129,10 @@ describe("refused before any work", () => {
       [[], "train "],
       [["engine"], "build"],
     ] as const) {
-      const result = await runCli(args, folder.path);
+      const result = await runCli([...args, "--json"], folder.path);
       expect(result.code).toBe(2);
       expect(result.stderr).toMatch(new RegExp(`Usage: athanor[\\s\\S]*${part}`));
+      expect(result.records).toEqual([expect.objectContaining({ what: "a command is missing" })]);
     }
   });
 

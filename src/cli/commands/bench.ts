@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { fail, formatCount } from "../../base/index.ts";
 import { benchMatmul, benchStep, type StepFigures, type StepShape, stepShapes } from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { numberOption } from "../options.ts";
+import { wholeOption } from "../options.ts";
 
 interface StepFlags extends Partial<Omit<StepShape, "model">> {
   readonly model: string;
@@ -26,34 +26,24 @@ export const defineBench: DefineCommand = (program, run) => {
     .action(run(matmul));
   common(bench.command("step").description("training steps of a GPT or a perceptron on random data"))
     .option("--model <name>", "gpt or mlp", "gpt")
-    .option("--layers <n>", "blocks; hidden layers of an mlp", whole("--layers"))
-    .option("--heads <n>", "heads of attention", whole("--heads"))
-    .option("--width <n>", "channels", whole("--width"))
-    .option("--context <n>", "tokens of a row; numbers per row of an mlp", whole("--context"))
-    .option("--batch <n>", "rows of a step", whole("--batch"))
-    .option("--vocab <n>", "tokens known; classes of an mlp", whole("--vocab"))
+    .option("--layers <n>", "blocks; hidden layers of an mlp", wholeOption("--layers"))
+    .option("--heads <n>", "heads of attention", wholeOption("--heads"))
+    .option("--width <n>", "channels", wholeOption("--width"))
+    .option("--context <n>", "tokens of a row; numbers per row of an mlp", wholeOption("--context"))
+    .option("--batch <n>", "rows of a step", wholeOption("--batch"))
+    .option("--vocab <n>", "tokens known; classes of an mlp", wholeOption("--vocab"))
     .option("--dtype <name>", "f32", "f32")
-    .option("--steps <n>", "steps of a round (default: about half a second of them)", whole("--steps"))
+    .option("--steps <n>", "steps of a round (default: about half a second of them)", wholeOption("--steps"))
     .action(run(step));
 };
 
 const common = (command: Command): Command =>
   command
-    .option("--rounds <n>", "rounds", whole("--rounds"), 5)
-    .option("--threads <n>", "threads of the engine (default: one per processor)", whole("--threads"));
-
-/** A parser for a positive whole number. */
-function whole(name: string): (text: string) => number {
-  const parse = numberOption(name);
-  return (text) => {
-    const value = parse(text);
-    if (Number.isInteger(value) && value > 0) return value;
-    return fail("cli/number", `${name} is not a positive whole number`, { where: name, got: text });
-  };
-}
+    .option("--rounds <n>", "rounds", wholeOption("--rounds"), 5)
+    .option("--threads <n>", "threads of the engine (default: one per processor)", wholeOption("--threads"));
 
 async function matmul({ output }: CommandContext, flags: MatmulFlags): Promise<undefined> {
-  const sizes = flags.sizes.split(",").map(whole("--sizes"));
+  const sizes = flags.sizes.split(",").map(wholeOption("--sizes"));
   const { rounds, threads } = flags;
   const figures = await benchMatmul(sizes, { rounds, ...(threads === undefined ? {} : { threads }) });
   for (const figure of figures) {

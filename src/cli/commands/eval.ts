@@ -1,22 +1,18 @@
 // athanor eval: the held-out loss of a trained model.
 import { evaluateRun } from "../../api/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { collect } from "../recipe-options.ts";
+import { collect, type RecipeOptions } from "../recipe-options.ts";
 
 export const defineEval: DefineCommand = (program, run) => {
   program
     .command("eval")
     .description("evaluate a run's newest checkpoint on its held-out data")
     .argument("<run>", "folder of a run")
-    .option("--set <key=value>", "change a setting, such as data.path=other.txt (repeatable)", collect, [])
+    .option("--set <key=value>", "change a setting, such as data.path=other.txt (repeatable)", collect)
     .action(run(evaluate));
 };
 
-async function evaluate(
-  { output }: CommandContext,
-  folder: string,
-  { set }: { set: readonly string[] },
-): Promise<undefined> {
+async function evaluate({ output }: CommandContext, folder: string, { set = [] }: RecipeOptions): Promise<undefined> {
   const { step, loss, perplexity, metrics, count } = await evaluateRun(folder, { set, onNote: output.note });
   output.record({ type: "eval", step, loss, perplexity, count, ...metrics });
   output.print(

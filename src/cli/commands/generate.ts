@@ -3,7 +3,7 @@ import { load } from "../../api/index.ts";
 import { fail, parseConfig } from "../../base/index.ts";
 import { generationSchema } from "../../generate/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { numberOption } from "../options.ts";
+import { numberOption, wholeOption } from "../options.ts";
 import { exitCodes, shellWord } from "../output.ts";
 
 interface GenerateFlags {
@@ -22,9 +22,9 @@ export const defineGenerate: DefineCommand = (program, run) => {
     .description("write text with a trained language model")
     .argument("<run>", "a run, checkpoint, or saved model")
     .option("--prompt <text>", "text to go on from", "\n")
-    .option("--tokens <n>", "tokens to write", numberOption("--tokens"), 200)
+    .option("--tokens <n>", "tokens to write", wholeOption("--tokens"), 200)
     .option("--temperature <t>", "1 as trained, lower is safer", numberOption("--temperature"), 0.8)
-    .option("--top-k <k>", "draw from the k likeliest tokens", numberOption("--top-k"))
+    .option("--top-k <k>", "draw from the k likeliest tokens", wholeOption("--top-k"))
     .option("--top-p <p>", "draw from the likeliest tokens that together have probability p", numberOption("--top-p"))
     .option("--greedy", "always the likeliest token")
     .option("--seed <n>", "same seed, same text", numberOption("--seed"), 0)
