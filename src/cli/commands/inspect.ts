@@ -1,7 +1,7 @@
 // athanor inspect: the graphs of a step, pass by pass, and the plans made from them.
 import { inspectRecipe } from "../../api/index.ts";
 import { fail, formatBytes } from "../../base/index.ts";
-import type { Instruction, Plan, PlanTensor } from "../../compiler/index.ts";
+import { instructionText } from "../../compiler/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
 
@@ -51,16 +51,4 @@ async function inspect({ output }: CommandContext, path: string, flags: InspectF
   if (graph !== undefined) output.print(`\n${graph}`);
   if (flags.plan) for (const instruction of plan.code) output.print(instructionText(plan, instruction));
   return undefined;
-}
-
-function instructionText(plan: Plan, { kernel, inputs, outputs, node, commit }: Instruction): string {
-  const tensors = (list: readonly number[]) => list.map((at) => tensorText(plan, plan.tensors[at]!)).join(" ");
-  const scope = plan.nodes[node]?.scope ?? "";
-  return `${commit ? "* " : "  "}${kernel.padEnd(18)} ${tensors(outputs)} <- ${tensors(inputs)}${scope ? `   # ${scope}` : ""}`;
-}
-
-function tensorText({ variables, feeds }: Plan, { space, index, offset, dtype, shape, strides }: PlanTensor): string {
-  const place =
-    space === "variable" ? variables[index]!.name : space === "feed" ? feeds[index]!.name : `${space}+${offset}`;
-  return `${place}:${dtype}[${shape}]${strides.join() === "" ? "" : `/${strides}`}`;
 }
