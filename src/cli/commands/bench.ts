@@ -3,7 +3,8 @@ import type { Command } from "commander";
 import { fail, formatCount } from "../../base/index.ts";
 import { benchMatmul, benchStep, type StepFigures, type StepShape, stepShapes } from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { numberOption } from "../options.ts";
+import { wholeOption } from "../options.ts";
+import { profileRecord, renderOps } from "../profile-table.ts";
 
 interface StepFlags extends Partial<Omit<StepShape, "model">> {
   readonly model: string;
@@ -26,34 +27,24 @@ export const defineBench: DefineCommand = (program, run) => {
     .action(run(matmul));
   common(bench.command("step").description("training steps of a GPT or a perceptron on random data"))
     .option("--model <name>", "gpt or mlp", "gpt")
-    .option("--layers <n>", "blocks; hidden layers of an mlp", whole("--layers"))
-    .option("--heads <n>", "heads of attention", whole("--heads"))
-    .option("--width <n>", "channels", whole("--width"))
-    .option("--context <n>", "tokens of a row; numbers per row of an mlp", whole("--context"))
-    .option("--batch <n>", "rows of a step", whole("--batch"))
-    .option("--vocab <n>", "tokens known; classes of an mlp", whole("--vocab"))
+    .option("--layers <n>", "blocks; hidden layers of an mlp", wholeOption("--layers"))
+    .option("--heads <n>", "heads of attention", wholeOption("--heads"))
+    .option("--width <n>", "channels", wholeOption("--width"))
+    .option("--context <n>", "tokens of a row; numbers per row of an mlp", wholeOption("--context"))
+    .option("--batch <n>", "rows of a step", wholeOption("--batch"))
+    .option("--vocab <n>", "tokens known; classes of an mlp", wholeOption("--vocab"))
     .option("--dtype <name>", "f32", "f32")
-    .option("--steps <n>", "steps of a round (default: about half a second of them)", whole("--steps"))
+    .option("--steps <n>", "steps of a round (default: about half a second of them)", wholeOption("--steps"))
     .action(run(step));
 };
 
 const common = (command: Command): Command =>
   command
-    .option("--rounds <n>", "rounds", whole("--rounds"), 5)
-    .option("--threads <n>", "threads of the engine (default: one per processor)", whole("--threads"));
-
-/** A parser for a positive whole number. */
-function whole(name: string): (text: string) => number {
-  const parse = numberOption(name);
-  return (text) => {
-    const value = parse(text);
-    if (Number.isInteger(value) && value > 0) return value;
-    return fail("cli/number", `${name} is not a positive whole number`, { where: name, got: text });
-  };
-}
+    .option("--rounds <n>", "rounds", wholeOption("--rounds"), 5)
+    .option("--threads <n>", "threads of the engine (default: one per processor)", wholeOption("--threads"));
 
 async function matmul({ output }: CommandContext, flags: MatmulFlags): Promise<undefined> {
-  const sizes = flags.sizes.split(",").map(whole("--sizes"));
+  const sizes = flags.sizes.split(",").map(wholeOption("--sizes"));
   const { rounds, threads } = flags;
   const figures = await benchMatmul(sizes, { rounds, ...(threads === undefined ? {} : { threads }) });
   for (const figure of figures) {
@@ -83,7 +74,7 @@ async function step({ output, signal }: CommandContext, flags: StepFlags): Promi
     ...(steps === undefined ? {} : { steps }),
     ...(threads === undefined ? {} : { threads }),
   });
-  output.record(figures);
+  output.record({ ...figures, profile: profileRecord(figures.profile) });
   output.print(render(figures));
   return undefined;
 }
@@ -94,10 +85,8 @@ function pick(flags: Partial<Omit<StepShape, "model">>): Partial<StepShape> {
 }
 
 function render(figures: StepFigures): string {
-  const { shape, kernels } = figures;
+  const { shape } = figures;
   const { model, ...sizes } = shape;
-  const total = kernels.reduce((sum, { ms }) => sum + ms, 0);
-  const share = (ms: number) => `${((100 * ms) / total).toFixed(1)} %`.padStart(7);
   return [
     `${model} ${Object.entries(sizes)
       .map(([name, value]) => `${name} ${value}`)
@@ -105,11 +94,6 @@ function render(figures: StepFigures): string {
     `ms per step      ${figures.msPerStep.toFixed(2)} median, ${figures.bestMsPerStep.toFixed(2)} best of ${figures.steps}`,
     `${model === "gpt" ? "tokens" : "rows  "} per second ${formatCount(figures.itemsPerSecond)}`,
     `GFLOPS           ${figures.gflops.toFixed(1)} of ${figures.peakGflops.toFixed(1)} in matrix products: ${(100 * figures.ofPeak).toFixed(1)} % of peak`,
-    ...kernels
-      .filter(({ ms }) => ms >= 0.005 * total)
-      .map(
-        ({ kernel, calls, ms }) =>
-          `  ${kernel.padEnd(20)} ${ms.toFixed(2).padStart(9)} ms ${share(ms)}  ${calls} calls`,
-      ),
+    renderOps(figures.profile),
   ].join("\n");
 }
