@@ -19,16 +19,31 @@ interface Given {
   readonly bytes?: number;
   readonly program?: string;
   readonly layer?: string;
+  readonly writesVariable?: boolean;
   readonly shapes?: readonly (readonly number[])[];
   readonly attrs?: TimedInstruction["instruction"]["attrs"];
 }
 
 function instruction({ op, ms, flops = 0, bytes = 0, attrs = {}, shapes = [], ...rest }: Given): TimedInstruction {
-  const { program = "accumulate", layer = "h.0" } = rest;
+  const { program = "accumulate", layer = "h.0", writesVariable = false } = rest;
   const floorMs = Math.max(flops / 1e8, bytes / 1e7);
   const code = { kernel: op, inputs: [], outputs: [], params: [], attrs, node: 0, commit: false };
   const work = `${op} ${JSON.stringify(shapes)}`;
-  return { program, op, layer, text: op, work, shapes, instruction: code, calls: 1, ms, flops, bytes, floorMs };
+  return {
+    program,
+    op,
+    layer,
+    text: op,
+    work,
+    shapes,
+    instruction: code,
+    writesVariable,
+    calls: 1,
+    ms,
+    flops,
+    bytes,
+    floorMs,
+  };
 }
 
 function profileOf(given: readonly Given[], rest: Partial<StepProfile> = {}): StepProfile {

@@ -60,7 +60,8 @@ function costliest({ instructions, limits }: StepProfile): Advice[] {
     }));
 }
 
-function textFor(group: TimedGroup, { op, program, instruction }: TimedInstruction, limits: MachineLimits): string {
+function textFor(group: TimedGroup, member: TimedInstruction, limits: MachineLimits): string {
+  const { op, program, instruction } = member;
   const { calls, ms, flops, floorMs } = group;
   const { attrs } = instruction;
   const times = ms / floorMs;
@@ -75,7 +76,8 @@ function textFor(group: TimedGroup, { op, program, instruction }: TimedInstructi
       ? `${cost}; it runs once a step whatever the batch: a larger batch needs it less often`
       : `${cost}: a larger batch gives each call more to do`;
   }
-  if (program === "update")
+  // Outside `update`, a chain that ends in a variable adds up the gradients of lanes.
+  if (program === "update" || (op === "tape" && member.writesVariable))
     return `its work is that of the parameters, whatever the batch: a larger batch needs it less often; ${memory(times)}`;
   if (op === "matmul") return product(group, limits);
   if (op === "copy" || op === "fill")

@@ -36,6 +36,8 @@ export interface TimedInstruction extends Timed {
   /** Of its inputs. */
   readonly shapes: readonly Shape[];
   readonly instruction: Instruction;
+  /** Writes what outlives the run: parameters, gradients, slots. */
+  readonly writesVariable: boolean;
 }
 
 export interface TimedGroup extends Timed {
@@ -68,6 +70,7 @@ export function timeInstructions(
       work: workText(plan, instruction),
       shapes: instruction.inputs.map((input) => plan.tensors[input]!.shape),
       instruction,
+      writesVariable: instruction.outputs.some((output) => plan.tensors[output]!.space === "variable"),
       calls,
       ms: (calls * median(runs.map(({ nanoseconds }) => nanoseconds[at]!))) / 1e6,
       flops: calls * flops,
