@@ -1,4 +1,5 @@
 // Where the time of training steps goes: every instruction timed, beside the least it could take on this machine. Prints nothing.
+import { totalmem } from "node:os";
 import { chooseEngine, measureMatmul } from "../api/index.ts";
 import { fail } from "../base/index.ts";
 import type { Plan } from "../compiler/index.ts";
@@ -16,7 +17,7 @@ import {
   timeInstructions,
 } from "../engine/index.ts";
 import { prepare, type Recipe } from "../recipe/index.ts";
-import { StepGraphs, type StepPlans, StepPrograms } from "../train/index.ts";
+import { forecast, requireMemory, StepGraphs, type StepPlans, StepPrograms } from "../train/index.ts";
 
 export interface StepProfile {
   readonly engine: Pick<Engine, "name" | "isa" | "threads">;
@@ -48,7 +49,7 @@ export interface ProfiledSteps {
   step(): Promise<{ readonly ms: number; readonly dataMs: number }>;
 }
 
-/** Profiles steps of a recipe on its own data; nothing is saved. Errors as training does. */
+/** Profiles steps of a recipe on its own data; nothing is saved. Errors with `profile/non-finite`, `plan/memory`, and as `prepare`. */
 export async function profileRecipe(
   recipe: Recipe,
   options: { steps?: number; onNote?: (text: string) => void },
@@ -59,6 +60,7 @@ export async function profileRecipe(
   const profiler = new Profiler(engine);
   const graphs = new StepGraphs(description);
   const plans = graphs.compile(engine);
+  requireMemory(forecast(graphs, plans, engine), totalmem());
   const programs = new StepPrograms(description, profiler, { graphs, plans });
   programs.initialize();
   let at = 0;
