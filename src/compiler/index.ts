@@ -11,5 +11,7 @@ export {
   type PlanType,
   planSpaces,
 } from "./plan.ts";
+export { instructionText, workText } from "./plan-text.ts";
 export type { Pass } from "./rewrite.ts";
 export { nativeTarget, referenceTarget, type Target } from "./target.ts";
+export { type Work, workOf } from "./work.ts";

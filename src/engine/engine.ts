@@ -51,8 +51,11 @@ export interface Engine {
   workspaceBytes(plan: Plan): number;
   /** Validates the plan and takes memory for it. Errors with `engine/*`. */
   load(plan: Plan, store: Store): Program;
-  /** Runs programs in order, as one job. Errors with `run/*`; what ran before the error has happened. */
-  run(calls: readonly ProgramCall[]): Promise<RunResult[]>;
+  /**
+   * Runs programs in order, as one job. Errors with `run/*`; what ran before the error has happened. With `times`, one array
+   * per call, every instruction is timed: its nanoseconds lie there afterwards, 0 for one that the guard skipped.
+   */
+  run(calls: readonly ProgramCall[], times?: readonly Float64Array[]): Promise<RunResult[]>;
 }
 
 /** The plan's feeds in order. Errors with `run/feed` when one is missing, unknown, or of another type. */

@@ -141,24 +141,16 @@ export class NativeEngine implements Engine {
     return new NativeProgram(plan, store, handle);
   }
 
-  async run(calls: readonly ProgramCall[]): Promise<RunResult[]> {
-    const { results } = await this.runProfiled(calls, false);
-    return results;
-  }
-
-  /** The same, and with `profile` the nanoseconds of each instruction of each program. */
-  async runProfiled(
-    calls: readonly ProgramCall[],
-    profile = true,
-  ): Promise<{ results: RunResult[]; profile: readonly Float64Array[] }> {
+  async run(calls: readonly ProgramCall[], times?: readonly Float64Array[]): Promise<RunResult[]> {
     const plans = calls.map(({ program }) => program.plan);
     const list = calls.map(({ program, feeds }) => {
       if (!(program instanceof NativeProgram)) return fail("engine/program", "the program belongs to another engine");
       return { program: program.handle, feeds: orderFeeds(program.plan, feeds).map(({ data }) => data) };
     });
     try {
-      const run = await this.handle.run(list, { profile });
-      return { results: run.results.map((result, at) => toResult(plans[at]!, result)), profile: run.profile ?? [] };
+      const run = await this.handle.run(list, { profile: times !== undefined });
+      times?.forEach((into, at) => into.set(run.profile![at]!));
+      return run.results.map((result, at) => toResult(plans[at]!, result));
     } catch (error) {
       const entry = isAddonError(error) ? (error.entry ?? 0) : 0;
       throw toAthanorError(plans[entry], error);

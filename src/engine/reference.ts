@@ -124,11 +124,11 @@ class ReferenceProgram implements Program {
     };
   }
 
-  run(feeds: Feeds): RunResult {
+  run(feeds: Feeds, times?: Float64Array): RunResult {
     orderFeeds(this.plan, feeds).forEach((value, at) => {
       (this.feeds[at]!.data as Float64Array).set(value.data as Float64Array);
     });
-    const committed = this.execute();
+    const committed = this.execute(times);
     const outputs = this.plan.outputs.map(({ name, tensor }) => {
       const { dtype, shape, data } = this.arrays[tensor]!;
       return [name, { dtype, shape, data: data.slice() }] as const;
@@ -136,14 +136,17 @@ class ReferenceProgram implements Program {
     return { committed, outputs: Object.fromEntries(outputs) };
   }
 
-  private execute(): boolean {
+  private execute(times: Float64Array | undefined): boolean {
     let guard: boolean | undefined;
-    for (const step of this.steps) {
+    times?.fill(0);
+    for (const [at, step] of this.steps.entries()) {
       if (step.instruction.commit) {
         guard ??= this.guardHolds();
         if (!guard) continue;
       }
+      const started = times === undefined ? 0 : performance.now();
       this.runStep(step);
+      if (times !== undefined) times[at] = (performance.now() - started) * 1e6;
     }
     return guard ?? this.guardHolds();
   }
@@ -209,18 +212,18 @@ export class ReferenceEngine implements Engine {
     return new ReferenceProgram(plan, store);
   }
 
-  async run(calls: readonly ProgramCall[]): Promise<RunResult[]> {
+  async run(calls: readonly ProgramCall[], times?: readonly Float64Array[]): Promise<RunResult[]> {
     const results: RunResult[] = [];
-    for (const call of calls) {
+    for (const [at, call] of calls.entries()) {
       await new Promise(setImmediate); // lets timers and I/O in between two programs
-      results.push(this.runNow(call));
+      results.push(this.runNow(call, times?.[at]));
     }
     return results;
   }
 
   /** The same, at once and blocking. */
-  runNow({ program, feeds }: ProgramCall): RunResult {
+  runNow({ program, feeds }: ProgramCall, times?: Float64Array): RunResult {
     if (!(program instanceof ReferenceProgram)) return fail("engine/program", "the program belongs to another engine");
-    return program.run(feeds);
+    return program.run(feeds, times);
   }
 }

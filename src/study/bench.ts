@@ -1,6 +1,8 @@
 // The benchmarks of `athanor bench`: rounds that take turns with a probe of the machine's peak, medians and bests. Prints nothing.
 import { chooseEngine, measureMatmul } from "../api/index.ts";
-import { type KernelTime, StepBench, type StepBenchOptions, type StepShape } from "./step-bench.ts";
+import { median } from "../engine/index.ts";
+import type { StepProfile } from "./profile.ts";
+import { StepBench, type StepBenchOptions, type StepShape } from "./step-bench.ts";
 
 export interface BenchRun extends StepBenchOptions {
   /** Rounds; between them the peak is probed anew. Default 5. */
@@ -23,11 +25,9 @@ export interface StepFigures {
   /** Best matrix product of 1024 × 1024, probed between the rounds. */
   readonly peakGflops: number;
   readonly ofPeak: number;
-  /** Of one step that was timed instruction by instruction. */
-  readonly kernels: readonly KernelTime[];
+  /** Of some steps more, timed instruction by instruction. */
+  readonly profile: StepProfile;
 }
-
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
 /** Times a step of this shape. `steps` per round; left out, as many as fill about half a second. */
 export async function benchStep(shape: StepShape, options: BenchRun & { steps?: number } = {}): Promise<StepFigures> {
@@ -54,7 +54,7 @@ export async function benchStep(shape: StepShape, options: BenchRun & { steps?: 
     gflops: bench.flopsPerStep / ms / 1e6,
     peakGflops: peak / 1e9,
     ofPeak: bench.flopsPerStep / (ms / 1000) / peak,
-    kernels: await bench.profile(),
+    profile: await bench.profile(),
   };
 }
 

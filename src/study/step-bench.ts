@@ -2,11 +2,19 @@
 import { performance } from "node:perf_hooks";
 import { chooseEngine } from "../api/index.ts";
 import { fail, fromNumbers, RandomStream, sizeOf } from "../base/index.ts";
-import { type Engine, type Feeds, NativeEngine, type ProgramCall } from "../engine/index.ts";
+import { type Engine, type Feeds, Profiler } from "../engine/index.ts";
 import { Gpt } from "../models/index.ts";
 import { Mlp, type Module } from "../nn/index.ts";
 import { adamw } from "../optim/index.ts";
-import { classificationTask, languageModelTask, StepPrograms, type Task } from "../train/index.ts";
+import {
+  classificationTask,
+  languageModelTask,
+  StepGraphs,
+  type StepPlans,
+  StepPrograms,
+  type Task,
+} from "../train/index.ts";
+import { profileSteps, type StepProfile } from "./profile.ts";
 
 export interface StepShape {
   readonly model: "gpt" | "mlp";
@@ -35,13 +43,6 @@ export interface StepBenchOptions {
   readonly threads?: number;
 }
 
-/** Time of one kernel within a step. */
-export interface KernelTime {
-  readonly kernel: string;
-  readonly calls: number;
-  readonly ms: number;
-}
-
 export class StepBench {
   readonly shape: StepShape;
   readonly engine: Engine;
@@ -50,6 +51,7 @@ export class StepBench {
   readonly itemsPerStep: number;
   /** By the usual count: 6 per parameter in a product and item, and 12·L·d·T per token for attention. */
   readonly flopsPerStep: number;
+  private readonly plans: StepPlans;
   private readonly programs: StepPrograms;
   private readonly feeds: Feeds;
   private readonly profiler: Profiler;
@@ -80,19 +82,14 @@ export class StepBench {
         fix: "build the native engine: npx athanor engine build (or make the shape smaller)",
       });
     }
-    this.programs = new StepPrograms(
-      {
-        model,
-        task,
-        optimizer: adamw({ lr: 1e-3, clip: 1 }),
-        batchSize: shape.batch,
-        lanes: 1,
-        evalBatchSize: shape.batch,
-        dtype: "f32",
-        seed: 1,
-      },
-      this.profiler,
-    );
+    const description = {
+      ...{ model, task, optimizer: adamw({ lr: 1e-3, clip: 1 }) },
+      ...{ batchSize: shape.batch, lanes: 1, evalBatchSize: shape.batch },
+      ...({ dtype: "f32", seed: 1 } as const),
+    };
+    const graphs = new StepGraphs(description);
+    this.plans = graphs.compile(this.engine);
+    this.programs = new StepPrograms(description, this.profiler, { graphs, plans: this.plans });
     this.programs.initialize();
   }
 
@@ -104,11 +101,10 @@ export class StepBench {
     return performance.now() - started;
   }
 
-  /** Where the time of a step goes, the dearest first; empty on an engine that cannot tell. */
-  async profile(): Promise<KernelTime[]> {
-    this.profiler.begin();
-    await this.step();
-    return this.profiler.end();
+  /** Where the time of a step goes. */
+  async profile(): Promise<StepProfile> {
+    const { profiler, plans } = this;
+    return await profileSteps({ profiler, plans, step: async () => ({ ms: await this.step(), dataMs: 0 }) }, {});
   }
 }
 
@@ -136,59 +132,4 @@ function workload(shape: StepShape): { model: Module; task: Task; feeds: Feeds }
     task: languageModelTask(context),
     feeds: { tokens, targets: tokens },
   };
-}
-
-/** An engine around an engine: the same runs, and between `begin` and `end` the time of every instruction. */
-class Profiler implements Engine {
-  readonly name: Engine["name"];
-  readonly isa: string;
-  readonly threads: number;
-  readonly target: Engine["target"];
-  private readonly inner: Engine;
-  private times: Map<string, { calls: number; ms: number }> | undefined;
-
-  constructor(inner: Engine) {
-    this.inner = inner;
-    this.name = inner.name;
-    this.isa = inner.isa;
-    this.threads = inner.threads;
-    this.target = inner.target;
-  }
-
-  begin(): void {
-    this.times = new Map();
-  }
-
-  end(): KernelTime[] {
-    const times = [...(this.times ?? [])].map(([kernel, { calls, ms }]) => ({ kernel, calls, ms }));
-    this.times = undefined;
-    return times.sort((a, b) => b.ms - a.ms);
-  }
-
-  createStore(): ReturnType<Engine["createStore"]> {
-    return this.inner.createStore();
-  }
-
-  workspaceBytes(plan: Parameters<Engine["workspaceBytes"]>[0]): number {
-    return this.inner.workspaceBytes(plan);
-  }
-
-  load(...[plan, store]: Parameters<Engine["load"]>): ReturnType<Engine["load"]> {
-    return this.inner.load(plan, store);
-  }
-
-  async run(calls: readonly ProgramCall[]): ReturnType<Engine["run"]> {
-    const { inner, times } = this;
-    if (times === undefined || !(inner instanceof NativeEngine)) return await inner.run(calls);
-    const { results, profile } = await inner.runProfiled(calls);
-    calls.forEach(({ program }, entry) => {
-      program.plan.code.forEach(({ kernel }, at) => {
-        const time = times.get(kernel) ?? { calls: 0, ms: 0 };
-        time.calls++;
-        time.ms += (profile[entry]?.[at] ?? 0) / 1e6;
-        times.set(kernel, time);
-      });
-    });
-    return results;
-  }
 }

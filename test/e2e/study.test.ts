@@ -60,6 +60,9 @@ describe("athanor bench", () => {
     expect(bestMsPerStep).toBeGreaterThan(0);
     expect(msPerStep).toBeGreaterThanOrEqual(bestMsPerStep!);
     expect(itemsPerSecond).toBeCloseTo((1000 * 2 * 8) / msPerStep!, 6);
+    const { ops, instructionMs } = figures!.profile as { ops: { ms: number; share: number }[]; instructionMs: number };
+    expect(ops.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 9);
+    expect(ops.reduce((sum, { ms }) => sum + ms, 0)).toBeCloseTo(instructionMs, 9);
   });
 });
 

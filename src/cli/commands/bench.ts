@@ -4,6 +4,7 @@ import { fail, formatCount } from "../../base/index.ts";
 import { benchMatmul, benchStep, type StepFigures, type StepShape, stepShapes } from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { wholeOption } from "../options.ts";
+import { profileRecord, renderOps } from "../profile-table.ts";
 
 interface StepFlags extends Partial<Omit<StepShape, "model">> {
   readonly model: string;
@@ -73,7 +74,7 @@ async function step({ output, signal }: CommandContext, flags: StepFlags): Promi
     ...(steps === undefined ? {} : { steps }),
     ...(threads === undefined ? {} : { threads }),
   });
-  output.record(figures);
+  output.record({ ...figures, profile: profileRecord(figures.profile) });
   output.print(render(figures));
   return undefined;
 }
@@ -84,10 +85,8 @@ function pick(flags: Partial<Omit<StepShape, "model">>): Partial<StepShape> {
 }
 
 function render(figures: StepFigures): string {
-  const { shape, kernels } = figures;
+  const { shape } = figures;
   const { model, ...sizes } = shape;
-  const total = kernels.reduce((sum, { ms }) => sum + ms, 0);
-  const share = (ms: number) => `${((100 * ms) / total).toFixed(1)} %`.padStart(7);
   return [
     `${model} ${Object.entries(sizes)
       .map(([name, value]) => `${name} ${value}`)
@@ -95,11 +94,6 @@ function render(figures: StepFigures): string {
     `ms per step      ${figures.msPerStep.toFixed(2)} median, ${figures.bestMsPerStep.toFixed(2)} best of ${figures.steps}`,
     `${model === "gpt" ? "tokens" : "rows  "} per second ${formatCount(figures.itemsPerSecond)}`,
     `GFLOPS           ${figures.gflops.toFixed(1)} of ${figures.peakGflops.toFixed(1)} in matrix products: ${(100 * figures.ofPeak).toFixed(1)} % of peak`,
-    ...kernels
-      .filter(({ ms }) => ms >= 0.005 * total)
-      .map(
-        ({ kernel, calls, ms }) =>
-          `  ${kernel.padEnd(20)} ${ms.toFixed(2).padStart(9)} ms ${share(ms)}  ${calls} calls`,
-      ),
+    renderOps(figures.profile),
   ].join("\n");
 }

@@ -1,32 +1,55 @@
-// athanor inspect: the graphs of a step, pass by pass, and the plans made from them.
+// athanor inspect: the graphs of a step, pass by pass, the plans made from them, and where their time goes.
 import { inspectRecipe } from "../../api/index.ts";
 import { fail, formatBytes } from "../../base/index.ts";
-import type { Instruction, Plan, PlanTensor } from "../../compiler/index.ts";
+import { instructionText } from "../../compiler/index.ts";
+import type { Recipe } from "../../recipe/index.ts";
+import { profileRecipe } from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
+import { wholeOption } from "../options.ts";
+import type { Output } from "../output.ts";
+import { profileRecord, renderAdvice, renderLayers, renderOps } from "../profile-table.ts";
 import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
+import { writeTrace } from "../trace-file.ts";
 
 interface InspectFlags extends RecipeOptions {
-  readonly program: string;
+  readonly program?: string;
   readonly pass?: string;
   readonly plan?: boolean;
+  readonly profile?: boolean;
+  readonly steps?: number;
+  readonly trace?: string;
 }
 
 export const defineInspect: DefineCommand = (program, run) => {
-  withRecipe(program.command("inspect").description("show the graphs of a step after each pass, and the plan"))
-    .option("--program <name>", "accumulate, update or evaluate", "accumulate")
+  withRecipe(
+    program
+      .command("inspect")
+      .description("show the graphs of a step after each pass, the plan, or where the time goes"),
+  )
+    .option("--program <name>", "accumulate (default), update or evaluate")
     .option("--pass <name>", "print the graph after this pass (or `traced`)")
     .option("--plan", "print the plan's instructions")
+    .option("--profile", "train a few steps, and tell where the time goes and what would make it less")
+    .option(
+      "--steps <n>",
+      "with --profile: steps that are timed (default: some, by their length)",
+      wholeOption("--steps"),
+    )
+    .option("--trace <file>", "with --profile: write a timeline for Perfetto or chrome://tracing")
     .action(run(inspect));
 };
 
 async function inspect({ output }: CommandContext, path: string, flags: InspectFlags): Promise<undefined> {
+  refuseMixture(flags);
   const recipe = await recipeOf(path, flags);
-  const [found] = await inspectRecipe(recipe, [flags.program]);
+  if (flags.profile) return await profile(output, recipe, flags);
+  const program = flags.program ?? "accumulate";
+  const [found] = await inspectRecipe(recipe, [program]);
   if (found === undefined)
     return fail("cli/inspect", "a step has no such program", {
       where: "--program",
       expected: "accumulate, update or evaluate",
-      got: flags.program,
+      got: program,
     });
   const { traced, passes, plan } = found;
   const graph = flags.pass === "traced" ? traced : passes.findLast(({ pass }) => pass.name === flags.pass)?.graph;
@@ -37,7 +60,7 @@ async function inspect({ output }: CommandContext, path: string, flags: InspectF
       got: flags.pass,
     });
   output.record({
-    program: flags.program,
+    program,
     passes: passes.map(({ pass, graph }) => ({ pass: pass.name, nodes: graph.nodes.length })),
     instructions: plan.code.length,
     arenaBytes: plan.arenaBytes,
@@ -53,14 +76,22 @@ async function inspect({ output }: CommandContext, path: string, flags: InspectF
   return undefined;
 }
 
-function instructionText(plan: Plan, { kernel, inputs, outputs, node, commit }: Instruction): string {
-  const tensors = (list: readonly number[]) => list.map((at) => tensorText(plan, plan.tensors[at]!)).join(" ");
-  const scope = plan.nodes[node]?.scope ?? "";
-  return `${commit ? "* " : "  "}${kernel.padEnd(18)} ${tensors(outputs)} <- ${tensors(inputs)}${scope ? `   # ${scope}` : ""}`;
+async function profile(output: Output, recipe: Recipe, { steps, trace }: InspectFlags): Promise<undefined> {
+  const profiled = await profileRecipe(recipe, { onNote: output.note, ...(steps === undefined ? {} : { steps }) });
+  output.record(profileRecord(profiled));
+  output.print([renderOps(profiled), renderLayers(profiled), renderAdvice(profiled)].join("\n\n"));
+  if (trace === undefined) return;
+  await writeTrace(trace, profiled);
+  output.note(`timeline: ${trace} (open it at https://ui.perfetto.dev)`);
 }
 
-function tensorText({ variables, feeds }: Plan, { space, index, offset, dtype, shape, strides }: PlanTensor): string {
-  const place =
-    space === "variable" ? variables[index]!.name : space === "feed" ? feeds[index]!.name : `${space}+${offset}`;
-  return `${place}:${dtype}[${shape}]${strides.join() === "" ? "" : `/${strides}`}`;
+/** A profile is of whole steps, and only it has steps. */
+function refuseMixture(flags: InspectFlags): void {
+  const names = flags.profile ? (["program", "pass", "plan"] as const) : (["steps", "trace"] as const);
+  const given = names.find((name) => flags[name] !== undefined);
+  if (given === undefined) return;
+  fail("cli/inspect", flags.profile ? "a profile is of whole steps" : `only a profile has a --${given}`, {
+    where: `--${given}`,
+    fix: flags.profile ? `leave out --${given} or --profile` : "add --profile",
+  });
 }
