@@ -11,15 +11,42 @@
 
 namespace athanor::ATHANOR_ISA {
 
-/** A (B, T, H, D) view as pointer and strides; the last dim is dense. */
-struct Heads {
-  float* data;
-  int64_t batch, row, head;
-
-  float* at(int64_t b, int64_t t, int64_t h) const { return data + b * batch + t * row + h * head; }
+/** Rows of f32, `row` elements apart. */
+struct FloatRows {
+  const float* data;
+  int64_t row;
 };
 
-ATHANOR_INLINE Heads headsOf(const View& v) { return {floats(v), v.strides[0], v.strides[1], v.strides[2]}; }
+/** A (B, T, H, D) view of f32 or bf16 as pointer and strides; the last dim is dense. */
+struct Heads {
+  Elements data;
+  int64_t batch, row, head;
+
+  Elements at(int64_t b, int64_t t, int64_t h) const { return data + (b * batch + t * row + h * head); }
+  /** Where f32 rows are written. */
+  float* floatsAt(int64_t b, int64_t t, int64_t h) const { return at(b, t, h).floats(); }
+
+  /** `count` rows of one head from `t` on: in the view, or widened into `scratch` (count * D floats). */
+  FloatRows read(int64_t b, int64_t t, int64_t h, int64_t count, int64_t D, float* scratch) const {
+    const Elements from = at(b, t, h);
+    if (!from.narrow) return {from.floats(), row};
+    for (int64_t i = 0; i < count; ++i) convertRow(scratch + i * D, (from + i * row).words(), D);
+    return {scratch, D};
+  }
+  /** Writes `count` dense rows of one head from `t` on. */
+  void write(int64_t b, int64_t t, int64_t h, int64_t count, int64_t D, const float* rows) const {
+    const Elements to = at(b, t, h);
+    for (int64_t i = 0; i < count; ++i) {
+      if (to.narrow) {
+        convertRow((to + i * row).words(), rows + i * D, D);
+      } else {
+        convertRow((to + i * row).floats(), rows + i * D, D);
+      }
+    }
+  }
+};
+
+ATHANOR_INLINE Heads headsOf(const View& v) { return {elements(v), v.strides[0], v.strides[1], v.strides[2]}; }
 
 struct Attention {
   int64_t B, T, S, H, G, D;
@@ -65,14 +92,14 @@ ATHANOR_INLINE Attention readAttention(const View* in, const View* mask, const d
   return x;
 }
 
-ATHANOR_INLINE bool isHeads(const View& v) { return isFloat(v) && v.rank == 4 && isInnerDense(v, 1); }
+ATHANOR_INLINE bool isHeads(const View& v) { return isFloatOrBf16(v) && v.rank == 4 && isInnerDense(v, 1); }
 
 /** What is wrong with q, k, v, p, key, rows and the mask (or null), or nullptr. */
 ATHANOR_INLINE const char* checkAttention(const View* in, const View* maskOrNull, const double* params, int numParams) {
   if (numParams != 3) return "attention needs causal, scale and a dropout stream";
   if (!isWhole(params[2], -1, 4294967295.0)) return "the dropout stream must be a 32-bit word or -1";
   const View &q = in[0], &k = in[1], &v = in[2];
-  if (!isHeads(q) || !isHeads(k) || !isHeads(v)) return "q, k and v must be f32 of rank 4 with a dense last dim";
+  if (!isHeads(q) || !isHeads(k) || !isHeads(v)) return "q, k and v must be f32 or bf16 of rank 4 with a dense last dim";
   if (!sameShape(k, v)) return "k and v must have one shape";
   if (q.shape[3] < 1) return "the head dim must be at least 1";
   if (k.shape[0] != q.shape[0] || k.shape[3] != q.shape[3]) return "q and k must have one batch size and head dim";
@@ -101,14 +128,14 @@ ATHANOR_INLINE int64_t keysPerBlock(int64_t S, int64_t most) {
 ATHANOR_INLINE int64_t scoreStride(int64_t keys) { return roundUp(keys, tileColumns) + 16; }
 
 /** Panels of k^T: [D][tileColumns] for every tileColumns of the `count` keys (or values) from `first` on. */
-ATHANOR_INLINE void packTransposed(const float* first, int64_t row, int64_t count, int64_t D, float* to) {
+ATHANOR_INLINE void packTransposed(Elements first, int64_t row, int64_t count, int64_t D, float* to) {
   for (int64_t j = 0; j < count; j += tileColumns) {
     packPanel<tileColumns>(to + j * D, first + j * row, 1, row, D, minOf<int64_t>(tileColumns, count - j));
   }
 }
 
 /** Panels of `count` rows as they are: [count][tileColumns] for every tileColumns of the D columns. */
-ATHANOR_INLINE void packStraight(const float* first, int64_t row, int64_t count, int64_t D, float* to) {
+ATHANOR_INLINE void packStraight(Elements first, int64_t row, int64_t count, int64_t D, float* to) {
   for (int64_t j = 0; j < D; j += tileColumns) {
     packPanel<tileColumns>(to + j * count, first + j, row, 1, count, minOf<int64_t>(tileColumns, D - j));
   }
@@ -151,10 +178,14 @@ ATHANOR_INLINE void multiplyPacked(int64_t rows, int64_t columns, const float* a
 }
 
 /** to = from * scale, rows of D, dense. */
-ATHANOR_INLINE void copyScaled(const float* from, int64_t row, int64_t rows, int64_t D, float scale, float* to) {
+ATHANOR_INLINE void copyScaled(Elements from, int64_t row, int64_t rows, int64_t D, float scale, float* to) {
   const V factor = set(scale);
   for (int64_t i = 0; i < rows; ++i) {
-    forEachVector(D, [&](int64_t d, auto mask) { store(to + i * D + d, load(from + i * row + d, mask) * factor, mask); });
+    const Elements x = from + i * row;
+    forEachVector(D, [&](int64_t d, auto mask) {
+      const V value = x.narrow ? load(x.words() + d, mask) : load(x.floats() + d, mask);
+      store(to + i * D + d, value * factor, mask);
+    });
   }
 }
 

@@ -22,11 +22,11 @@ constexpr int64_t localColumns = 384 * 1024 / (4 * depthBlock) / tileColumns * t
 /** c (+)= a b for one pair of matrices. Columns of c are dense. */
 struct Product {
   int64_t rows, columns, depth;
-  const float* a;
+  Elements a;
   int64_t aRow, aDepth;
-  const float* b;
+  Elements b;
   int64_t bDepth, bColumn;
-  float* c;
+  Elements c;  // narrow only where storeNarrow() follows: sums are f32
   int64_t cRow;
   bool accumulate;
 };
@@ -36,8 +36,8 @@ ATHANOR_INLINE int64_t depthStep(int64_t depth) {
   return maxOf<int64_t>(4, roundUp(ceilDiv(depth, maxOf<int64_t>(1, ceilDiv(depth, depthBlock))), 4));
 }
 
-/** Rows of A that are dense in the depth are read in place: to the tile kernel they are as good as a packed copy. */
-ATHANOR_INLINE bool packsA(const Product& p) { return p.aDepth != 1; }
+/** Rows of A that are f32 and dense in the depth are read in place: to the tile kernel they are as good as a packed copy. */
+ATHANOR_INLINE bool packsA(const Product& p) { return p.aDepth != 1 || p.a.narrow; }
 
 ATHANOR_INLINE void packA(const Product& p, int64_t row, int64_t rows, int64_t k, int64_t depth, float* to) {
   // a transposed A: few k at a time for all panels, as every k is on a page of its own
@@ -75,8 +75,8 @@ ATHANOR_INLINE void multiplyPanels(const Product& p, const Block& block) {
     job.b = block.packedB + j * block.panelDepth;
     const int64_t columns = minOf<int64_t>(tileColumns, block.columns - j);
     for (int64_t i = 0; i < block.rows; i += tileRows) {
-      job.a = packedA ? block.packedA + i * block.depth : p.a + (block.row + i) * p.aRow + block.k * p.aDepth;
-      job.c = p.c + (block.row + i) * p.cRow + block.column + j;
+      job.a = packedA ? block.packedA + i * block.depth : p.a.floats() + (block.row + i) * p.aRow + block.k * p.aDepth;
+      job.c = p.c.floats() + (block.row + i) * p.cRow + block.column + j;
       runTile<packedA, true>(job, minOf<int64_t>(tileRows, block.rows - i), columns);
     }
   }
@@ -88,6 +88,12 @@ ATHANOR_INLINE void multiplyBlock(const Product& p, const Block& block) {
 
 ATHANOR_INLINE void clearRows(float* c, int64_t cRow, int64_t rows, int64_t columns) {
   for (int64_t i = 0; i < rows; ++i) memset(c + i * cRow, 0, static_cast<size_t>(columns) * sizeof(float));
+}
+
+/** Rounds sums, rows of `sumsRow`, into the rectangle of a bf16 c at (row, column). */
+ATHANOR_INLINE void storeNarrow(const Product& p, int64_t row, int64_t rows, int64_t column, int64_t columns, const float* sums,
+                                int64_t sumsRow) {
+  for (int64_t i = 0; i < rows; ++i) convertRow((p.c + (row + i) * p.cRow + column).words(), sums + i * sumsRow, columns);
 }
 
 // One chunk's own memory
@@ -129,14 +135,15 @@ static void multiplyLocal(const Product& p, const Buffers& buffers) {
 constexpr int64_t thinRows = 8 * tileRows, dotRows = 2 * tileRows;
 
 ATHANOR_INLINE bool readsBInPlace(const Product& p) {
+  if (p.a.narrow || p.b.narrow) return false;
   if (p.bColumn == 1) return p.rows <= thinRows;
   return p.bDepth == 1 && p.aDepth == 1 && p.rows <= dotRows;
 }
 
 template <int rows, int columns>
 static void dotTile(const Product& p, int64_t row, int64_t column) {
-  const float* a = p.a + row * p.aRow;
-  const float* b = p.b + column * p.bColumn;
+  const float* a = p.a.floats() + row * p.aRow;
+  const float* b = p.b.floats() + column * p.bColumn;
   V sum[rows][columns];
   ATHANOR_UNROLL(8)
   for (int i = 0; i < rows; ++i) {
@@ -162,7 +169,7 @@ static void dotTile(const Product& p, int64_t row, int64_t column) {
       float sums[4];
       reduceAdd4(at(i), at(i + 1), at(i + 2), at(i + 3), sums);
       for (int r = i; r < rows && r < i + 4; ++r) {
-        float* c = p.c + (row + r) * p.cRow + column + j;
+        float* c = p.c.floats() + (row + r) * p.cRow + column + j;
         *c = p.accumulate ? *c + sums[r - i] : sums[r - i];
       }
     }
@@ -209,10 +216,10 @@ static void multiplyInPlace(const Product& p) {
     job.depth = minOf(thinDepth, p.depth - k);
     job.accumulate = p.accumulate || k > 0;
     for (int64_t j = 0; j < p.columns; j += tileColumns) {
-      job.b = p.b + k * p.bDepth + j;
+      job.b = p.b.floats() + k * p.bDepth + j;
       for (int64_t i = 0; i < p.rows; i += tileRows) {
-        job.a = p.a + i * p.aRow + k * p.aDepth;
-        job.c = p.c + i * p.cRow + j;
+        job.a = p.a.floats() + i * p.aRow + k * p.aDepth;
+        job.c = p.c.floats() + i * p.cRow + j;
         runTile<false, false>(job, minOf<int64_t>(tileRows, p.rows - i), minOf<int64_t>(tileColumns, p.columns - j));
       }
     }
@@ -223,7 +230,7 @@ static void multiplyInPlace(const Product& p) {
 ATHANOR_INLINE void multiplyAlone(const Product& p, const Buffers& buffers) {
   if (p.rows == 0 || p.columns == 0) return;
   if (p.depth == 0) {
-    if (!p.accumulate) clearRows(p.c, p.cRow, p.rows, p.columns);
+    if (!p.accumulate) clearRows(p.c.floats(), p.cRow, p.rows, p.columns);
   } else if (readsBInPlace(p)) {
     multiplyInPlace(p);
   } else {
@@ -277,6 +284,57 @@ ATHANOR_INLINE void multiplyShared(const Product& p, Pool* pool, float* packed, 
         multiplyBlock(p, {row, rows, column + first, end - first, k, depth, a, packed + first * depth, depth});
       });
     }
+  }
+}
+
+// The same into a bf16 c: all of the depth is packed, and a chunk keeps its sums in f32 until the last of it.
+
+constexpr int64_t deepestNarrow = 8 * depthBlock;
+constexpr int64_t narrowPanels = 256 / (tileVectors * 8);  // of a chunk: with rowBlock rows its sums are some 200 KB
+
+ATHANOR_INLINE int64_t narrowColumns(int64_t depth) {
+  return maxOf<int64_t>(1, 6 * 1024 * 1024 / (4 * maxOf<int64_t>(1, depth)) / tileColumns) * tileColumns;
+}
+ATHANOR_INLINE int64_t floatsForNarrowB(const Product& p) {
+  return minOf(narrowColumns(p.depth), roundUp(p.columns, tileColumns)) * p.depth + packSlack;
+}
+constexpr int64_t floatsForSums = rowBlock * narrowPanels * tileColumns;
+
+/** `packed` is shared, as large as floatsForNarrowB(p); `bufferA(thread)` and `sumsOf(thread)` belong to one thread. */
+template <class BufferOf, class SumsOf>
+ATHANOR_INLINE void multiplySharedNarrow(const Product& p, Pool* pool, float* packed, const BufferOf& bufferA,
+                                         const SumsOf& sumsOf) {
+  const int64_t step = depthStep(p.depth);
+  const bool packing = packsA(p);
+  for (int64_t column = 0; column < p.columns; column += narrowColumns(p.depth)) {
+    const int64_t columns = minOf(narrowColumns(p.depth), p.columns - column);
+    const int64_t panels = ceilDiv(columns, tileColumns);
+    const auto packedAt = [&](int64_t k) { return packed + k * panels * tileColumns; };
+    pool->parallelFor(panels * ceilDiv(p.depth, step), [&](int64_t item, int) {
+      const int64_t panel = item % panels, k = item / panels * step;
+      const int64_t depth = minOf(step, p.depth - k);
+      packPanelOfB(p, column + panel * tileColumns, k, depth, packedAt(k) + panel * tileColumns * depth);
+    });
+    SharedCut cut = cutShared(p.rows, columns, p.depth, packing);
+    cut.groups = maxOf(cut.groups, ceilDiv(panels, narrowPanels));
+    pool->parallelFor(ceilDiv(p.rows, cut.rows) * cut.groups, [&](int64_t chunk, int thread) {
+      const int64_t row = chunk / cut.groups * cut.rows;
+      const int64_t group = chunk % cut.groups;
+      const int64_t first = panels * group / cut.groups * tileColumns;
+      const int64_t width = minOf(columns, panels * (group + 1) / cut.groups * tileColumns) - first;
+      float* a = packing ? bufferA(thread) : nullptr;
+      Product part = p;
+      part.rows = minOf(cut.rows, p.rows - row);
+      part.a += row * p.aRow;
+      part.c = {sumsOf(thread), false};
+      part.cRow = narrowPanels * tileColumns;
+      for (int64_t k = 0; k < p.depth; k += step) {
+        const int64_t depth = minOf(step, p.depth - k);
+        if (packing) packA(part, 0, part.rows, k, depth, a);
+        multiplyBlock(part, {0, part.rows, 0, width, k, depth, a, packedAt(k) + first * depth, depth});
+      }
+      storeNarrow(p, row, part.rows, column + first, width, part.c.floats(), part.cRow);
+    });
   }
 }
 

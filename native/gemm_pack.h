@@ -1,13 +1,12 @@
 // Packing for matmul: a panel of `width` rows (of A) or columns (of B) is copied so that the tile kernel reads it straight
 // through, [depth][width], zeros beyond the matrix's edge. Not the multiplication.
 //
-// `src(k, w)` lies at k * depthStride + w * widthStride. A later element type (bf16 pairs) is another pack function with
-// the same panel geometry.
+// `src(k, w)` lies at k * depthStride + w * widthStride. bf16 elements are widened on the way.
 #pragma once
 
 #include <string.h>
 
-#include "simd.h"
+#include "bf16.h"
 
 namespace athanor::ATHANOR_ISA {
 
@@ -16,10 +15,17 @@ constexpr int64_t packSlack = 8;
 
 /** dst[k * stride + w] = src[w * widthStride + k] for k, w in [0, 8); rows from `count` on are zeros. */
 #if defined(ATHANOR_ISA_AVX512) || defined(ATHANOR_ISA_AVX2)
-ATHANOR_INLINE void transpose8(float* dst, int64_t stride, const float* src, int64_t widthStride, int64_t count) {
+ATHANOR_INLINE __m128 loadFour(const float* p) { return _mm_loadu_ps(p); }
+ATHANOR_INLINE __m128 loadFour(const Bf16* p) {
+  const __m128i words = _mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  return _mm_castsi128_ps(_mm_slli_epi32(words, 16));
+}
+
+template <class Element>
+ATHANOR_INLINE void transpose8(float* dst, int64_t stride, const Element* src, int64_t widthStride, int64_t count) {
   // rows w and w + 4 share a register: the halves need no exchange at the end
   const auto half = [&](int64_t w, int64_t k) {
-    return w < count ? _mm_loadu_ps(src + w * widthStride + k) : _mm_setzero_ps();
+    return w < count ? loadFour(src + w * widthStride + k) : _mm_setzero_ps();
   };
   __m256 r[8];
   for (int k = 0; k < 2; ++k) {
@@ -39,9 +45,10 @@ ATHANOR_INLINE void transpose8(float* dst, int64_t stride, const float* src, int
   }
 }
 #else
-ATHANOR_INLINE void transpose8(float* dst, int64_t stride, const float* src, int64_t widthStride, int64_t count) {
+template <class Element>
+ATHANOR_INLINE void transpose8(float* dst, int64_t stride, const Element* src, int64_t widthStride, int64_t count) {
   for (int64_t k = 0; k < 8; ++k) {
-    for (int64_t w = 0; w < 8; ++w) dst[k * stride + w] = w < count ? src[w * widthStride + k] : 0.0f;
+    for (int64_t w = 0; w < 8; ++w) dst[k * stride + w] = w < count ? widen(src[w * widthStride + k]) : 0.0f;
   }
 }
 #endif
@@ -50,13 +57,17 @@ ATHANOR_INLINE void transpose8(float* dst, int64_t stride, const float* src, int
  * Packs one panel, and asks the memory for the next one on the way: the hardware's prefetcher follows too few rows.
  * `count` of the panel's `width` rows exist. Writes depth * width floats, and up to packSlack behind them.
  */
-template <int width>
-static void packPanel(float* dst, const float* src, int64_t depthStride, int64_t widthStride, int64_t depth, int64_t count) {
+template <int width, class Element>
+static void packPanel(float* dst, const Element* src, int64_t depthStride, int64_t widthStride, int64_t depth, int64_t count) {
   if (widthStride == 1 && count == width) {
     for (int64_t k = 0; k < depth; ++k) {
-      const float* row = src + k * depthStride;
+      const Element* row = src + k * depthStride;
       for (int64_t next = 0; next < width; next += 16) __builtin_prefetch(row + width + next);
-      memcpy(dst + k * width, row, width * sizeof(float));
+      if constexpr (isBf16<Element>) {
+        convertRow(dst + k * width, row, width);
+      } else {
+        memcpy(dst + k * width, row, width * sizeof(float));
+      }
     }
     return;
   }
@@ -73,7 +84,7 @@ static void packPanel(float* dst, const float* src, int64_t depthStride, int64_t
       }
     }
     for (int64_t k = whole; k < depth; ++k) {
-      for (int64_t w = 0; w < width; ++w) dst[k * width + w] = w < count ? src[k + w * widthStride] : 0.0f;
+      for (int64_t w = 0; w < width; ++w) dst[k * width + w] = w < count ? widen(src[k + w * widthStride]) : 0.0f;
     }
     return;
   }
@@ -88,8 +99,17 @@ static void packPanel(float* dst, const float* src, int64_t depthStride, int64_t
   }
   for (int64_t k = 0; k < depth; ++k) {
     for (int64_t w = 0; w < width; ++w) {
-      dst[k * width + w] = w < count ? src[k * depthStride + w * widthStride] : 0.0f;
+      dst[k * width + w] = w < count ? widen(src[k * depthStride + w * widthStride]) : 0.0f;
     }
+  }
+}
+
+template <int width>
+ATHANOR_INLINE void packPanel(float* dst, Elements src, int64_t depthStride, int64_t widthStride, int64_t depth, int64_t count) {
+  if (src.narrow) {
+    packPanel<width, Bf16>(dst, src.words(), depthStride, widthStride, depth, count);
+  } else {
+    packPanel<width, float>(dst, src.floats(), depthStride, widthStride, depth, count);
   }
 }
 

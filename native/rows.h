@@ -2,6 +2,7 @@
 // Not a kernel, and not for views whose inner dims are walked two at a time.
 #pragma once
 
+#include "bf16.h"
 #include "kernel.h"
 
 namespace athanor::ATHANOR_ISA {
@@ -69,24 +70,38 @@ ATHANOR_INLINE bool repeats(const View& view) {
 }
 
 ATHANOR_INLINE bool isFloat(const View& view) { return view.dtype == DType::f32; }
+ATHANOR_INLINE bool isFloatOrBf16(const View& view) { return view.dtype == DType::f32 || view.dtype == DType::bf16; }
 ATHANOR_INLINE bool isIndex(const View& view) { return view.dtype == DType::i32; }
 ATHANOR_INLINE bool isScalarFloat(const View& view) { return view.size == 1 && view.dtype == DType::f32; }
 
 ATHANOR_INLINE float* floats(const View& view) { return static_cast<float*>(view.data); }
+ATHANOR_INLINE Elements elements(const View& view) { return {view.data, view.dtype == DType::bf16}; }
 ATHANOR_INLINE int32_t* ints(const View& view) { return static_cast<int32_t*>(view.data); }
 
-/** Reads rows of the last dim of a float view, whatever its strides. */
+/** Reads rows of the last dim of an f32 or bf16 view, whatever its strides. */
 struct RowReader {
-  const float* base;
+  Elements base;
   Rows rows;
   int64_t length;
   int64_t stride;
 
   bool isDense() const { return stride == 1 || length <= 1; }
 
+  /** The elements of a bf16 row, widened. */
+  const float* widened(Elements source, float* scratch) const {
+    if (isDense()) {
+      convertRow(scratch, source.words(), length);
+    } else {
+      for (int64_t i = 0; i < length; ++i) scratch[i] = widen(source.words()[i * stride]);
+    }
+    return scratch;
+  }
+
   /** Row `row`, dense: a pointer into the view where possible, else a copy in `scratch` (`length` floats). */
   const float* row(int64_t row, float* scratch) const {
-    const float* source = base + rows.offset(row);
+    const Elements at = base + rows.offset(row);
+    if (base.narrow) return widened(at, scratch);
+    const float* source = at.floats();
     if (isDense()) return source;
     for (int64_t i = 0; i < length; ++i) scratch[i] = source[i * stride];
     return scratch;
@@ -94,18 +109,27 @@ struct RowReader {
 };
 
 ATHANOR_INLINE RowReader readRows(const View& view) {
-  return {floats(view), rowsOf(view, 1), view.shape[view.rank - 1], view.strides[view.rank - 1]};
+  return {elements(view), rowsOf(view, 1), view.shape[view.rank - 1], view.strides[view.rank - 1]};
 }
 
-/** Writes rows of the last dim of a float view, which must be dense inside a row. */
+/** Writes rows of the last dim of an f32 or bf16 view, which must be dense inside a row. */
 struct RowWriter {
-  float* base;
+  Elements base;
   Rows rows;
+  int64_t length;
 
-  float* row(int64_t row) const { return base + rows.offset(row); }
+  /** Where to write row `row`: in the view, or for bf16 in `scratch` (`length` floats), which finish() rounds into it. */
+  float* row(int64_t row, float* scratch = nullptr) const {
+    return base.narrow ? scratch : (base + rows.offset(row)).floats();
+  }
+  void finish(int64_t row, const float* scratch) const {
+    if (base.narrow) convertRow((base + rows.offset(row)).words(), scratch, length);
+  }
 };
 
-ATHANOR_INLINE RowWriter writeRows(const View& view) { return {floats(view), rowsOf(view, 1)}; }
+ATHANOR_INLINE RowWriter writeRows(const View& view) {
+  return {elements(view), rowsOf(view, 1), view.shape[view.rank - 1]};
+}
 
 /** One float per row: the outer dims of some other view, as a view of their own. */
 struct Column {
@@ -148,7 +172,7 @@ struct Scratch {
   }
 };
 
-/** Scratch for one dense row of each thread, or nothing when the rows of `view` are dense already. */
+/** Scratch for one dense row of each thread, or nothing when the rows of `view` are dense f32 already. */
 struct RowScratch {
   float* base;
   int64_t step;
@@ -158,7 +182,7 @@ struct RowScratch {
 
 ATHANOR_INLINE RowScratch takeRows(Scratch& scratch, const View& view, int numThreads) {
   const int64_t length = view.shape[view.rank - 1];
-  const int64_t step = isInnerDense(view, 1) ? 0 : roundUp(length, 16);
+  const int64_t step = isInnerDense(view, 1) && isFloat(view) ? 0 : roundUp(length, 16);
   return {scratch.take<float>(step * numThreads), step};
 }
 

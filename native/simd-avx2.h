@@ -46,6 +46,15 @@ ATHANOR_INLINE VI loadInt(const int32_t* p) { return {_mm256_loadu_si256(reinter
 ATHANOR_INLINE VI loadInt(const int32_t* p, M m) { return {_mm256_maskload_epi32(p, m.r)}; }
 ATHANOR_INLINE void storeInt(int32_t* p, VI a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.r); }
 ATHANOR_INLINE void storeInt(int32_t* p, VI a, M m) { _mm256_maskstore_epi32(p, m.r, a.r); }
+/** 0..65535 words to lanes, and the lanes' lower words back. */
+ATHANOR_INLINE VI loadWords(const uint16_t* p) {
+  return {_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+ATHANOR_INLINE void storeWords(uint16_t* p, VI a) {
+  const __m256i lower = _mm256_and_si256(a.r, _mm256_set1_epi32(0xffff));
+  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(lower, lower), 0x08);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+}
 /** 0..255 bytes to lanes. */
 ATHANOR_INLINE VI loadBytes(const uint8_t* p) {
   return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};

@@ -45,6 +45,13 @@ ATHANOR_INLINE VI loadInt(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
 ATHANOR_INLINE VI loadInt(const int32_t* p, M m) { return {_mm512_maskz_loadu_epi32(m.r, p)}; }
 ATHANOR_INLINE void storeInt(int32_t* p, VI a) { _mm512_storeu_si512(p, a.r); }
 ATHANOR_INLINE void storeInt(int32_t* p, VI a, M m) { _mm512_mask_storeu_epi32(p, m.r, a.r); }
+/** 0..65535 words to lanes, and the lanes' lower words back. */
+ATHANOR_INLINE VI loadWords(const uint16_t* p) {
+  return {_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+ATHANOR_INLINE void storeWords(uint16_t* p, VI a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.r));
+}
 /** 0..255 bytes to lanes. */
 ATHANOR_INLINE VI loadBytes(const uint8_t* p) {
   return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};

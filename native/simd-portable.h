@@ -84,6 +84,11 @@ ATHANOR_INLINE void storeInt(int32_t* p, VI a, M m) {
     if (m.r[i]) p[i] = a.r[i];
   }
 }
+/** 0..65535 words to lanes, and the lanes' lower words back. */
+ATHANOR_INLINE VI loadWords(const uint16_t* p) { return {Ints{p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]}}; }
+ATHANOR_INLINE void storeWords(uint16_t* p, VI a) {
+  for (int i = 0; i < LANES; ++i) p[i] = static_cast<uint16_t>(a.r[i]);
+}
 /** 0..255 bytes to lanes. */
 ATHANOR_INLINE VI loadBytes(const uint8_t* p) { return {Ints{p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]}}; }
 

@@ -6,7 +6,7 @@
   OP(square) OP(sin) OP(cos) OP(tanh) OP(sigmoid) OP(erf) OP(floor) OP(ceil) OP(round) OP(relu) OP(gelu)      \
   OP(geluTanh) OP(silu) OP(not) OP(isFinite) OP(add) OP(sub) OP(mul) OP(div) OP(pow) OP(max) OP(min) OP(eq)   \
   OP(ne) OP(lt) OP(le) OP(gt) OP(ge) OP(and) OP(or) OP(xor) OP(mod) OP(geluGrad) OP(geluTanhGrad)             \
-  OP(siluGrad) OP(where) OP(cast)
+  OP(siluGrad) OP(where) OP(cast) OP(roundToBf16)
 
 namespace athanor {
 

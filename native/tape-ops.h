@@ -1,6 +1,7 @@
 // What each tape opcode does to a stretch of registers, for f32 and for i32 registers. Not the walk over a tensor.
 #pragma once
 
+#include "bf16.h"
 #include "math.h"
 #include "tape-opcodes.h"
 
@@ -162,6 +163,8 @@ constexpr TapeEntry floatEntry(int opcode) {
       return {mapThree<float, [](V c, V a, V b) { return select(c != zero(), a, b); }>, 3};
     case op_cast:
       return one<[](V x) { return x; }>();
+    case op_roundToBf16:
+      return one<[](V x) { return roundToBf16(x); }>();
     default:
       return {nullptr, 0};
   }

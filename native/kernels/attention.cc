@@ -25,7 +25,7 @@ const char* check(const Call& call) {
   if (call.numOut != 2) return "attention gives o and lse";
   if (const char* reason = checkAttention(call.in, maskOf(call), call.params, call.numParams)) return reason;
   const View &q = call.in[0], &o = call.out[0], &lse = call.out[1];
-  if (!isHeads(o) || !sameShape(o, q) || repeats(o)) return "o must be f32 like q with a dense last dim";
+  if (!isHeads(o) || !sameShape(o, q) || repeats(o)) return "o must be like q with a dense last dim";
   const bool isStatistic = isFloat(lse) && lse.rank == 3 && lse.shape[0] == q.shape[0] && lse.shape[1] == q.shape[2] &&
                            lse.shape[2] == q.shape[1] && !repeats(lse);
   return isStatistic ? nullptr : "lse must be f32 (B, H, T)";
@@ -34,9 +34,10 @@ const char* check(const Call& call) {
 struct ThreadScratch {
   float *keys, *values, *queries, *scores, *draws;
   float *max, *sum;  // per query of the chunk: the running maximum, and the sum of exponentials relative to it
+  float* output;     // of a bf16 o: the chunk in f32
 };
 
-ThreadScratch layoutThread(const Attention& x, Scratch& scratch) {
+ThreadScratch layoutThread(const Attention& x, bool narrowOutput, Scratch& scratch) {
   const int64_t keys = forwardKeys(x);
   ThreadScratch s{};
   s.keys = scratch.take<float>(transposedFloats(keys, x.D));
@@ -46,12 +47,13 @@ ThreadScratch layoutThread(const Attention& x, Scratch& scratch) {
   s.draws = scratch.take<float>(x.hasDropout ? uniformsRoom(keys) : 0);
   s.max = scratch.take<float>(chunkQueries + LANES);
   s.sum = scratch.take<float>(chunkQueries + LANES);
+  s.output = scratch.take<float>(narrowOutput ? chunkQueries * x.D : 0);
   return s;
 }
 
 size_t workspace(const Call& call, int numThreads) {
   Scratch scratch{nullptr};
-  layoutThread(readAttention(call.in, maskOf(call), call.params), scratch);
+  layoutThread(readAttention(call.in, maskOf(call), call.params), !isFloat(call.out[0]), scratch);
   return scratch.used * static_cast<size_t>(numThreads);
 }
 
@@ -106,7 +108,7 @@ void run(const Call& call) {
   const Heads o = headsOf(call.out[0]);
   const View& lse = call.out[1];
   Scratch measure{nullptr};
-  layoutThread(x, measure);
+  layoutThread(x, o.data.narrow, measure);
   const int64_t blockKeys = forwardKeys(x);
   const int64_t stride = scoreStride(blockKeys);
   const int64_t numHeads = x.B * x.H;
@@ -114,12 +116,15 @@ void run(const Call& call) {
 
   call.pool->parallelFor(numHeads * numQueryChunks, [&](int64_t chunk, int thread) {
     Scratch scratch{call.workspace + static_cast<size_t>(thread) * measure.used};
-    const ThreadScratch s = layoutThread(x, scratch);
+    const ThreadScratch s = layoutThread(x, o.data.narrow, scratch);
     const int64_t b = chunk % numHeads / x.H, h = chunk % numHeads % x.H;
     const int64_t group = h / (x.H / x.G);
     const int64_t start = (numQueryChunks - 1 - chunk / numHeads) * chunkQueries;  // with causal attention the long ones first
     const int64_t end = minOf(x.T, start + chunkQueries);
     const Dropout dropout = readDropout(x, b);
+    const int64_t outputRow = o.data.narrow ? x.D : o.row;
+    float* const output = o.data.narrow ? s.output : o.floatsAt(b, start, h);
+    const auto outputAt = [&](int64_t i) { return output + (i - start) * outputRow; };
     for (int64_t i = start; i < end; ++i) {
       s.max[i - start] = -INFINITY;
       s.sum[i - start] = 0;
@@ -151,9 +156,9 @@ void run(const Call& call) {
           const float shift = highest == -INFINITY ? 0 : highest;  // nothing seen yet: -inf - -inf would be NaN
           const float* draws = dropout.draws(x, h, i, firstKey, count, s.draws);
           sum = sum * rescale + exponentiate(s.scores + r * stride, count, filters[r], shift, dropout, draws);
-          if (rescale != 1) scaleRow(o.at(b, i, h), x.D, rescale);
+          if (rescale != 1) scaleRow(outputAt(i), x.D, rescale);
         }
-        multiplyPacked(queries, x.D, s.scores, stride, 1, s.values, keys, o.at(b, first, h), o.row, firstKey > 0,
+        multiplyPacked(queries, x.D, s.scores, stride, 1, s.values, keys, outputAt(first), outputRow, firstKey > 0,
                        [&](int64_t, int64_t) { return TileRange{x.D, 0, count}; });
       }
     }
@@ -161,7 +166,7 @@ void run(const Call& call) {
       store(s.max + r, load(s.max + r, mask) + log(load(s.sum + r, mask)), mask);
     });
     for (int64_t i = start; i < end; ++i) {
-      float* to = o.at(b, i, h);
+      float* to = outputAt(i);
       const float sum = s.sum[i - start];
       if (x.visibleKeys(i) == 0) {
         memset(to, 0, static_cast<size_t>(x.D) * sizeof(float));
@@ -170,6 +175,7 @@ void run(const Call& call) {
       }
       floats(lse)[b * lse.strides[0] + h * lse.strides[1] + i * lse.strides[2]] = s.max[i - start];
     }
+    if (o.data.narrow) o.write(b, start, h, end - start, x.D, s.output);
   });
 }
 

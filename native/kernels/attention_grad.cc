@@ -25,14 +25,14 @@ const char* check(const Call& call) {
   if (const char* reason = checkAttention(call.in + 1, maskOf(call), call.params, call.numParams)) return reason;
   const View &g = call.in[0], &q = call.in[1], &o = call.in[7], &lse = call.in[8];
   if (!isHeads(g) || !sameShape(g, q) || !isHeads(o) || !sameShape(o, q)) {
-    return "g and o must be f32 like q with a dense last dim";
+    return "g and o must be like q with a dense last dim";
   }
   const bool isStatistic = isFloat(lse) && lse.rank == 3 && lse.shape[0] == q.shape[0] && lse.shape[1] == q.shape[2] &&
                            lse.shape[2] == q.shape[1];
   if (!isStatistic) return "lse must be f32 (B, H, T)";
   for (int i = 0; i < 3; ++i) {
     if (!isHeads(call.out[i]) || !sameShape(call.out[i], call.in[1 + i]) || repeats(call.out[i])) {
-      return "dq, dk and dv must be f32 like q, k and v with a dense last dim";
+      return "dq, dk and dv must be like q, k and v with a dense last dim";
     }
   }
   return nullptr;
@@ -59,9 +59,20 @@ struct ThreadScratch {
   float *queryPanels, *gradPanels;   // packed blocks of q and g
   float *scores, *gradScores;        // P' and dS
   float *draws;
+  float *grads, *outputs;            // blocks of a bf16 g and o, widened
+  float *keyGrads, *valueGrads;      // blocks of a bf16 dk and dv, in f32
 };
 
-ThreadScratch layoutThread(const Attention& x, int64_t keys, Scratch& scratch) {
+/** Which of g, o, dk and dv are bf16. */
+struct Narrow {
+  bool g, o, dk, dv;
+};
+
+Narrow narrowOf(const Call& call) {
+  return {!isFloat(call.in[0]), !isFloat(call.in[7]), !isFloat(call.out[1]), !isFloat(call.out[2])};
+}
+
+ThreadScratch layoutThread(const Attention& x, const Narrow& narrow, int64_t keys, Scratch& scratch) {
   ThreadScratch s{};
   s.keysT = scratch.take<float>(transposedFloats(keys, x.D));
   s.valuesT = scratch.take<float>(transposedFloats(keys, x.D));
@@ -72,20 +83,27 @@ ThreadScratch layoutThread(const Attention& x, int64_t keys, Scratch& scratch) {
   s.scores = scratch.take<float>(queryBlock * scoreStride(keys));
   s.gradScores = scratch.take<float>(queryBlock * scoreStride(keys));
   s.draws = scratch.take<float>(x.hasDropout ? uniformsRoom(keys) : 0);
+  s.grads = scratch.take<float>(narrow.g ? queryBlock * x.D : 0);
+  s.outputs = scratch.take<float>(narrow.o ? queryBlock * x.D : 0);
+  s.keyGrads = scratch.take<float>(narrow.dk ? keys * x.D : 0);
+  s.valueGrads = scratch.take<float>(narrow.dv ? keys * x.D : 0);
   return s;
 }
 
 struct Layout {
-  float* queryGrads;  // per part, (B, T, H, D), when there are several parts
+  float* queryGrads;  // per part, (B, T, H, D), when there are several parts or dq is bf16
   size_t threadBytes;
   char* threads;
 };
 
-Layout layoutScratch(const Attention& x, const KeyCut& cut, int numThreads, Scratch& scratch) {
+/** Whether dq is summed apart before it goes to its place: by parts, or in f32 for a bf16 one. */
+bool sumsQueryGradsApart(const Call& call, const KeyCut& cut) { return cut.parts > 1 || !isFloat(call.out[0]); }
+
+Layout layoutScratch(const Call& call, const Attention& x, const KeyCut& cut, int numThreads, Scratch& scratch) {
   Layout layout{};
-  if (cut.parts > 1) layout.queryGrads = scratch.take<float>(cut.parts * x.B * x.T * x.H * x.D);
+  if (sumsQueryGradsApart(call, cut)) layout.queryGrads = scratch.take<float>(cut.parts * x.B * x.T * x.H * x.D);
   Scratch measure{nullptr};
-  layoutThread(x, cut.blockKeys, measure);
+  layoutThread(x, narrowOf(call), cut.blockKeys, measure);
   layout.threadBytes = measure.used;
   layout.threads = scratch.take<char>(static_cast<int64_t>(layout.threadBytes) * numThreads);
   return layout;
@@ -94,13 +112,30 @@ Layout layoutScratch(const Attention& x, const KeyCut& cut, int numThreads, Scra
 size_t workspace(const Call& call, int numThreads) {
   const Attention x = readAttention(call.in + 1, maskOf(call), call.params);
   Scratch scratch{nullptr};
-  layoutScratch(x, cutKeys(x), numThreads, scratch);
+  layoutScratch(call, x, cutKeys(x), numThreads, scratch);
   return scratch.used;
 }
 
 ATHANOR_INLINE void clearHeads(const Heads& to, int64_t b, int64_t firstRow, int64_t endRow, int64_t h, int64_t D) {
-  for (int64_t i = firstRow; i < endRow; ++i) memset(to.at(b, i, h), 0, static_cast<size_t>(D) * sizeof(float));
+  for (int64_t i = firstRow; i < endRow; ++i) memset(to.floatsAt(b, i, h), 0, static_cast<size_t>(D) * sizeof(float));
 }
+
+/** One block's rows of dk or dv while they are summed, cleared: in the view, or for bf16 in scratch until finish(). */
+struct BlockGrads {
+  const Heads& to;
+  int64_t b, firstKey, group, keys, D;
+  float* scratch;
+
+  bool narrow() const { return to.data.narrow; }
+  float* data() const { return narrow() ? scratch : to.floatsAt(b, firstKey, group); }
+  int64_t row() const { return narrow() ? D : to.row; }
+  void clear() const {
+    for (int64_t i = 0; i < keys; ++i) memset(data() + i * row(), 0, static_cast<size_t>(D) * sizeof(float));
+  }
+  void finish() const {
+    if (narrow()) to.write(b, firstKey, group, keys, D, scratch);
+  }
+};
 
 ATHANOR_INLINE float dot(const float* a, const float* b, int64_t n) {
   return sumVectors(n, [&](int64_t i, auto mask) { return load(a + i, mask) * load(b + i, mask); });
@@ -141,21 +176,21 @@ void run(const Call& call) {
   const int64_t stride = scoreStride(cut.blockKeys);
   const int64_t headsPerGroup = x.H / x.G;
   Scratch whole{call.workspace};
-  const Layout layout = layoutScratch(x, cut, call.pool->numThreads(), whole);
+  const Layout layout = layoutScratch(call, x, cut, call.pool->numThreads(), whole);
   const int64_t partSize = x.B * x.T * x.H * x.D;
 
   call.pool->parallelFor(x.B * x.G * cut.parts, [&](int64_t chunk, int thread) {
     Scratch scratch{layout.threads + static_cast<size_t>(thread) * layout.threadBytes};
-    const ThreadScratch s = layoutThread(x, cut.blockKeys, scratch);
+    const ThreadScratch s = layoutThread(x, narrowOf(call), cut.blockKeys, scratch);
     const int64_t part = chunk % cut.parts;
     const int64_t b = chunk / cut.parts / x.G, group = chunk / cut.parts % x.G;
     const int64_t partStart = minOf(x.S, cut.blocks * part / cut.parts * cut.blockKeys);
     const int64_t partEnd = minOf(x.S, cut.blocks * (part + 1) / cut.parts * cut.blockKeys);
     Heads queryGrads = dq;
-    if (cut.parts > 1) queryGrads = {layout.queryGrads + part * partSize, x.T * x.H * x.D, x.H * x.D, x.D};
+    if (layout.queryGrads != nullptr) {
+      queryGrads = {{layout.queryGrads + part * partSize, false}, x.T * x.H * x.D, x.H * x.D, x.D};
+    }
     const Dropout dropout = readDropout(x, b);
-    clearHeads(dk, b, partStart, partEnd, group, x.D);
-    clearHeads(dv, b, partStart, partEnd, group, x.D);
     const int64_t firstHead = group * headsPerGroup;
     for (int64_t h = firstHead; h < firstHead + headsPerGroup; ++h) clearHeads(queryGrads, b, 0, x.T, h, x.D);
 
@@ -164,24 +199,29 @@ void run(const Call& call) {
       packTransposed(x.k.at(b, firstKey, group), x.k.row, keys, x.D, s.keysT);
       packTransposed(x.v.at(b, firstKey, group), x.v.row, keys, x.D, s.valuesT);
       packStraight(x.k.at(b, firstKey, group), x.k.row, keys, x.D, s.keys);
+      const BlockGrads keyGrads{dk, b, firstKey, group, keys, x.D, s.keyGrads};
+      const BlockGrads valueGrads{dv, b, firstKey, group, keys, x.D, s.valueGrads};
+      keyGrads.clear();
+      valueGrads.clear();
       for (int64_t h = firstHead; h < firstHead + headsPerGroup; ++h) {
         for (int64_t first = 0; first < x.T; first += queryBlock) {
           const int64_t queries = minOf(queryBlock, x.T - first);
           const int64_t count = minOf(keys, x.visibleKeys(first + queries - 1) - firstKey);
           if (count <= 0) continue;
-          const float* grads = g.at(b, first, h);
+          const FloatRows grads = g.read(b, first, h, queries, x.D, s.grads);
+          const FloatRows outputs = o.read(b, first, h, queries, x.D, s.outputs);
           copyScaled(x.q.at(b, first, h), x.q.row, queries, x.D, x.scale, s.queries);
           packStraight(x.q.at(b, first, h), x.q.row, queries, x.D, s.queryPanels);
-          packStraight(grads, g.row, queries, x.D, s.gradPanels);
+          packStraight(g.at(b, first, h), g.row, queries, x.D, s.gradPanels);
           const auto seenKeys = [&](int64_t i) { return maxOf<int64_t>(0, minOf(count, x.visibleKeys(first + i) - firstKey)); };
           const auto scoreRange = [&](int64_t i, int64_t n) { return TileRange{seenKeys(i + n - 1), 0, x.D}; };
           multiplyPacked(queries, count, s.queries, x.D, 1, s.keysT, x.D, s.scores, stride, false, scoreRange);
-          multiplyPacked(queries, count, grads, g.row, 1, s.valuesT, x.D, s.gradScores, stride, false, scoreRange);
+          multiplyPacked(queries, count, grads.data, grads.row, 1, s.valuesT, x.D, s.gradScores, stride, false, scoreRange);
           for (int64_t r = 0; r < queries; ++r) {
             const int64_t i = first + r;
             const KeyFilter filter = filterKeys(x, b, h, i, firstKey, count);
             const float rowLse = floats(lse)[b * lse.strides[0] + h * lse.strides[1] + i * lse.strides[2]];
-            const float gradDotOutput = dot(g.at(b, i, h), o.at(b, i, h), x.D);
+            const float gradDotOutput = dot(grads.data + r * grads.row, outputs.data + r * outputs.row, x.D);
             const float* draws = dropout.draws(x, h, i, firstKey, count, s.draws);
             differentiateRow(s.scores + r * stride, s.gradScores + r * stride, count, filter, rowLse, gradDotOutput, x.scale,
                              dropout, draws);
@@ -192,25 +232,27 @@ void run(const Call& call) {
             return TileRange{x.D, minOf(firstQuery, queries), queries};
           };
           const auto queryRange = [&](int64_t i, int64_t n) { return TileRange{x.D, 0, seenKeys(i + n - 1)}; };
-          multiplyPacked(count, x.D, s.scores, 1, stride, s.gradPanels, queries, dv.at(b, firstKey, group), dv.row, true,
+          multiplyPacked(count, x.D, s.scores, 1, stride, s.gradPanels, queries, valueGrads.data(), valueGrads.row(), true,
                          keyRange);
-          multiplyPacked(count, x.D, s.gradScores, 1, stride, s.queryPanels, queries, dk.at(b, firstKey, group), dk.row, true,
+          multiplyPacked(count, x.D, s.gradScores, 1, stride, s.queryPanels, queries, keyGrads.data(), keyGrads.row(), true,
                          keyRange);
-          multiplyPacked(queries, x.D, s.gradScores, stride, 1, s.keys, keys, queryGrads.at(b, first, h), queryGrads.row, true,
-                         queryRange);
+          multiplyPacked(queries, x.D, s.gradScores, stride, 1, s.keys, keys, queryGrads.floatsAt(b, first, h), queryGrads.row,
+                         true, queryRange);
         }
       }
+      keyGrads.finish();
+      valueGrads.finish();
     }
   });
-  if (cut.parts == 1) return;
+  if (layout.queryGrads == nullptr) return;
   call.pool->parallelFor(x.B * x.T, [&](int64_t row, int) {
     const float* parts = layout.queryGrads + row * x.H * x.D;
     for (int64_t h = 0; h < x.H; ++h) {
-      float* to = dq.at(row / x.T, row % x.T, h);
+      const Elements to = dq.at(row / x.T, row % x.T, h);
       forEachVector(x.D, [&](int64_t d, auto mask) {
         V sum = zero();
         for (int64_t part = 0; part < cut.parts; ++part) sum += load(parts + part * partSize + h * x.D + d, mask);
-        store(to + d, sum, mask);
+        to.narrow ? store(to.words() + d, sum, mask) : store(to.floats() + d, sum, mask);
       });
     }
   });

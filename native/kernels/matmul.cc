@@ -1,5 +1,5 @@
 // The kernel `matmul`: a (..., M, K) by b (..., K, N) gives c (..., M, N), batch dims equal or broadcast by stride 0, either
-// matrix transposed, any strides in a and b. How one product is computed is in gemm.h.
+// matrix transposed, any strides in a and b, each of them f32 or bf16. How one product is computed is in gemm.h.
 // params: transposeA, transposeB, accumulate (c += a b)
 #include "../gemm.h"
 #include "../kernel.h"
@@ -48,9 +48,9 @@ Batch readCall(const Call& call) {
   const int bDepth = call.params[1] != 0 ? rank - 1 : rank - 2, bColumn = call.params[1] != 0 ? rank - 2 : rank - 1;
   Batch batch{};
   batch.product = {c.shape[rank - 2], c.shape[rank - 1], a.shape[aDepth],
-                   floats(a),         a.strides[aRow],   a.strides[aDepth],
-                   floats(b),         b.strides[bDepth], b.strides[bColumn],
-                   floats(c),         c.strides[rank - 2], call.params[2] != 0};
+                   elements(a),       a.strides[aRow],   a.strides[aDepth],
+                   elements(b),       b.strides[bDepth], b.strides[bColumn],
+                   elements(c),       c.strides[rank - 2], call.params[2] != 0};
   for (int d = 0; d < rank - 2; ++d) {
     if (c.shape[d] == 1) continue;
     const BatchDim dim{c.shape[d], a.strides[d], b.strides[d], c.strides[d]};
@@ -86,7 +86,8 @@ const char* check(const Call& call) {
   if (call.numIn != 2 || call.numOut != 1) return "matmul needs a and b, and gives c";
   if (call.numParams != 3) return "matmul needs transposeA, transposeB and accumulate";
   const View &a = call.in[0], &b = call.in[1], &c = call.out[0];
-  if (!isFloat(a) || !isFloat(b) || !isFloat(c)) return "a, b and c must be f32";
+  if (!isFloatOrBf16(a) || !isFloatOrBf16(b) || !isFloatOrBf16(c)) return "a, b and c must be f32 or bf16";
+  if (!isFloat(c) && call.params[2] != 0) return "only an f32 c can be added to";
   const int rank = c.rank;
   if (rank < 2 || a.rank != rank || b.rank != rank) return "a, b and c must have one rank of at least 2";
   for (int d = 0; d < rank - 2; ++d) {
@@ -173,10 +174,10 @@ ATHANOR_INLINE Product rectangleOf(const Product& p, const Cut& cut, int64_t chu
 }
 
 struct Layout {
-  float* parts;   // split: one dense c per part of the depth
+  float* parts;   // split: one dense c per part of the depth; shared and too deep for a bf16 c: c in f32
   float* packed;  // shared: a block of b
-  float *a, *b;   // per thread
-  int64_t stepA, stepB;
+  float *a, *b, *sums;   // per thread; sums of a bf16 c
+  int64_t stepA, stepB, stepSums;
 
   Buffers of(int thread) const { return {a + thread * stepA, b + thread * stepB}; }
 };
@@ -190,12 +191,21 @@ Layout layoutScratch(const Batch& batch, const Cut& cut, int numThreads, Scratch
     layout.a = scratch.take<float>(layout.stepA * numThreads);
     layout.b = scratch.take<float>(layout.stepB * numThreads);
   };
-  if (cut.way == Way::shared) {
+  const auto takeSums = [&](int64_t floatsPerThread) {
+    layout.stepSums = roundUp(floatsPerThread, 16);
+    layout.sums = scratch.take<float>(layout.stepSums * numThreads);
+  };
+  if (cut.way == Way::shared && p.c.narrow && p.depth > deepestNarrow) {
+    layout.parts = scratch.take<float>(p.rows * p.columns);
     layout.packed = scratch.take<float>(floatsForB(p, sharedColumns));
+    takeOwn(p, false);
+  } else if (cut.way == Way::shared) {
+    layout.packed = scratch.take<float>(p.c.narrow ? floatsForNarrowB(p) : floatsForB(p, sharedColumns));
+    if (p.c.narrow) takeSums(floatsForSums);
     takeOwn(p, false);
   } else if (cut.way == Way::split) {
     layout.parts = scratch.take<float>(cut.numChunks * p.rows * p.columns);
-    takeOwn({p.rows, p.columns, cut.step, nullptr, p.aRow, p.aDepth, nullptr, p.bDepth, p.bColumn, nullptr, 0, false}, true);
+    takeOwn(partOfDepth(p, 0, cut.step), true);
   } else if (cut.way == Way::batched || cut.way == Way::grid) {
     Product own = p;
     if (cut.way == Way::grid) {
@@ -203,6 +213,7 @@ Layout layoutScratch(const Batch& batch, const Cut& cut, int numThreads, Scratch
       own.columns = cut.step;
     }
     if (!readsBInPlace(own)) takeOwn(own, true);
+    if (p.c.narrow) takeSums(own.rows * own.columns);
   }
   return layout;
 }
@@ -217,14 +228,41 @@ size_t workspace(const Call& call, int numThreads) {
 /** c (+)= the parts, in their order. */
 void addParts(const Product& p, const float* parts, int64_t numParts) {
   for (int64_t i = 0; i < p.rows; ++i) {
-    float* c = p.c + i * p.cRow;
+    const Elements c = p.c + i * p.cRow;
     const float* row = parts + i * p.columns;
     forEachVector(p.columns, [&](int64_t j, auto mask) {
       V sum = load(row + j, mask);
       for (int64_t part = 1; part < numParts; ++part) sum += load(row + part * p.rows * p.columns + j, mask);
-      store(c + j, p.accumulate ? load(c + j, mask) + sum : sum, mask);
+      if (c.narrow) return store(c.words() + j, sum, mask);
+      store(c.floats() + j, p.accumulate ? load(c.floats() + j, mask) + sum : sum, mask);
     });
   }
+}
+
+/** A product on one thread. */
+ATHANOR_INLINE void multiplyOn(int thread, const Product& p, const Layout& layout) {
+  if (!p.c.narrow) return multiplyAlone(p, layout.of(thread));
+  Product sums = p;
+  sums.c = {layout.sums + thread * layout.stepSums, false};
+  sums.cRow = p.columns;
+  multiplyAlone(sums, layout.of(thread));
+  storeNarrow(p, 0, p.rows, 0, p.columns, sums.c.floats(), sums.cRow);
+}
+
+/** A product on all threads. */
+void multiplyTogether(const Product& p, Pool* pool, const Layout& layout) {
+  const auto bufferA = [&](int thread) { return layout.of(thread).a; };
+  if (!p.c.narrow) return multiplyShared(p, pool, layout.packed, bufferA);
+  if (p.depth <= deepestNarrow) {
+    return multiplySharedNarrow(p, pool, layout.packed, bufferA, [&](int thread) { return layout.sums + thread * layout.stepSums; });
+  }
+  Product whole = p;
+  whole.c = {layout.parts, false};
+  whole.cRow = p.columns;
+  multiplyShared(whole, pool, layout.packed, bufferA);
+  forRows(pool, p.rows, p.columns, [&](int64_t row, int) {
+    storeNarrow(p, row, 1, 0, p.columns, layout.parts + row * p.columns, p.columns);
+  });
 }
 
 void run(const Call& call) {
@@ -238,7 +276,7 @@ void run(const Call& call) {
     case Way::batched:
       call.pool->parallelFor(cut.numChunks, [&](int64_t chunk, int thread) {
         const int64_t end = minOf(batch.count, (chunk + 1) * cut.step);
-        for (int64_t item = chunk * cut.step; item < end; ++item) multiplyAlone(batch.at(item), layout.of(thread));
+        for (int64_t item = chunk * cut.step; item < end; ++item) multiplyOn(thread, batch.at(item), layout);
       });
       return;
     default:
@@ -251,7 +289,7 @@ void run(const Call& call) {
         call.pool->parallelFor(cut.numChunks, [&](int64_t chunk, int thread) {
           const int64_t first = chunk * cut.step;
           Product part = partOfDepth(p, first, minOf(cut.step, p.depth - first));
-          part.c = layout.parts + chunk * p.rows * p.columns;
+          part.c = {layout.parts + chunk * p.rows * p.columns, false};
           part.cRow = p.columns;
           part.accumulate = false;
           multiplyAlone(part, layout.of(thread));
@@ -260,11 +298,11 @@ void run(const Call& call) {
         break;
       case Way::grid:
         call.pool->parallelFor(cut.numChunks, [&](int64_t chunk, int thread) {
-          multiplyAlone(rectangleOf(p, cut, chunk), layout.of(thread));
+          multiplyOn(thread, rectangleOf(p, cut, chunk), layout);
         });
         break;
       default:
-        multiplyShared(p, call.pool, layout.packed, [&](int thread) { return layout.of(thread).a; });
+        multiplyTogether(p, call.pool, layout);
     }
   }
 }

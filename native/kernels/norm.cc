@@ -27,7 +27,7 @@ ATHANOR_INLINE bool isWritableRows(const View& y) { return isInnerDense(y, 1) &&
 
 struct ForwardScratch {
   float *w, *b;
-  RowScratch x;
+  RowScratch x, y;
 };
 
 template <bool centered>
@@ -36,6 +36,7 @@ ForwardScratch layoutForward(const Call& call, int numThreads, Scratch& scratch)
   s.w = takeVector(scratch, call.in[1]);
   if (centered) s.b = takeVector(scratch, call.in[2]);
   s.x = takeRows(scratch, call.in[0], numThreads);
+  s.y = takeRows(scratch, call.out[0], numThreads);
   return s;
 }
 
@@ -53,7 +54,7 @@ const char* checkForward(const Call& call) {
   if (call.numOut != numIn) return centered ? "layerNorm gives y, mean and rstd" : "rmsNorm gives y and rstd";
   if (call.numParams != 1) return "a norm needs eps";
   const View &x = call.in[0], &y = call.out[0];
-  if (!isFloat(x) || !isFloat(y)) return "x and y must be f32";
+  if (!isFloatOrBf16(x) || !isFloatOrBf16(y)) return "x and y must be f32 or bf16";
   if (x.rank < 1 || !sameShape(x, y)) return "x and y must have one shape of at least one dim";
   for (int i = 1; i < numIn; ++i) {
     if (!isVectorOf(call.in[i], x)) return "w and b must be f32 vectors as long as x's last dim";
@@ -79,7 +80,7 @@ void runForward(const Call& call) {
 
   forRows(call.pool, x.rows.count, length, [&](int64_t row, int thread) {
     const float* from = x.row(row, s.x.of(thread));
-    float* to = y.row(row);
+    float* to = y.row(row, s.y.of(thread));
     float mean = 0;
     if (centered) {
       mean = sumVectors(length, [&](int64_t i, auto mask) { return load(from + i, mask); }) * invLength;
@@ -101,6 +102,7 @@ void runForward(const Call& call) {
         store(to + i, load(from + i, mask) * scale * load(w + i, mask), mask);
       }
     });
+    y.finish(row, to);
   });
 }
 
@@ -116,7 +118,7 @@ ATHANOR_INLINE int64_t gradRowsPerChunk(int64_t numRows, int64_t length) {
 struct BackwardScratch {
   float* partials;  // per chunk: dw, and db when centered
   float* w;
-  RowScratch g, x;
+  RowScratch g, x, dx;
 };
 
 template <bool centered>
@@ -129,6 +131,7 @@ BackwardScratch layoutBackward(const Call& call, int numThreads, Scratch& scratc
   s.w = takeVector(scratch, call.in[2]);
   s.g = takeRows(scratch, call.in[0], numThreads);
   s.x = takeRows(scratch, x, numThreads);
+  s.dx = takeRows(scratch, call.out[0], numThreads);
   return s;
 }
 
@@ -144,7 +147,7 @@ const char* checkBackward(const Call& call) {
   if (call.numIn != (centered ? 5 : 4)) return "a norm's gradient needs g, x, w and the statistics";
   if (call.numOut != (centered ? 3 : 2)) return centered ? "layerNormGrad gives dx, dw and db" : "rmsNormGrad gives dx and dw";
   const View &g = call.in[0], &x = call.in[1], &dx = call.out[0];
-  if (!isFloat(g) || !isFloat(x) || !isFloat(dx)) return "g, x and dx must be f32";
+  if (!isFloatOrBf16(g) || !isFloatOrBf16(x) || !isFloatOrBf16(dx)) return "g, x and dx must be f32 or bf16";
   if (x.rank < 1 || !sameShape(x, g) || !sameShape(x, dx)) return "g, x and dx must have one shape of at least one dim";
   if (!isVectorOf(call.in[2], x)) return "w must be an f32 vector as long as x's last dim";
   for (int i = 3; i < call.numIn; ++i) {
@@ -182,7 +185,7 @@ void runBackward(const Call& call) {
     for (int64_t row = chunk * step; row < end; ++row) {
       const float* grads = g.row(row, s.g.of(thread));
       const float* values = x.row(row, s.x.of(thread));
-      float* to = dx.row(row);
+      float* to = dx.row(row, s.dx.of(thread));
       const V center = set(centered ? means[row] : 0.0f);
       const V rstd = set(rstds[row]);
       const auto normalAt = [&](int64_t i, auto mask) {
@@ -206,6 +209,7 @@ void runBackward(const Call& call) {
         if (centered) h -= averageH;
         store(to + i, rstd * fnma(normalAt(i, mask), averageHn, h), mask);
       });
+      dx.finish(row, to);
     }
   });
 

@@ -4,6 +4,7 @@
 // Registers are in single assignment: 0..numIn-1 are the inputs, each operation defines one more. A register of a tile
 // is either read in place (an input whose elements lie dense in memory), written in place (an output that does), or
 // lies in a slot of scratch; slots are shared by registers whose lives do not overlap.
+#include "../bf16.h"
 #include "../kernel.h"
 #include "../math.h"
 #include "../simd.h"
@@ -48,7 +49,7 @@ struct Tape {
 };
 
 bool mayLoad(DType dtype) {
-  return dtype == DType::f32 || dtype == DType::i32 || dtype == DType::u8 || dtype == DType::bool_;
+  return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::i32 || dtype == DType::u8 || dtype == DType::bool_;
 }
 
 DType registerDType(bool integer) { return integer ? DType::i32 : DType::f32; }
@@ -66,7 +67,7 @@ const char* check(const Call& call) {
   for (int k = 0; k < operands; ++k) {
     const View& view = k < call.numIn ? call.in[k] : call.out[k - call.numIn];
     if (!sameShape(view, shape)) return "operands differ in shape";
-    if (!mayLoad(view.dtype)) return "expected f32, i32, u8 or bool";
+    if (!mayLoad(view.dtype)) return "expected f32, bf16, i32, u8 or bool";
   }
   bool defined[maxRegisters] = {};
   for (int r = 0; r < call.numIn; ++r) defined[r] = true;
@@ -248,12 +249,30 @@ ATHANOR_INLINE void loadElements(T* dst, const S* p, int64_t stride, int64_t n) 
   }
 }
 
+template <class T>
+void loadNarrow(T* dst, const Bf16* p, int64_t stride, int64_t n) {
+  if constexpr (!isInteger<T>) {
+    if (stride == 1) return convertRow(dst, p, n);
+  }
+  for (int64_t i = 0; i < n; ++i) dst[i] = convert<T, float>(widen(p[i * stride]));
+}
+
+template <class T>
+void storeNarrow(const T* src, Bf16* p, int64_t stride, int64_t n) {
+  if constexpr (!isInteger<T>) {
+    if (stride == 1) return convertRow(p, src, n);
+  }
+  for (int64_t i = 0; i < n; ++i) p[i * stride] = narrow(static_cast<float>(src[i]));
+}
+
 /** n elements of a view from element `offset` on, as registers. */
 template <class T>
 void loadRow(T* dst, const View& view, int64_t offset, int64_t stride, int64_t n) {
   switch (view.dtype) {
     case DType::f32:
       return loadElements(dst, static_cast<const float*>(view.data) + offset, stride, n);
+    case DType::bf16:
+      return loadNarrow(dst, static_cast<const Bf16*>(view.data) + offset, stride, n);
     case DType::i32:
       return loadElements(dst, static_cast<const int32_t*>(view.data) + offset, stride, n);
     case DType::u8:
@@ -273,6 +292,8 @@ void storeRow(const T* src, const View& view, int64_t offset, int64_t stride, in
       for (int64_t i = 0; i < n; ++i) p[i * stride] = static_cast<float>(src[i]);
       return;
     }
+    case DType::bf16:
+      return storeNarrow(src, static_cast<Bf16*>(view.data) + offset, stride, n);
     case DType::i32: {
       int32_t* p = static_cast<int32_t*>(view.data) + offset;
       for (int64_t i = 0; i < n; ++i) p[i * stride] = convert<int32_t, T>(src[i]);

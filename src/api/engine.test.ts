@@ -16,7 +16,6 @@ test("f64 runs on the reference engine and says that it is slow; asked for by na
 });
 
 test.each([
-  ["precision=bf16", undefined, "engine/precision"],
   ["engine={ name: native }", "javascript", "engine/isa"],
   ["engine={ name: reference, isa: avx2 }", undefined, "engine/isa"],
   ["engine={ name: reference }", "avx512", "engine/isa"],

@@ -15,14 +15,6 @@ export interface ChosenEngine {
  */
 export function chooseEngine(recipe: Pick<Recipe, "engine" | "precision">, isa?: string): ChosenEngine {
   const { name } = recipe.engine;
-  if (recipe.precision === "bf16") {
-    fail("engine/precision", "bf16 kernels are not built yet", {
-      where: "precision",
-      expected: "f32 or f64",
-      got: "bf16",
-      fix: "set precision: f32",
-    });
-  }
   const isDouble = recipe.precision === "f64";
   if (isDouble && name === "native") {
     fail("engine/precision", "the native engine has no f64 kernels", {

@@ -23,13 +23,3 @@ export function numberOption(name: string): (text: string) => number {
     return fail("cli/number", `${name} is not a number`, { where: name, expected: "a finite number", got: text });
   };
 }
-
-/** A parser for a positive whole number. */
-export function wholeOption(name: string): (text: string) => number {
-  const parse = numberOption(name);
-  return (text) => {
-    const value = parse(text);
-    if (Number.isInteger(value) && value > 0) return value;
-    return fail("cli/number", `${name} is not a positive whole number`, { where: name, got: text });
-  };
-}

@@ -5,10 +5,12 @@ import { lower } from "./lower.ts";
 import { mergeCommonSubexpressions } from "./passes/common-subexpressions.ts";
 import { removeDeadCode } from "./passes/dead-code.ts";
 import { expandFused } from "./passes/expand.ts";
+import { foldCasts } from "./passes/fold-casts.ts";
 import { foldConstants } from "./passes/fold-constants.ts";
 import { fuseElementwise, singleTapes } from "./passes/fuse.ts";
 import { orderEffectsLast } from "./passes/order.ts";
 import { simplify } from "./passes/simplify.ts";
+import { storeBf16 } from "./passes/store-bf16.ts";
 import type { Plan } from "./plan.ts";
 import type { Pass } from "./rewrite.ts";
 import type { Target } from "./target.ts";
@@ -20,14 +22,20 @@ export interface CompileOptions {
   readonly verify?: boolean;
   /** Leaves out every pass that is not needed for correctness. */
   readonly optimize?: boolean;
+  /** Mixed precision: what matmuls and attention read and hand on is stored in bf16. */
+  readonly storage?: "bf16";
   /** Called with the graph after each pass, for `athanor inspect`. */
   readonly onPass?: (pass: Pass, graph: Graph) => void;
 }
 
 /** The passes for a target, in order. */
-export function passesFor(target: Target, optimize = true): readonly Pass[] {
-  if (!optimize) return [expandFused(target), removeDeadCode, orderEffectsLast, ...(target.tapes ? [singleTapes] : [])];
+export function passesFor(target: Target, { optimize = true, storage }: CompileOptions = {}): readonly Pass[] {
+  const storing = storage === "bf16" ? [storeBf16] : [];
+  if (!optimize) {
+    return [...storing, expandFused(target), removeDeadCode, orderEffectsLast, ...(target.tapes ? [singleTapes] : [])];
+  }
   return [
+    ...storing,
     expandFused(target),
     removeDeadCode,
     simplify,
@@ -35,7 +43,7 @@ export function passesFor(target: Target, optimize = true): readonly Pass[] {
     mergeCommonSubexpressions,
     removeDeadCode,
     orderEffectsLast,
-    ...(target.tapes ? [fuseElementwise, removeDeadCode] : []),
+    ...(target.tapes ? [foldCasts, removeDeadCode, fuseElementwise, removeDeadCode] : []),
   ];
 }
 
@@ -47,7 +55,7 @@ export function compile(graph: Graph, target: Target, options: CompileOptions = 
 /** Runs the passes alone. */
 export function optimize(graph: Graph, target: Target, options: CompileOptions = {}): Graph {
   let current = withTaps(graph, options.taps ?? []);
-  for (const pass of passesFor(target, options.optimize ?? true)) {
+  for (const pass of passesFor(target, options)) {
     current = pass.run(current);
     if (options.verify) verifyAfter(pass, current);
     options.onPass?.(pass, current);

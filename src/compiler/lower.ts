@@ -11,7 +11,7 @@ import {
   sizeOf,
   unreachable,
 } from "../base/index.ts";
-import type { Graph, Node } from "../core/index.ts";
+import type { Graph, Node, TapeStep } from "../core/index.ts";
 import { type Assignment, assignVariables } from "./assign.ts";
 import { buildPlan } from "./build-plan.ts";
 import { commitNodes } from "./commits.ts";
@@ -213,11 +213,23 @@ export class Lowering {
     });
   }
 
-  private checkDTypes({ op, inputs, outputs, scope }: Node): void {
+  private checkDTypes({ op, inputs, outputs, attrs, scope }: Node): void {
     const { computes, name } = this.target;
-    const foreign = [...inputs, ...outputs]
-      .map((id) => this.graph.value(id))
-      .find(({ dtype }) => computes !== undefined && !computes.includes(dtype));
+    const isForeign = (id: number, mayBeBf16: boolean): boolean => {
+      const { dtype } = this.graph.value(id);
+      return computes !== undefined && !computes.includes(dtype) && !(mayBeBf16 && dtype === "bf16");
+    };
+    const casts =
+      op.name === "tape" &&
+      onlyCastsTouchBf16(
+        attrs.steps as readonly TapeStep[],
+        inputs.length,
+        (at) => this.graph.value(inputs[at]!).dtype,
+      );
+    const id =
+      inputs.find((id, at) => isForeign(id, casts || op.bf16?.inputs.includes(at) === true)) ??
+      outputs.find((id, at) => isForeign(id, casts || op.bf16?.outputs.includes(at) === true));
+    const foreign = id === undefined ? undefined : this.graph.value(id);
     if (foreign === undefined || op.kind === "view") return;
     fail("engine/dtype", `the ${name} engine does not compute in ${foreign.dtype}`, {
       where: scope,
@@ -346,6 +358,16 @@ export class Lowering {
     this.placements.set(id, placement);
     return placement;
   }
+}
+
+/** True when a chain only converts from and to bf16: its registers are f32. */
+function onlyCastsTouchBf16(steps: readonly TapeStep[], numInputs: number, inputDType: (at: number) => DType): boolean {
+  const dtypeOf = (register: number) =>
+    register < numInputs ? inputDType(register) : steps[register - numInputs]!.dtype;
+  return steps.every(
+    ({ op, args, dtype, value }) =>
+      op === "cast" || value !== undefined || ![dtype, ...args.map(dtypeOf)].includes("bf16"),
+  );
 }
 
 function everyPair(outputs: number, inputs: number): [number, number][] {

@@ -108,6 +108,8 @@ export interface OpSpec<In extends readonly string[], A extends Attrs> {
    * `dense` (default) row-major without gaps. Others get a copy first.
    */
   readonly layout?: "strided" | "rows" | "dense";
+  /** Positions of the f32 operands that a native kernel also takes, or gives, as bf16: it computes in f32 all the same. */
+  readonly bf16?: { readonly inputs: readonly number[]; readonly outputs: readonly number[] };
   /** Outputs that may be written over an input's memory: [output, input] pairs. */
   readonly inPlace?: readonly (readonly [number, number])[];
   /** Floating-point operations. */

@@ -50,6 +50,7 @@ export const tapeOpcodes = [
   "siluGrad",
   "where",
   "cast",
+  "roundToBf16", // a cast to bf16: registers are f32 and hold what bf16 can
 ] as const;
 
 export type TapeOpcode = (typeof tapeOpcodes)[number];

@@ -141,6 +141,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
       lanes: recipe.batch.lanes,
       evalBatchSize: recipe.eval.batch ?? recipe.batch.size,
       dtype: recipe.precision === "f64" ? "f64" : "f32",
+      storage: recipe.precision === "bf16" ? "bf16" : undefined,
       seed: recipe.seed,
     },
     learningRate: (clock) => optimizer.learningRate.at(clock),

@@ -95,7 +95,7 @@ export const recipeSchema = z.strictObject({
     .enum(["f32", "bf16", "f64"])
     .default("f32")
     .describe(
-      "of weights and arithmetic; f64 runs on the reference engine alone, bf16 is refused until it has kernels",
+      "f32; bf16: mixed, weights and sums in f32 and what matmuls read in bf16; f64: everything, on the reference engine alone",
     ),
   engine: z
     .strictObject({

@@ -13,6 +13,7 @@ export interface BenchRun extends StepBenchOptions {
 export interface StepFigures {
   readonly shape: StepShape;
   readonly engine: string;
+  readonly precision: "f32" | "bf16";
   readonly parameters: number;
   readonly steps: number;
   /** Median and best over all timed steps. */
@@ -46,6 +47,7 @@ export async function benchStep(shape: StepShape, options: BenchRun & { steps?: 
   return {
     shape,
     engine: `${bench.engine.name} ${bench.engine.isa}, ${bench.engine.threads} threads`,
+    precision: options.precision ?? "f32",
     parameters: bench.numParameters,
     steps: times.length,
     msPerStep: ms,

@@ -41,6 +41,8 @@ export const stepShapes = {
 export interface StepBenchOptions {
   /** Default: one per processor. */
   readonly threads?: number;
+  /** Default f32; bf16 is mixed precision. */
+  readonly precision?: "f32" | "bf16";
 }
 
 export class StepBench {
@@ -57,11 +59,11 @@ export class StepBench {
   private readonly profiler: Profiler;
   private steps = 0;
 
-  /** As the peers train: no biases in linear layers, exact GELU, tied head, AdamW, global norm clipped at 1, f32. */
-  constructor(shape: StepShape, { threads }: StepBenchOptions = {}) {
+  /** As the peers train: no biases in linear layers, exact GELU, tied head, AdamW, global norm clipped at 1. */
+  constructor(shape: StepShape, { threads, precision = "f32" }: StepBenchOptions = {}) {
     this.shape = shape;
     this.engine = chooseEngine({
-      precision: "f32",
+      precision,
       engine: { name: "auto", threads: threads ?? "auto", isa: "auto" },
     }).engine;
     this.profiler = new Profiler(this.engine);
@@ -86,6 +88,7 @@ export class StepBench {
       ...{ model, task, optimizer: adamw({ lr: 1e-3, clip: 1 }) },
       ...{ batchSize: shape.batch, lanes: 1, evalBatchSize: shape.batch },
       ...({ dtype: "f32", seed: 1 } as const),
+      storage: precision === "bf16" ? precision : undefined,
     };
     const graphs = new StepGraphs(description);
     this.plans = graphs.compile(this.engine);

@@ -29,6 +29,8 @@ export interface StepDescription {
   /** Rows of one evaluation batch. */
   readonly evalBatchSize: number;
   readonly dtype: FloatDType;
+  /** Mixed precision: what matmuls and attention read and hand on is stored in bf16. Parameters and slots stay `dtype`. */
+  readonly storage?: "bf16" | undefined;
   readonly seed: number;
 }
 
@@ -209,11 +211,14 @@ export class StepGraphs {
   }
 
   compile(engine: Engine, options: CompileOptions = {}): StepPlans {
-    const levels = levelsUsed(this.description.lanes);
+    const { lanes, storage } = this.description;
+    const mixed = storage === undefined ? options : { ...options, storage };
     return {
-      accumulate: Array.from({ length: levels }, (_, level) => compile(this.accumulate(level), engine.target, options)),
+      accumulate: Array.from({ length: levelsUsed(lanes) }, (_, level) =>
+        compile(this.accumulate(level), engine.target, mixed),
+      ),
       update: compile(this.update(), engine.target, options),
-      evaluate: compile(this.evaluate(), engine.target, options),
+      evaluate: compile(this.evaluate(), engine.target, mixed),
     };
   }
 }

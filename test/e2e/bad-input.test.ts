@@ -42,7 +42,6 @@ const refused: readonly [what: string, args: string[], code: string, names: RegE
   ["empty corpus", set("data.path=empty.txt"), "data/empty", /empty\.txt/],
   ["binary corpus", set("data.path=binary.txt"), "data/binary", /binary\.txt/],
   ["context longer than the text", set("data.path=short.txt"), "data/short-text", /context/],
-  ["bf16 before its kernels", set("precision=bf16"), "engine/precision", /f32/],
   [
     "a model too large for the machine",
     set("model.gpt={preset: gpt3-175b, context: 16}"),

@@ -33,7 +33,7 @@ export const defineBench: DefineCommand = (program, run) => {
     .option("--context <n>", "tokens of a row; numbers per row of an mlp", wholeOption("--context"))
     .option("--batch <n>", "rows of a step", wholeOption("--batch"))
     .option("--vocab <n>", "tokens known; classes of an mlp", wholeOption("--vocab"))
-    .option("--dtype <name>", "f32", "f32")
+    .option("--dtype <name>", "f32, or bf16: mixed precision", "f32")
     .option("--steps <n>", "steps of a round (default: about half a second of them)", wholeOption("--steps"))
     .action(run(step));
 };
@@ -58,8 +58,8 @@ async function step({ output, signal }: CommandContext, flags: StepFlags): Promi
   const { model, dtype, rounds, steps, threads, ...given } = flags;
   if (model !== "gpt" && model !== "mlp")
     fail("cli/bench", "there is no such model to time", { where: "--model", expected: "gpt or mlp", got: model });
-  if (dtype !== "f32")
-    fail("cli/bench", "only f32 steps can be timed yet", { where: "--dtype", expected: "f32", got: dtype });
+  if (dtype !== "f32" && dtype !== "bf16")
+    fail("cli/bench", "there is no such precision to time", { where: "--dtype", expected: "f32 or bf16", got: dtype });
   const base = model === "gpt" ? stepShapes.c1 : stepShapes.mlp;
   const shape: StepShape = { ...base, ...pick(given) };
   if (model === "gpt" && shape.width % shape.heads !== 0)
@@ -71,6 +71,7 @@ async function step({ output, signal }: CommandContext, flags: StepFlags): Promi
   const figures = await benchStep(shape, {
     rounds,
     signal,
+    precision: dtype,
     ...(steps === undefined ? {} : { steps }),
     ...(threads === undefined ? {} : { threads }),
   });
@@ -90,7 +91,7 @@ function render(figures: StepFigures): string {
   return [
     `${model} ${Object.entries(sizes)
       .map(([name, value]) => `${name} ${value}`)
-      .join(", ")}: ${formatCount(figures.parameters)} parameters, ${figures.engine}`,
+      .join(", ")}: ${formatCount(figures.parameters)} parameters, ${figures.precision}, ${figures.engine}`,
     `ms per step      ${figures.msPerStep.toFixed(2)} median, ${figures.bestMsPerStep.toFixed(2)} best of ${figures.steps}`,
     `${model === "gpt" ? "tokens" : "rows  "} per second ${formatCount(figures.itemsPerSecond)}`,
     `GFLOPS           ${figures.gflops.toFixed(1)} of ${figures.peakGflops.toFixed(1)} in matrix products: ${(100 * figures.ofPeak).toFixed(1)} % of peak`,

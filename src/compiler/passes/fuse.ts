@@ -54,8 +54,9 @@ function reads(graph: Graph): { readonly byNode: number[][]; readonly outside: S
 function classOf(graph: Graph, node: Node): "f32" | "i32" | undefined {
   const inputs = node.inputs.map((id) => graph.value(id).dtype);
   const output = graph.value(node.outputs[0]!).dtype;
-  const chained: readonly DType[] = ["f32", "i32", "bool"];
-  const rounds = node.op.name === "cast" && inputs[0] !== "bool" && output !== "f32";
+  const isCast = node.op.name === "cast";
+  const chained: readonly DType[] = isCast ? ["f32", "bf16", "i32", "bool"] : ["f32", "i32", "bool"];
+  const rounds = isCast && inputs[0] !== "bool" && output !== "f32" && !(inputs[0] === "f32" && output === "bf16");
   if (rounds || !chained.includes(output)) return undefined;
   if (!inputs.every((dtype) => chained.includes(dtype) || dtype === "u8")) return undefined;
   return registerClass(node.op.name, inputs, output);

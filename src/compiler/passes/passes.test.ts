@@ -33,6 +33,7 @@ import { foldConstants } from "./fold-constants.ts";
 import { fuseElementwise, singleTapes } from "./fuse.ts";
 import { orderEffectsLast } from "./order.ts";
 import { simplify } from "./simplify.ts";
+import { storeBf16 } from "./store-bf16.ts";
 
 type Types = Record<string, { readonly dtype: DType; readonly shape: readonly number[] }>;
 const x23: Types = { x: { dtype: "f32", shape: [2, 3] } };
@@ -459,11 +460,79 @@ describe("fuse", () => {
   });
 });
 
+describe("store-bf16", () => {
+  test("rounds what matmuls read and hand on; results, gradients of variables and what norms read stay f32", () => {
+    const graph = graphOf((x) => {
+      const w = variable("w", "f32", [3, 3]);
+      const hidden = gelu(x.matmul(w));
+      assign("w", hidden.transpose().matmul(x));
+      return hidden.matmul(w);
+    });
+    expect(storeBf16.run(graph).toString()).toMatchInlineSnapshot(`
+      "%0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[3,3] = variable {name=w, dtype=f32, shape=[3, 3]}
+      %2:bf16[2,3] = cast %0 {to=bf16}
+      %3:f32[2,3] = cast %2 {to=f32}
+      %4:bf16[3,3] = cast %1 {to=bf16}
+      %5:f32[3,3] = cast %4 {to=f32}
+      %6:f32[2,3] = matmul %3 %5 {transposeA=false, transposeB=false}
+      %7:bf16[2,3] = cast %6 {to=bf16}
+      %8:f32[2,3] = cast %7 {to=f32}
+      %9:f32[2,3] = gelu %8
+      %10:f32[3,2] = permute %9 {order=[1, 0]}
+      %11:bf16[3,2] = cast %10 {to=bf16}
+      %12:f32[3,2] = cast %11 {to=f32}
+      %13:bf16[2,3] = cast %0 {to=bf16}
+      %14:f32[2,3] = cast %13 {to=f32}
+      %15:f32[3,3] = matmul %12 %14 {transposeA=false, transposeB=false}
+      assign %15 {name=w, dtype=f32, shape=[3, 3]}
+      %16:bf16[2,3] = cast %9 {to=bf16}
+      %17:f32[2,3] = cast %16 {to=f32}
+      %18:bf16[3,3] = cast %1 {to=bf16}
+      %19:f32[3,3] = cast %18 {to=f32}
+      %20:f32[2,3] = matmul %17 %19 {transposeA=false, transposeB=false}
+      output result = %20"
+    `);
+  });
+
+  test("leaves other graphs alone", () => {
+    const graph = graphOf((x) => gelu(x).sum());
+    expect(after(storeBf16, graph)).toBe(`\n${graph}\n`);
+  });
+
+  test("is undone, but for the rounding itself, by simplify and fold-casts", () => {
+    const graph = graphOf((x) =>
+      gelu(x.matmul(variable("w", "f32", [3, 4])).reshape(4, 2)).matmul(constant([1, 2]).reshape(2, 1)),
+    );
+    const passes = passesFor(stridedTarget, { storage: "bf16" });
+    const upTo = passes.findIndex(({ name }) => name === "fold-casts") + 1;
+    const folded = passes.slice(0, upTo).reduce((current, pass) => pass.run(current), graph);
+    expect(`\n${removeDeadCode.run(folded)}\n`).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[3,4] = variable {name=w, dtype=f32, shape=[3, 4]}
+      %2:bf16[2,3] = cast %0 {to=bf16}
+      %3:bf16[3,4] = cast %1 {to=bf16}
+      %4:bf16[2,4] = matmul %2 %3 {transposeA=false, transposeB=false, bf16Outputs=[0]}
+      %5:bf16[4,2] = reshape %4 {shape=[4, 2]}
+      %6:f32[4,2] = cast %5 {to=f32}
+      %7:f32[4,2] = gelu %6
+      %8:f32[2] = constant {value=f32[2](1, 2)}
+      %9:bf16[4,2] = cast %7 {to=bf16}
+      %10:bf16[2] = cast %8 {to=bf16}
+      %11:bf16[2,1] = reshape %10 {shape=[2, 1]}
+      %12:f32[4,1] = matmul %9 %11 {transposeA=false, transposeB=false, bf16Outputs=[]}
+      output result = %12
+      "
+    `);
+  });
+});
+
 describe("the list of passes", () => {
   test("says what each does, under a name of its own", () => {
     for (const target of [referenceTarget, stridedTarget]) {
       for (const optimized of [true, false]) {
-        for (const { name, doc } of passesFor(target, optimized)) {
+        for (const { name, doc } of passesFor(target, { optimize: optimized })) {
           expect(name).toMatch(/^[a-z-]+$/);
           expect(doc.length).toBeGreaterThan(10);
         }

@@ -1,6 +1,6 @@
 // Pass `simplify`: algebra that never changes a result's bits (but for the sign of zero). One rule a line where it can be.
 import { roundTo, sameShape, toNumbers } from "../../base/index.ts";
-import { full, type Graph, type Node, notEqual } from "../../core/index.ts";
+import { allOps, full, type Graph, type Node, notEqual, type Op } from "../../core/index.ts";
 import { type Pass, type Rewriter, rewrite } from "../rewrite.ts";
 
 export const simplify: Pass = {
@@ -13,13 +13,16 @@ type Rule = (node: Node, rewriter: Rewriter) => readonly number[] | undefined;
 
 const rules: { readonly [op: string]: Rule } = {
   stopGradient: (node, r) => [r.map(node.inputs[0]!)],
-  reshape: (node, r) => joinViews(node, r, "reshape", (outer) => outer),
+  reshape: (node, r) => viewOfBf16(node, r) ?? joinViews(node, r, "reshape", (outer) => outer),
   broadcast: (node, r) => sameType(node, r),
-  cast: (node, r) => sameType(node, r) ?? (node.attrs.to === "bool" ? notZero(node, r) : undefined),
+  cast: (node, r) => sameType(node, r) ?? toBf16(node, r) ?? (node.attrs.to === "bool" ? notZero(node, r) : undefined),
   permute: (node, r) =>
+    viewOfBf16(node, r) ??
     joinViews(node, r, "permute", (outer, inner) => ({
       order: (outer.order as number[]).map((axis) => (inner.order as number[])[axis]!),
     })),
+  slice: (node, r) => viewOfBf16(node, r),
+  split: (node, r) => viewOfBf16(node, r),
   add: (node, r) => neutral(node, r, 0, 0) ?? neutral(node, r, 1, 0),
   sub: (node, r) => neutral(node, r, 1, 0),
   mul: (node, r) => neutral(node, r, 0, 1) ?? neutral(node, r, 1, 1),
@@ -32,7 +35,7 @@ const rules: { readonly [op: string]: Rule } = {
     const condition = scalarConstant(r.graph, r.map(node.inputs[0]!));
     return condition === undefined ? undefined : [r.map(node.inputs[condition === 0 ? 2 : 1]!)];
   },
-  concat: (node, r) => (node.inputs.length === 1 ? [r.map(node.inputs[0]!)] : undefined),
+  concat: (node, r) => (node.inputs.length === 1 ? [r.map(node.inputs[0]!)] : viewOfBf16(node, r)),
 };
 
 /** A node that leaves dtype and shape as they are does nothing. */
@@ -42,6 +45,32 @@ function sameType(node: Node, r: Rewriter): readonly number[] | undefined {
   const wanted = node.attrs.shape as number[] | undefined;
   const same = wanted === undefined ? dtype === node.attrs.to : sameShape(shape, wanted);
   return same ? [input] : undefined;
+}
+
+/** A bf16 widened and rounded again is itself. What is only seen in another shape is rounded where it is computed. */
+function toBf16(node: Node, r: Rewriter): readonly number[] | undefined {
+  if (node.attrs.to !== "bf16") return undefined;
+  const input = r.map(node.inputs[0]!);
+  const narrow = beforeWidening(r.graph, input);
+  if (narrow !== undefined) return [narrow];
+  const view = r.graph.producer(input);
+  if (view.op.name !== "reshape" && view.op.name !== "permute") return undefined;
+  return r.add(view.op, r.add(node.op, view.inputs, node.attrs, view.scope), view.attrs, view.scope);
+}
+
+/** A view of widened bf16 values widens the view: it is then moved and kept in two bytes. */
+function viewOfBf16(node: Node, r: Rewriter): readonly number[] | undefined {
+  const narrow = node.inputs.map((id) => beforeWidening(r.graph, r.map(id)));
+  if (!narrow.every((id) => id !== undefined)) return undefined;
+  const cast = allOps().get("cast") as Op;
+  return r.add(node.op, narrow, node.attrs, node.scope).flatMap((id) => r.add(cast, [id], { to: "f32" }, node.scope));
+}
+
+/** The bf16 value that an f32 one was widened from. */
+export function beforeWidening(graph: Graph, id: number): number | undefined {
+  const { op, inputs } = graph.producer(id);
+  const widens = op.name === "cast" && graph.value(id).dtype === "f32" && graph.value(inputs[0]!).dtype === "bf16";
+  return widens ? inputs[0] : undefined;
 }
 
 /** Truth as a comparison: chains of operations then need not round in their middle. */

@@ -65,6 +65,7 @@ export const matmul = defineOp<["a", "b"], Transposed>({
       }
     }
   },
+  bf16: { inputs: [0, 1], outputs: [0] },
   params: ({ transposeA, transposeB }) => [Number(transposeA), Number(transposeB), 0],
   vjp: ({ grad, inputs: [a, b], attrs: { transposeA, transposeB } }) => [
     transposeA ? f.matmulOf(b, grad, transposeB, true) : f.matmulOf(grad, b, false, !transposeB),

@@ -42,6 +42,7 @@ export const layerNorm = defineOp<["x", "weight", "bias"], Eps>({
   },
   expand: ([x, weight, bias], { eps }) => layerNormComposition(x, weight, bias, eps),
   params: ({ eps }) => [eps],
+  bf16: { inputs: [0], outputs: [0] },
   vjp: ({ grads, inputs: [x, weight, bias], outputs: [, mean, rstd], attrs }) => {
     if (grads[1] ?? grads[2])
       return f.gradientOfMany((a, b, c) => layerNormComposition(a!, b!, c!, attrs.eps), [x, weight, bias], grads) as [
@@ -77,6 +78,7 @@ export const layerNormGrad = defineOp<["grad", "x", "weight", "mean", "rstd"], E
     return [dx, f.sumTo(grad.mul(normal), weight.shape), f.sumTo(grad, weight.shape)];
   },
   params: ({ eps }) => [eps],
+  bf16: { inputs: [0, 1], outputs: [0] },
   samples: [
     {
       inputs: [{ shape: [4, 6] }, { shape: [4, 6] }, { shape: [6] }, { shape: [4] }, { shape: [4], low: 0.5, high: 2 }],
@@ -106,6 +108,7 @@ export const rmsNorm = defineOp<["x", "weight"], Eps>({
   },
   expand: ([x, weight], { eps }) => rmsNormComposition(x, weight, eps),
   params: ({ eps }) => [eps],
+  bf16: { inputs: [0], outputs: [0] },
   vjp: ({ grads, inputs: [x, weight], outputs: [, rstd], attrs }) => {
     if (grads[1])
       return f.gradientOfMany((a, b) => rmsNormComposition(a!, b!, attrs.eps), [x, weight], grads) as [Tensor, Tensor];
@@ -133,6 +136,7 @@ export const rmsNormGrad = defineOp<["grad", "x", "weight", "rstd"], Eps>({
     return [g.sub(normal.mul(g.mul(normal).mean(lastAxis))).mul(root), f.sumTo(grad.mul(normal), weight.shape)];
   },
   params: ({ eps }) => [eps],
+  bf16: { inputs: [0, 1], outputs: [0] },
   samples: [
     {
       inputs: [{ shape: [4, 6] }, { shape: [4, 6] }, { shape: [6] }, { shape: [4], low: 0.5, high: 2 }],

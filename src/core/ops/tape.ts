@@ -45,7 +45,8 @@ export const tape = defineOp<string[], TapeAttrs>({
     const integer = steps.some(({ op, args, dtype }) => registerClass(op, args.map(dtypeOf), dtype) === "i32");
     const code = steps.flatMap((step, at) => {
       const [a = 0, b = 0, c = 0] = step.value === undefined ? step.args : [step.value];
-      return [opcodes.get(step.op)!, inputs.length + at, a, b, c];
+      const opcode = opcodes.get(step.op === "cast" && step.dtype === "bf16" ? "roundToBf16" : step.op)!;
+      return [opcode, inputs.length + at, a, b, c];
     });
     return [Number(integer), steps.length, ...code, ...results];
   },
