@@ -1,6 +1,6 @@
 // The tape kernel: every opcode against plain JavaScript, random tapes on random layouts bit for bit, on each path.
 import { describe, expect, it } from "vitest";
-import type { DType } from "../../src/base/index.ts";
+import { type DType, fromBf16, toBf16 } from "../../src/base/index.ts";
 import { allOps } from "../../src/core/index.ts";
 import { type TapeOpcode, tapeOpcodes } from "../../src/core/tape-opcodes.ts";
 import {
@@ -26,7 +26,7 @@ function params(integer: boolean, steps: readonly (readonly number[])[], results
 }
 
 function arity(name: TapeOpcode): number {
-  return name === "cast" ? 1 : allOps().get(name)!.inputs.length;
+  return name === "cast" || name === "roundToBf16" ? 1 : allOps().get(name)!.inputs.length;
 }
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
@@ -41,6 +41,7 @@ const geluTanh = (x: number): number => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / M
 /** What an opcode means where no op of the language says it in one scalar function. */
 const meanings: Partial<Record<TapeOpcode, (...x: number[]) => number>> = {
   cast: (x) => x!,
+  roundToBf16: (x) => fromBf16(toBf16(x!)),
   gelu: (x) => gelu(x!),
   geluTanh: (x) => geluTanh(x!),
   silu: (x) => x! * sigmoid(x!),
