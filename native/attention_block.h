@@ -51,21 +51,66 @@ ATHANOR_INLINE Heads headsOf(const View& v) { return {elements(v), v.strides[0],
 struct Attention {
   int64_t B, T, S, H, G, D;
   bool causal;
+  int64_t window;  // 0: none
   float scale;
   Heads q, k, v;
   bool hasMask;
-  View mask;
+  View mask;       // bool (B|1, H|1, T|1, S), or documents: i32 (B, S)
   bool hasDropout;
   int32_t stream;
   View p, key, rows;
 
-  /** How many keys, from the first on, query i may see: causal attention ends at the last key with the last query. */
-  int64_t visibleKeys(int64_t i) const {
-    if (!causal) return S;
-    const int64_t keys = i + S - T + 1;
-    return keys < 0 ? 0 : keys;
+  /** Where the keys end that query i may see by its position: causal attention ends at the last key with the last query. */
+  int64_t endOfKeys(int64_t i) const {
+    const int64_t own = i + S - T;
+    const int64_t end = causal ? own + 1 : (window > 0 ? own + window : S);
+    return maxOf<int64_t>(0, minOf(S, end));
+  }
+  /** Where they begin. */
+  int64_t firstKey(int64_t i) const { return window > 0 ? maxOf<int64_t>(0, i + S - T - window + 1) : 0; }
+};
+
+/** Keys [first, end). */
+struct KeyRange {
+  int64_t first, end;
+
+  bool empty() const { return end <= first; }
+};
+
+/** The document of every position of one batch row, or none. Where ids only grow, a query's keys are found by search. */
+struct Documents {
+  const int32_t* ids;  // null: none
+  int64_t step, count;
+  bool sorted;
+
+  int32_t at(int64_t position) const { return ids[position * step]; }
+  /** The first position whose id is at least `id`. */
+  int64_t find(int64_t id) const {
+    int64_t low = 0, high = count;
+    while (low < high) {
+      const int64_t middle = (low + high) / 2;
+      at(middle) < id ? low = middle + 1 : high = middle;
+    }
+    return low;
   }
 };
+
+ATHANOR_INLINE Documents readDocuments(const Attention& x, int64_t b) {
+  if (!x.hasMask || x.mask.dtype != DType::i32) return {nullptr, 0, 0, false};
+  Documents documents{ints(x.mask) + b * x.mask.strides[0], x.mask.strides[1], x.S, true};
+  for (int64_t j = 1; j < x.S && documents.sorted; ++j) documents.sorted = documents.at(j - 1) <= documents.at(j);
+  return documents;
+}
+
+/** All that the queries [first, first + count) may see lies in it. */
+ATHANOR_INLINE KeyRange keysOfQueries(const Attention& x, const Documents& documents, int64_t first, int64_t count) {
+  KeyRange range{x.firstKey(first), x.endOfKeys(first + count - 1)};
+  if (documents.sorted) {
+    range.first = maxOf(range.first, documents.find(documents.at(first)));
+    range.end = minOf(range.end, documents.find(static_cast<int64_t>(documents.at(first + count - 1)) + 1));
+  }
+  return range;
+}
 
 /** `in` starts at q; `mask` is null where there is none. */
 ATHANOR_INLINE Attention readAttention(const View* in, const View* mask, const double* params) {
@@ -81,6 +126,7 @@ ATHANOR_INLINE Attention readAttention(const View* in, const View* mask, const d
   x.scale = static_cast<float>(params[1]);
   x.hasDropout = params[2] >= 0;
   x.stream = x.hasDropout ? static_cast<int32_t>(static_cast<uint32_t>(params[2])) : 0;
+  x.window = static_cast<int64_t>(params[3]);
   x.q = headsOf(q);
   x.k = headsOf(k);
   x.v = headsOf(in[2]);
@@ -96,8 +142,9 @@ ATHANOR_INLINE bool isHeads(const View& v) { return isFloatOrBf16(v) && v.rank =
 
 /** What is wrong with q, k, v, p, key, rows and the mask (or null), or nullptr. */
 ATHANOR_INLINE const char* checkAttention(const View* in, const View* maskOrNull, const double* params, int numParams) {
-  if (numParams != 3) return "attention needs causal, scale and a dropout stream";
+  if (numParams != 4) return "attention needs causal, scale, a dropout stream and a window";
   if (!isWhole(params[2], -1, 4294967295.0)) return "the dropout stream must be a 32-bit word or -1";
+  if (!isWhole(params[3], 0, 4294967295.0)) return "the window must be a number of keys";
   const View &q = in[0], &k = in[1], &v = in[2];
   if (!isHeads(q) || !isHeads(k) || !isHeads(v)) return "q, k and v must be f32 or bf16 of rank 4 with a dense last dim";
   if (!sameShape(k, v)) return "k and v must have one shape";
@@ -109,7 +156,11 @@ ATHANOR_INLINE const char* checkAttention(const View* in, const View* maskOrNull
   if (!isIndex(in[5]) || in[5].rank != 1 || in[5].shape[0] != q.shape[0]) return "rows must be i32 (B)";
   if (maskOrNull == nullptr) return nullptr;
   const View& mask = *maskOrNull;
-  if (mask.dtype != DType::bool_ || mask.rank != 4) return "mask must be bool of rank 4";
+  if (isIndex(mask)) {
+    const bool fits = mask.rank == 2 && mask.shape[0] == k.shape[0] && mask.shape[1] == k.shape[1] && q.shape[1] == k.shape[1];
+    return fits ? nullptr : "documents must be i32 (B, S), with as many queries as keys";
+  }
+  if (mask.dtype != DType::bool_ || mask.rank != 4) return "mask must be bool of rank 4 or i32 of rank 2";
   const int64_t full[3] = {q.shape[0], q.shape[2], q.shape[1]};
   for (int d = 0; d < 3; ++d) {
     if (mask.shape[d] != full[d] && mask.shape[d] != 1) return "mask must be (B or 1, H or 1, T or 1, S)";
@@ -144,9 +195,9 @@ ATHANOR_INLINE void packStraight(Elements first, int64_t row, int64_t count, int
 ATHANOR_INLINE int64_t transposedFloats(int64_t count, int64_t D) { return roundUp(count, tileColumns) * D + packSlack; }
 ATHANOR_INLINE int64_t straightFloats(int64_t count, int64_t D) { return roundUp(D, tileColumns) * count + packSlack; }
 
-/** Which columns of c, from the first on, and which part of the depth a tile of rows needs: the others are zeros or unused. */
+/** Which columns of c and which part of the depth a tile of rows needs: the others are zeros or unused. */
 struct TileRange {
-  int64_t columns, firstDepth, endDepth;
+  int64_t firstColumn, endColumn, firstDepth, endDepth;
 };
 
 /**
@@ -166,8 +217,8 @@ ATHANOR_INLINE void multiplyPacked(int64_t rows, int64_t columns, const float* a
     for (int64_t i = 0; i < rows; i += tileRows) {
       const int64_t count = minOf<int64_t>(tileRows, rows - i);
       const TileRange range = rangeOf(i, count);
-      const int64_t width = minOf<int64_t>(tileColumns, minOf(columns, range.columns) - j);
-      if (width <= 0) continue;
+      const int64_t width = minOf<int64_t>(tileColumns, minOf(columns, range.endColumn) - j);
+      if (width <= 0 || j + tileColumns <= range.firstColumn) continue;
       job.depth = range.endDepth - range.firstDepth;
       job.a = a + i * aRow + range.firstDepth * aDepth;
       job.b = packedB + j * panelDepth + range.firstDepth * tileColumns;
@@ -189,28 +240,44 @@ ATHANOR_INLINE void copyScaled(Elements from, int64_t row, int64_t rows, int64_t
   }
 }
 
-/** Which keys of a block one query may use, vector by vector: those before `visible` that the mask does not hide. */
+/** Which keys of a block one query may use, vector by vector: those of `range` that neither mask nor document hides. */
 struct KeyFilter {
-  int64_t visible;
+  KeyRange range;
   const uint8_t* mask;  // null: none hidden
+  Documents documents;  // from the block's first key on
+  int32_t document;
 
+  bool seesAllOfRange() const { return mask == nullptr && documents.ids == nullptr; }
   M at(int64_t j) const {
-    M allowed = tail(visible - j);
-    if (mask == nullptr) return allowed;
+    M allowed = tail(range.end - j);
+    if (j < range.first) allowed = allowed & ~tail(range.first - j);
+    if (seesAllOfRange()) return allowed;
+    const int64_t count = minOf<int64_t>(LANES, range.end - j);
+    if (mask == nullptr) {
+      int32_t ids[LANES] = {};
+      for (int64_t lane = 0; lane < count; ++lane) ids[lane] = documents.at(j + lane);
+      return allowed & (loadInt(ids) == setInt(document));
+    }
     uint8_t bytes[LANES] = {};
-    const int64_t count = visible - j;
-    memcpy(bytes, mask + j, static_cast<size_t>(count < LANES ? count : LANES));
+    memcpy(bytes, mask + j, static_cast<size_t>(count));
     return allowed & ~(loadBytes(bytes) == setInt(0));
   }
 };
 
-ATHANOR_INLINE KeyFilter filterKeys(const Attention& x, int64_t b, int64_t h, int64_t i, int64_t firstKey, int64_t count) {
-  const int64_t visible = minOf(count, maxOf<int64_t>(0, x.visibleKeys(i) - firstKey));
-  if (!x.hasMask) return {visible, nullptr};
+ATHANOR_INLINE KeyFilter filterKeys(const Attention& x, Documents documents, int64_t b, int64_t h, int64_t i, int64_t firstKey,
+                                    int64_t count) {
+  const KeyRange range{minOf(count, maxOf<int64_t>(0, x.firstKey(i) - firstKey)),
+                       minOf(count, maxOf<int64_t>(0, x.endOfKeys(i) - firstKey))};
+  if (documents.ids != nullptr) {
+    const int32_t document = documents.at(i);
+    documents.ids += firstKey * documents.step;
+    return {range, nullptr, documents, document};
+  }
+  if (!x.hasMask) return {range, nullptr, documents, 0};
   const View& m = x.mask;
   const int64_t offset = (m.shape[0] == 1 ? 0 : b * m.strides[0]) + (m.shape[1] == 1 ? 0 : h * m.strides[1]) +
                          (m.shape[2] == 1 ? 0 : i * m.strides[2]);
-  return {visible, static_cast<const uint8_t*>(m.data) + offset + firstKey};
+  return {range, static_cast<const uint8_t*>(m.data) + offset + firstKey, documents, 0};
 }
 
 /** Dropout on probabilities: the draw of (head, query, key) is element (h * T + i) * S + j of the batch's row. */

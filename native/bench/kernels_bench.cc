@@ -216,7 +216,7 @@ void benchAttention(const Settings& s, int64_t B, int64_t T, int64_t H, int64_t 
   // q, k and v are parts of one (B, T, 3C) buffer, as a model has them
   const Operand part{{B, T, H, D}, DType::f32, {T * 3 * C, 3 * C, D, 1}};
   const Operand whole{{B, T, H, D}}, lse{{B, H, T}}, p{{}}, key{{3}, DType::i32}, rows{{B}, DType::i32};
-  const std::vector<double> params = {causal ? 1.0 : 0.0, 0.125, dropout ? 5.0 : -1.0};
+  const std::vector<double> params = {causal ? 1.0 : 0.0, 0.125, dropout ? 5.0 : -1.0, 0};
   const std::string name = std::to_string(B) + " " + std::to_string(T) + " " + std::to_string(H) + " " + std::to_string(D) +
                            (causal ? " causal" : "") + (dropout ? " dropout" : "");
   const double products = 2.0 * static_cast<double>(B * H * T * T * D) * (causal ? 0.5 : 1);

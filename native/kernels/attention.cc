@@ -4,7 +4,7 @@
 // A chunk is one head of one batch row with up to 256 queries. It packs a block of keys and values, then one tile of queries at
 // a time computes scores, probabilities relative to each row's running maximum, and their product with the values: the
 // scores of a tile stay in L1, the packed keys and values in L2.
-// params: causal, scale, dropoutStream (or -1)
+// params: causal, scale, dropoutStream (or -1), window (or 0)
 #include "../attention_block.h"
 #include "../kernel.h"
 
@@ -57,22 +57,20 @@ size_t workspace(const Call& call, int numThreads) {
   return scratch.used * static_cast<size_t>(numThreads);
 }
 
-/** The maxima of `rows` rows of scores, each over the keys that its filter lets through. */
-ATHANOR_INLINE void rowMaxima(const float* scores, int64_t stride, int64_t rows, const KeyFilter* filters, float* maxima) {
+/** The maxima of `rows` rows of scores, each over the keys from `first` on that its filter lets through. */
+ATHANOR_INLINE void rowMaxima(const float* scores, int64_t stride, int64_t rows, const KeyFilter* filters, int64_t first,
+                              float* maxima) {
   V best[tileRows];
-  int64_t open = filters[0].mask == nullptr ? filters[0].visible : 0;  // up to here every row sees every key
-  open = open / LANES * LANES;
   for (int r = 0; r < tileRows; ++r) best[r] = set(-INFINITY);
-  if (rows == tileRows) {
-    for (int64_t j = 0; j < open; j += LANES) {
-      for (int r = 0; r < tileRows; ++r) best[r] = max(best[r], load(scores + r * stride + j));
+  int64_t open = first;  // [first, open): every row sees every key
+  if (rows == tileRows && filters[0].seesAllOfRange() && filters[tileRows - 1].range.first <= first) {
+    for (; open + LANES <= filters[0].range.end; open += LANES) {
+      for (int r = 0; r < tileRows; ++r) best[r] = max(best[r], load(scores + r * stride + open));
     }
-  } else {
-    open = 0;
   }
   for (int64_t r = 0; r < rows; ++r) {
     V all = best[r];
-    for (int64_t j = open; j < filters[r].visible; j += LANES) {
+    for (int64_t j = open; j < filters[r].range.end; j += LANES) {
       all = max(all, select(filters[r].at(j), load(scores + r * stride + j), set(-INFINITY)));
     }
     maxima[r] = reduceMax(all);
@@ -80,21 +78,21 @@ ATHANOR_INLINE void rowMaxima(const float* scores, int64_t stride, int64_t rows,
 }
 
 /**
- * Turns a row of scores into probabilities times e^shift, dropped where `draws` say so, zeros up to `count`. Returns their
- * sum before dropout.
+ * Turns a row of scores from `first` on into probabilities times e^shift, dropped where `draws` say so, zeros up to `end`.
+ * Returns their sum before dropout.
  */
-ATHANOR_INLINE float exponentiate(float* scores, int64_t count, const KeyFilter& filter, float shift, const Dropout& dropout,
-                                  const float* draws) {
+ATHANOR_INLINE float exponentiate(float* scores, int64_t first, int64_t end, const KeyFilter& filter, float shift,
+                                  const Dropout& dropout, const float* draws) {
   const V center = set(shift);
   V sum = zero();
-  int64_t j = 0;
-  for (; j < filter.visible; j += LANES) {
+  int64_t j = first;
+  for (; j < filter.range.end; j += LANES) {
     V e = select(filter.at(j), exp(load(scores + j) - center), zero());
     sum += e;
     if (draws != nullptr) e = select(load(draws + j) >= set(dropout.p), e * set(dropout.keepScale), zero());
     store(scores + j, e);
   }
-  for (; j < count; j += LANES) store(scores + j, zero());
+  for (; j < end; j += LANES) store(scores + j, zero());
   return reduceAdd(sum);
 }
 
@@ -130,36 +128,42 @@ void run(const Call& call) {
       s.sum[i - start] = 0;
     }
     copyScaled(x.q.at(b, start, h), x.q.row, end - start, x.D, x.scale, s.queries);
-    const int64_t numKeys = x.visibleKeys(end - 1);
-    for (int64_t firstKey = 0; firstKey < numKeys; firstKey += blockKeys) {
-      const int64_t keys = minOf(blockKeys, numKeys - firstKey);
+    const Documents documents = readDocuments(x, b);
+    const KeyRange seen = keysOfQueries(x, documents, start, end - start);
+    bool begun[ceilDiv(chunkQueries, tileRows)] = {};  // per tile of queries: whether its output holds sums
+    for (int64_t firstKey = seen.first; firstKey < seen.end; firstKey += blockKeys) {
+      const int64_t keys = minOf(blockKeys, seen.end - firstKey);
       packTransposed(x.k.at(b, firstKey, group), x.k.row, keys, x.D, s.keys);
       packStraight(x.v.at(b, firstKey, group), x.v.row, keys, x.D, s.values);
       for (int64_t first = start; first < end; first += tileRows) {
         const int64_t queries = minOf<int64_t>(tileRows, end - first);
-        const int64_t count = minOf(keys, x.visibleKeys(first + queries - 1) - firstKey);
-        if (count <= 0) continue;
-        multiplyPacked(queries, count, s.queries + (first - start) * x.D, x.D, 1, s.keys, x.D, s.scores, stride, false,
-                       [&](int64_t, int64_t) { return TileRange{count, 0, x.D}; });
+        const KeyRange all = keysOfQueries(x, documents, first, queries);
+        // of the block, from a whole panel on: what the rows of the tile share
+        const KeyRange tile{maxOf<int64_t>(0, all.first - firstKey) / tileColumns * tileColumns, minOf(keys, all.end - firstKey)};
+        if (tile.empty()) continue;
+        bool& adding = begun[(first - start) / tileRows];
+        multiplyPacked(queries, tile.end, s.queries + (first - start) * x.D, x.D, 1, s.keys, x.D, s.scores, stride, false,
+                       [&](int64_t, int64_t) { return TileRange{tile.first, tile.end, 0, x.D}; });
         KeyFilter filters[tileRows];
         float maxima[tileRows];
-        for (int64_t r = 0; r < queries; ++r) filters[r] = filterKeys(x, b, h, first + r, firstKey, count);
-        rowMaxima(s.scores, stride, queries, filters, maxima);
+        for (int64_t r = 0; r < queries; ++r) filters[r] = filterKeys(x, documents, b, h, first + r, firstKey, tile.end);
+        rowMaxima(s.scores, stride, queries, filters, tile.first, maxima);
         for (int64_t r = 0; r < queries; ++r) {
           const int64_t i = first + r;
           float &highest = s.max[i - start], &sum = s.sum[i - start];
           float rescale = 1;
           if (maxima[r] > highest) {
-            rescale = firstKey == 0 ? 1 : expOf(highest - maxima[r]);
+            rescale = adding ? expOf(highest - maxima[r]) : 1;
             highest = maxima[r];
           }
           const float shift = highest == -INFINITY ? 0 : highest;  // nothing seen yet: -inf - -inf would be NaN
-          const float* draws = dropout.draws(x, h, i, firstKey, count, s.draws);
-          sum = sum * rescale + exponentiate(s.scores + r * stride, count, filters[r], shift, dropout, draws);
+          const float* draws = dropout.draws(x, h, i, firstKey, tile.end, s.draws);
+          sum = sum * rescale + exponentiate(s.scores + r * stride, tile.first, tile.end, filters[r], shift, dropout, draws);
           if (rescale != 1) scaleRow(outputAt(i), x.D, rescale);
         }
-        multiplyPacked(queries, x.D, s.scores, stride, 1, s.values, keys, outputAt(first), outputRow, firstKey > 0,
-                       [&](int64_t, int64_t) { return TileRange{x.D, 0, count}; });
+        multiplyPacked(queries, x.D, s.scores, stride, 1, s.values, keys, outputAt(first), outputRow,
+                       adding, [&](int64_t, int64_t) { return TileRange{0, x.D, tile.first, tile.end}; });
+        adding = true;
       }
     }
     forEachVector(end - start, [&](int64_t r, auto mask) {
@@ -168,10 +172,10 @@ void run(const Call& call) {
     for (int64_t i = start; i < end; ++i) {
       float* to = outputAt(i);
       const float sum = s.sum[i - start];
-      if (x.visibleKeys(i) == 0) {
-        memset(to, 0, static_cast<size_t>(x.D) * sizeof(float));
-      } else {
+      if (begun[(i - start) / tileRows]) {
         scaleRow(to, x.D, sum > 0 ? 1.0f / sum : (sum == 0 ? 0.0f : sum));
+      } else {
+        memset(to, 0, static_cast<size_t>(x.D) * sizeof(float));
       }
       floats(lse)[b * lse.strides[0] + h * lse.strides[1] + i * lse.strides[2]] = s.max[i - start];
     }

@@ -6,7 +6,7 @@
 // A chunk is one group of one batch row: it walks its blocks of keys, and for each the queries of all its heads, so that dk
 // and dv have one owner. When that makes too few chunks, the keys of a group are cut into parts; each part then has a dq of
 // its own, and they are added in order.
-// params: causal, scale, dropoutStream (or -1)
+// params: causal, scale, dropoutStream (or -1), window (or 0)
 #include "../attention_block.h"
 #include "../kernel.h"
 
@@ -141,14 +141,17 @@ ATHANOR_INLINE float dot(const float* a, const float* b, int64_t n) {
   return sumVectors(n, [&](int64_t i, auto mask) { return load(a + i, mask) * load(b + i, mask); });
 }
 
-/** One row: scores become P', gradScores (g v^T) becomes dS, both zeros where no key may be seen, up to `count`. */
-ATHANOR_INLINE void differentiateRow(float* scores, float* gradScores, int64_t count, const KeyFilter& filter, float lse,
-                                     float gradDotOutput, float scale, const Dropout& dropout, const float* draws) {
+/** One row: scores become P', gradScores (g v^T) becomes dS, both zeros where no key may be seen, up to `count`. Only from `first`
+ * on are there scores. */
+ATHANOR_INLINE void differentiateRow(float* scores, float* gradScores, int64_t first, int64_t count, const KeyFilter& filter,
+                                     float lse, float gradDotOutput, float scale, const Dropout& dropout, const float* draws) {
   const V shift = set(lse == -INFINITY ? 0.0f : lse);
   const V center = set(gradDotOutput);
   const V factor = set(scale);
-  int64_t j = 0;
-  for (; j < filter.visible; j += LANES) {
+  memset(scores, 0, static_cast<size_t>(first) * sizeof(float));
+  memset(gradScores, 0, static_cast<size_t>(first) * sizeof(float));
+  int64_t j = first;
+  for (; j < filter.range.end; j += LANES) {
     const V p = select(filter.at(j), exp(load(scores + j) - shift), zero());
     V kept = p;
     V grad = load(gradScores + j);
@@ -191,6 +194,7 @@ void run(const Call& call) {
       queryGrads = {{layout.queryGrads + part * partSize, false}, x.T * x.H * x.D, x.H * x.D, x.D};
     }
     const Dropout dropout = readDropout(x, b);
+    const Documents documents = readDocuments(x, b);
     const int64_t firstHead = group * headsPerGroup;
     for (int64_t h = firstHead; h < firstHead + headsPerGroup; ++h) clearHeads(queryGrads, b, 0, x.T, h, x.D);
 
@@ -206,32 +210,34 @@ void run(const Call& call) {
       for (int64_t h = firstHead; h < firstHead + headsPerGroup; ++h) {
         for (int64_t first = 0; first < x.T; first += queryBlock) {
           const int64_t queries = minOf(queryBlock, x.T - first);
-          const int64_t count = minOf(keys, x.visibleKeys(first + queries - 1) - firstKey);
-          if (count <= 0) continue;
+          const KeyRange all = keysOfQueries(x, documents, first, queries);
+          const int64_t count = minOf(keys, all.end - firstKey);  // of the block
+          const int64_t begin = maxOf<int64_t>(0, all.first - firstKey) / tileColumns * tileColumns;
+          if (count <= begin) continue;
           const FloatRows grads = g.read(b, first, h, queries, x.D, s.grads);
           const FloatRows outputs = o.read(b, first, h, queries, x.D, s.outputs);
           copyScaled(x.q.at(b, first, h), x.q.row, queries, x.D, x.scale, s.queries);
           packStraight(x.q.at(b, first, h), x.q.row, queries, x.D, s.queryPanels);
           packStraight(g.at(b, first, h), g.row, queries, x.D, s.gradPanels);
-          const auto seenKeys = [&](int64_t i) { return maxOf<int64_t>(0, minOf(count, x.visibleKeys(first + i) - firstKey)); };
-          const auto scoreRange = [&](int64_t i, int64_t n) { return TileRange{seenKeys(i + n - 1), 0, x.D}; };
+          const auto endOfSeen = [&](int64_t i) { return maxOf<int64_t>(0, minOf(count, x.endOfKeys(first + i) - firstKey)); };
+          const auto scoreRange = [&](int64_t i, int64_t n) { return TileRange{begin, endOfSeen(i + n - 1), 0, x.D}; };
           multiplyPacked(queries, count, s.queries, x.D, 1, s.keysT, x.D, s.scores, stride, false, scoreRange);
           multiplyPacked(queries, count, grads.data, grads.row, 1, s.valuesT, x.D, s.gradScores, stride, false, scoreRange);
           for (int64_t r = 0; r < queries; ++r) {
             const int64_t i = first + r;
-            const KeyFilter filter = filterKeys(x, b, h, i, firstKey, count);
+            const KeyFilter filter = filterKeys(x, documents, b, h, i, firstKey, count);
             const float rowLse = floats(lse)[b * lse.strides[0] + h * lse.strides[1] + i * lse.strides[2]];
             const float gradDotOutput = dot(grads.data + r * grads.row, outputs.data + r * outputs.row, x.D);
             const float* draws = dropout.draws(x, h, i, firstKey, count, s.draws);
-            differentiateRow(s.scores + r * stride, s.gradScores + r * stride, count, filter, rowLse, gradDotOutput, x.scale,
-                             dropout, draws);
+            differentiateRow(s.scores + r * stride, s.gradScores + r * stride, begin, count, filter, rowLse, gradDotOutput,
+                             x.scale, dropout, draws);
           }
           // keys are seen from some query on, queries see keys up to some key
           const auto keyRange = [&](int64_t j, int64_t) {
             const int64_t firstQuery = x.causal ? maxOf<int64_t>(0, firstKey + j - (x.S - x.T) - first) : 0;
-            return TileRange{x.D, minOf(firstQuery, queries), queries};
+            return TileRange{0, x.D, minOf(firstQuery, queries), queries};
           };
-          const auto queryRange = [&](int64_t i, int64_t n) { return TileRange{x.D, 0, seenKeys(i + n - 1)}; };
+          const auto queryRange = [&](int64_t i, int64_t n) { return TileRange{0, x.D, minOf(begin, endOfSeen(i + n - 1)), endOfSeen(i + n - 1)}; };
           multiplyPacked(count, x.D, s.scores, 1, stride, s.gradPanels, queries, valueGrads.data(), valueGrads.row(), true,
                          keyRange);
           multiplyPacked(count, x.D, s.gradScores, 1, stride, s.queryPanels, queries, keyGrads.data(), keyGrads.row(), true,

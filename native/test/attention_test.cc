@@ -1,5 +1,7 @@
-// attention and attentionGrad against the whole (T, S) matrix in f64: causal or not, masks, grouped heads, dropout, blocks.
+// attention and attentionGrad against the whole (T, S) matrix in f64: causal or not, masks, windows, documents, grouped heads,
+// dropout, blocks.
 #include <cmath>
+#include <functional>
 
 #include "kernel_harness.h"
 
@@ -24,6 +26,8 @@ struct AttentionCase {
   double dropout = -1;  // negative: no stream
   Shape maskShape = {};
   Layout layout = Layout::dense;
+  int64_t window = 0;                              // 0: none
+  std::function<double(int64_t)> documents = nullptr;  // of a position; null: none
 };
 
 struct Oracle {
@@ -40,7 +44,7 @@ AttentionInputs makeInputs(const AttentionCase& c) {
   AttentionInputs in{Tensor(DType::f32, {c.B, c.T, c.H, c.D}, c.layout), Tensor(DType::f32, {c.B, c.S, c.G, c.D}, c.layout),
                      Tensor(DType::f32, {c.B, c.S, c.G, c.D}, c.layout), Tensor(DType::f32, {}),
                      Tensor(DType::i32, {3}),                            Tensor(DType::i32, {c.B}),
-                     Tensor(DType::bool_, c.maskShape),                  Tensor(DType::f32, {c.B, c.T, c.H, c.D}, c.layout)};
+                     c.documents ? Tensor(DType::i32, {c.B, c.S}) : Tensor(DType::bool_, c.maskShape), Tensor(DType::f32, {c.B, c.T, c.H, c.D}, c.layout)};
   in.q.random(2);
   in.k.random(2);
   in.v.random();
@@ -49,6 +53,7 @@ AttentionInputs makeInputs(const AttentionCase& c) {
   in.key.below(1 << 30);
   in.rows.below(1 << 20);
   if (!c.maskShape.empty()) in.mask.below(2);
+  for (int64_t i = 0; c.documents && i < c.B * c.S; ++i) in.mask.put(i, c.documents(i % c.S + i / c.S));
   return in;
 }
 
@@ -73,7 +78,9 @@ Oracle attend(const AttentionCase& c, const AttentionInputs& in, double scale) {
         for (int64_t j = 0; j < c.S; ++j) {
           double score = 0;
           for (int64_t d = 0; d < c.D; ++d) score += q[atQ + d] * k[atK(j) + d];
-          bool hidden = c.causal && j > i + c.S - c.T;
+          const int64_t ahead = j - (i + c.S - c.T);
+          bool hidden = (c.causal && ahead > 0) || (c.window > 0 && (ahead <= -c.window || ahead >= c.window));
+          if (c.documents) hidden = hidden || in.mask.at(b * c.S + i) != in.mask.at(b * c.S + j);
           if (!c.maskShape.empty()) {
             const int64_t mb = c.maskShape[0] == 1 ? 0 : b, mh = c.maskShape[1] == 1 ? 0 : h, mi = c.maskShape[2] == 1 ? 0 : i;
             hidden = hidden || in.mask.at(((mb * c.maskShape[1] + mh) * c.maskShape[2] + mi) * c.S + j) == 0;
@@ -119,8 +126,9 @@ void testAttention(const AttentionCase& c) {
   const AttentionInputs in = makeInputs(c);
   const double scale = 1 / std::sqrt(static_cast<double>(c.D));
   const Oracle expected = attend(c, in, static_cast<double>(static_cast<float>(scale)));
-  const std::vector<double> params = {c.causal ? 1.0 : 0.0, scale, c.dropout < 0 ? -1.0 : static_cast<double>(stream)};
-  const bool hasMask = !c.maskShape.empty();
+  const std::vector<double> params = {c.causal ? 1.0 : 0.0, scale, c.dropout < 0 ? -1.0 : static_cast<double>(stream),
+                                      static_cast<double>(c.window)};
+  const bool hasMask = !c.maskShape.empty() || c.documents;
   Case forward{"attention", {in.q, in.k, in.v, in.p, in.key, in.rows}, {in.q, Tensor(DType::f32, {c.B, c.H, c.T})}, params};
   if (hasMask) forward.inputs.push_back(in.mask);
   expectValues(forward, {expected.o, expected.lse}, {2e-6, 1e-5});
@@ -175,6 +183,28 @@ void variants() {
   }
 }
 
+/** What queries may see begins and ends inside blocks, panels and tiles, and leaves out whole ones. */
+void windowsAndDocuments() {
+  const auto packed = [](int64_t position) { return static_cast<double>(position / 90); };      // only growing
+  const auto ragged = [](int64_t position) { return std::floor(std::sqrt(position * 3.0)); };  // short ones first
+  const auto mixed = [](int64_t position) { return static_cast<double>(position / 50 % 3); };   // come again
+  for (const bool causal : {false, true}) {
+    for (const int64_t window : {1, 2, 17, 64, 300}) {
+      testAttention({1, 70, 70, 2, 1, 8, causal, -1, {}, Layout::dense, window});
+      testAttention({1, 600, 600, 1, 1, 64, causal, -1, {}, Layout::dense, window});
+      testAttention({1, 40, 1100, 2, 2, 64, causal, -1, {}, Layout::dense, window});
+      testAttention({1, 90, 30, 1, 1, 16, causal, -1, {}, Layout::dense, window});
+    }
+    testAttention({1, 130, 700, 2, 2, 32, causal, 0.3, {1, 1, 130, 700}, Layout::dense, 200});
+    testAttention({1, 1, 1500, 4, 2, 64, causal, -1, {}, Layout::dense, 100});
+    for (const auto& documents : std::vector<std::function<double(int64_t)>>{packed, ragged, mixed}) {
+      testAttention({2, 70, 70, 2, 1, 8, causal, -1, {}, Layout::dense, 0, documents});
+      testAttention({2, 600, 600, 2, 1, 64, causal, -1, {}, Layout::padded, 0, documents});
+      testAttention({1, 300, 300, 1, 1, 16, causal, 0.3, {}, Layout::dense, 40, documents});
+    }
+  }
+}
+
 void empty() {
   testAttention({0, 4, 4, 2, 2, 8, true});
   testAttention({2, 0, 4, 2, 2, 8, true});
@@ -186,7 +216,7 @@ void refused() {
   const AttentionCase good{1, 4, 6, 4, 2, 8, false, -1, {1, 1, 4, 6}};
   const AttentionInputs in = makeInputs(good);
   const Tensor lse(DType::f32, {1, 4, 4});
-  const std::vector<double> params = {0, 0.5, -1};
+  const std::vector<double> params = {0, 0.5, -1, 0};
   const auto forward = [&](auto change) {
     Case test{"attention", {in.q, in.k, in.v, in.p, in.key, in.rows, in.mask}, {in.q, lse}, params};
     change(test);
@@ -206,7 +236,10 @@ void refused() {
   forward([&](Case& t) { t.outputs[0] = f32({1, 4, 4, 8}, Layout::spread); });
   forward([&](Case& t) { t.outputs[1] = f32({1, 4, 5}); });
   forward([&](Case& t) { t.outputs.pop_back(); });
-  forward([&](Case& t) { t.params = {0, 0.5}; });
+  forward([&](Case& t) { t.inputs[6] = Tensor(DType::i32, {1, 6}); });  // 4 queries
+  forward([&](Case& t) { t.params = {0, 0.5, -1}; });
+  forward([&](Case& t) { t.params[3] = -1; });
+  forward([&](Case& t) { t.params[3] = 0.5; });
   forward([&](Case& t) { t.params[2] = -2; });
   forward([&](Case& t) { t.params[2] = 0.5; });
   forward([&](Case& t) { t.params[2] = NAN; });
@@ -222,6 +255,7 @@ const Group attention("attention", [] {
   sizes();
   blocks();
   variants();
+  windowsAndDocuments();
   empty();
   refused();
 });

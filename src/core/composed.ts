@@ -54,17 +54,23 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   );
 }
 
-/**
- * Scaled dot-product attention. q (B,T,H,D), k and v (B,S,G,D) → (B,T,H,D).
- * `mask` bool (B|1,H|1,T|1,S): true may be seen. `scale` defaults to 1/√D.
- */
-export function attention(
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  options: { causal?: boolean; scale?: number; mask?: Tensor; dropout?: { rate: Tensor; stream: string } } = {},
-): Tensor {
-  const { causal = false, scale = 1 / Math.sqrt(q.shape.at(-1) ?? 1), mask, dropout } = options;
+export interface AttendOptions {
+  /** A query sees keys up to its own position; the last query is at the last key. */
+  readonly causal?: boolean;
+  /** Default 1/√D. */
+  readonly scale?: number;
+  /** Sliding window: a query sees the `window` keys up to its own position, and if not causal as many from it on. */
+  readonly window?: number;
+  /** bool (B|1, H|1, T|1, S): true may be seen. */
+  readonly mask?: Tensor;
+  /** i32 (B, S), where T = S: positions see those of the same document only, so that texts can share a row. */
+  readonly documents?: Tensor;
+  readonly dropout?: { readonly rate: Tensor; readonly stream: string };
+}
+
+/** Scaled dot-product attention. q (B,T,H,D), k and v (B,S,G,D), H a multiple of G → (B,T,H,D). What a query may not see is the options'. */
+export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttendOptions = {}): Tensor {
+  const { causal = false, scale = 1 / Math.sqrt(q.shape.at(-1) ?? 1), window = 0, dropout } = options;
   const { random } = currentTrace();
   if (dropout && !random) {
     fail("random/none", "dropout needs the trace's random inputs", {
@@ -74,8 +80,17 @@ export function attention(
   const rate = dropout?.rate ?? constant(0, q.dtype);
   const key = dropout && random ? random.key : constant(fromNumbers("i32", [3], [0, 0, 0]));
   const rows = dropout && random ? random.rows : full([q.shape[0]!], 0, "i32");
-  const attrs: AttentionAttrs = { causal, scale, dropoutStream: dropout ? dropout.stream || "attention" : "" };
+  const stream = dropout ? dropout.stream || "attention" : "";
+  const attrs: AttentionAttrs = { causal, scale, dropoutStream: stream, window };
+  const mask = attentionMask(options);
   return applyMulti(attentionOp, [q, k, v, rate, key, rows, ...(mask ? [mask] : [])], attrs)[0]!;
+}
+
+/** Documents stay ids where there is no mask: only so can the kernel leave out what lies in other documents. */
+function attentionMask({ mask, documents }: AttendOptions): Tensor | undefined {
+  if (!mask || !documents) return mask ?? documents;
+  const [batch, keys] = documents.shape as [number, number];
+  return mask.and(documents.reshape(batch, 1, keys, 1).equal(documents.reshape(batch, 1, 1, keys)));
 }
 
 // ---- fused compositions -------------------------------------------------------------------------------------------

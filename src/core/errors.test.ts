@@ -107,6 +107,11 @@ test.each<[string, (inputs: Inputs) => unknown]>([
       ),
   ],
   [
+    "documents of fewer positions",
+    ({ x, ids }) => attention(...thrice(x.reshape(1, 2, 1, 3)), { documents: ids.reshape(1, -1).slice(1, 0, 1) }),
+  ],
+  ["a window of half a key", ({ x }) => attention(...thrice(x.reshape(1, 2, 1, 3)), { window: 0.5 })],
+  [
     "a mask of another shape",
     ({ x, mask }) => attention(...thrice(x.reshape(1, 2, 1, 3)), { mask: mask.reshape(1, 1, 3, 2) }),
   ],

@@ -13,6 +13,8 @@ export interface AttentionOptions {
   readonly bias?: boolean;
   /** Rate of the dropout on probabilities and on the output; default 0. */
   readonly dropout?: number;
+  /** Sliding window: how many tokens, itself included, a token sees; default all before it. */
+  readonly window?: number;
   readonly init?: Init;
   /** Start of the output projection, which ends on the residual stream. */
   readonly projectionInit?: Init;
@@ -22,13 +24,14 @@ export interface AttentionOptions {
 export class CausalSelfAttention extends Module {
   readonly heads: number;
   readonly dropout: number;
+  readonly window: number;
   readonly c_attn: Linear;
   readonly c_proj: Linear;
   readonly resid_dropout: Dropout;
 
   constructor(width: number, options: AttentionOptions) {
     super();
-    const { heads, bias = true, dropout = 0, init = "xavierUniform", projectionInit = init } = options;
+    const { heads, bias = true, dropout = 0, window = 0, init = "xavierUniform", projectionInit = init } = options;
     if (width % heads !== 0) {
       fail("nn/heads", "heads must divide the width", {
         expected: `a divisor of ${width}`,
@@ -38,6 +41,7 @@ export class CausalSelfAttention extends Module {
     }
     this.heads = heads;
     this.dropout = checkRate(dropout);
+    this.window = window;
     this.c_attn = new Linear(width, 3 * width, { bias, init });
     this.c_proj = new Linear(width, width, { bias, init: projectionInit });
     this.resid_dropout = new Dropout(dropout);
@@ -48,14 +52,14 @@ export class CausalSelfAttention extends Module {
     const dropped = randomInputs(this.dropout) !== undefined;
     const stream = `${currentScope()}.probabilities`;
     const dropout = dropped ? { dropout: { rate: constant(this.dropout, x.dtype), stream } } : {};
-    return this.merge(attention(q, k, v, { causal: true, ...dropout }));
+    return this.merge(attention(q, k, v, { causal: true, window: this.window, ...dropout }));
   }
 
   /** The same for the next tokens alone: their keys and values go into `cache`, and they see all that is in it up to them. */
   decode(x: Tensor, cache: KeyValueCache): Tensor {
     const [q, k, v] = this.project(x);
     const { keys, values } = cache.extend(currentScope(), k, v); // (B, S, H, D)
-    return this.merge(attention(q, keys, values, { mask: cache.visible(q.shape[1]!) }));
+    return this.merge(attention(q, keys, values, { mask: cache.visible(q.shape[1]!, this.window) }));
   }
 
   /** (B, T, C) → three of (B, T, H, D) */

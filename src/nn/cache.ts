@@ -30,10 +30,11 @@ export class KeyValueCache {
     return after;
   }
 
-  /** bool (1, 1, n, S): token i of those given now sees positions up to `position + i`. */
-  visible(numTokens: number): Tensor {
+  /** bool (1, 1, n, S): token i of those given now sees positions up to `position + i`, the last `window` of them (0: all). */
+  visible(numTokens: number, window = 0): Tensor {
     const shape = [1, 1, numTokens, this.length];
     const last = iota(shape, 2).add(this.position);
-    return iota(shape, 3).lessEqual(last);
+    const before = iota(shape, 3).lessEqual(last);
+    return window === 0 ? before : before.and(iota(shape, 3).greater(last.sub(window)));
   }
 }

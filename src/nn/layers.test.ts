@@ -38,6 +38,7 @@ interface Case {
     delta?: number;
     causal?: boolean;
     scale?: number;
+    window?: number;
   };
   readonly inputs: { readonly [name: string]: Packed };
   readonly output: Packed;
@@ -70,8 +71,14 @@ const compute: { readonly [op: string]: (inputs: Inputs, attrs: Case["attrs"]) =
     huberLoss(prediction!, target!, { reduction: reduction!, delta: delta! }),
   binaryCrossEntropy: ({ logits, target }, { reduction }) =>
     binaryCrossEntropy(logits!, target!, { reduction: reduction! }),
-  attention: ({ q, k, v, mask }, { causal, scale }) =>
-    attention(q!, k!, v!, { causal: causal!, scale: scale!, ...(mask ? { mask: widen(mask, q!, k!) } : {}) }),
+  attention: ({ q, k, v, mask, documents }, { causal, scale, window }) =>
+    attention(q!, k!, v!, {
+      causal: causal!,
+      ...(scale ? { scale } : {}),
+      ...(window ? { window } : {}),
+      ...(mask ? { mask: widen(mask, q!, k!) } : {}),
+      ...(documents ? { documents } : {}),
+    }),
 };
 
 const widen = (mask: Tensor, q: Tensor, k: Tensor): Tensor =>

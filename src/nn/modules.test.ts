@@ -11,6 +11,7 @@ import {
   type Init,
   initialize,
   initNames,
+  KeyValueCache,
   Linear,
   Mlp,
   Module,
@@ -120,6 +121,28 @@ test("in eval mode, or at rate 0, dropout is the identity and asks for no random
     "dropout needs random inputs",
   );
   for (const rate of [1, -0.1, Number.NaN]) expect(() => new Dropout(rate)).toThrow("0 ≤ rate < 1");
+});
+
+test("attention with a window: a token sees itself and the one before", () => {
+  const x = [Array.from({ length: 5 }, (_, t) => [Math.sin(t), Math.cos(2 * t), 0.1 * t, 1])];
+  const changed = x.map((row) => row.map((token, t) => (t === 1 ? token.map((value) => value + 1) : token)));
+  const model = new CausalSelfAttention(4, { heads: 2, window: 2 });
+  const [before, after] = [run(model, x).data, run(model, changed).data];
+  const token = (values: ArrayLike<number>, t: number) => Array.from(values).slice(4 * t, 4 * t + 4);
+  for (const t of [0, 3, 4]) expect(token(after, t)).toEqual(token(before, t));
+  for (const t of [1, 2]) expect(token(after, t)).not.toEqual(token(before, t));
+});
+
+test("over a cache a token sees the window before its own position, wherever the cache is", () => {
+  const visible = (position: number) =>
+    Array.from(
+      evaluate((at) => new KeyValueCache({ position: at!, length: 6, prefix: "c" }).visible(2, 3), {
+        at: fromNumbers("i32", [], [position]),
+      }).data,
+      Number,
+    );
+  expect(visible(0)).toEqual([1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0]);
+  expect(visible(3)).toEqual([0, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 0]);
 });
 
 test("attention: no token sees a later one, and dropout on probabilities acts in train mode", () => {

@@ -175,6 +175,32 @@ def attentions():
         torch.testing.assert_close(out, theirs.transpose(1, 2), rtol=1e-12, atol=1e-13)
 
 
+def windows_and_documents():
+    ids = torch.tensor([[0, 0, 1, 1, 1, 2], [7, 3, 3, 7, 3, 3]])
+    settings = [
+        # name, B, T, S, H, G, D, causal, window, documents
+        ("sliding window", 1, 6, 6, 2, 2, 3, True, 3, None),
+        ("window to both sides", 1, 6, 6, 2, 1, 3, False, 2, None),
+        ("window, more keys than queries", 1, 2, 6, 2, 2, 3, True, 4, None),
+        ("documents", 2, 6, 6, 2, 2, 3, False, 0, ids),
+        ("documents, causal", 2, 6, 6, 2, 1, 3, True, 0, ids),
+        ("documents, sliding window", 2, 6, 6, 2, 2, 3, True, 2, ids),
+    ]
+    for name, b, t, s, h, g, d, causal, window, documents in settings:
+        inputs = {"q": draw(b, t, h, d), "k": draw(b, s, g, d), "v": draw(b, s, g, d)}
+        ahead = torch.arange(s)[None, :] - (torch.arange(t)[:, None] + s - t)
+        seen = ahead <= 0 if causal else torch.ones(t, s, dtype=torch.bool)
+        if window:
+            seen = seen & (ahead.abs() < window)
+        if documents is not None:
+            inputs["documents"] = documents
+            seen = seen & (documents[:, None, :, None] == documents[:, None, None, :])
+        case(f"attention, {name}", "attention",
+             lambda q, k, v, documents=None, seen=seen: F.scaled_dot_product_attention(
+                 *(x.transpose(1, 2) for x in (q, k, v)), attn_mask=seen, enable_gqa=True).transpose(1, 2),
+             inputs, {"causal": causal, "window": window})  # fmt: skip
+
+
 def layers():
     case("linear, weight stored [in, out]", "linear",
          lambda x, weight, bias: x @ weight + bias, {"x": draw(2, 3, 4), "weight": draw(4, 5), "bias": draw(5)})  # fmt: skip
@@ -188,4 +214,5 @@ softmaxes()
 losses()
 attentions()
 layers()
+windows_and_documents()
 write("layers.json", {"madeBy": "layers.py", "versions": versions("torch"), "cases": cases})

@@ -57,10 +57,12 @@ const functions: { readonly [op: string]: Compute } = {
     const count = target!.notEqual(Number(ignoreIndex)).cast(losses.dtype).sum();
     return reduction === "sum" ? losses.sum() : losses.sum().div(count);
   },
-  attention: ({ q, k, v, mask }, { causal, scale }) =>
+  attention: ({ q, k, v, mask, documents }, { causal, scale, window }) =>
     attention(q!, k!, v!, {
       causal: causal === true,
-      scale: Number(scale),
+      ...(scale === undefined ? {} : { scale: Number(scale) }),
+      ...(window === undefined ? {} : { window: Number(window) }),
+      ...(documents ? { documents } : {}),
       ...(mask ? { mask: mask.broadcastTo([q!.shape[0]!, q!.shape[2]!, q!.shape[1]!, k!.shape[1]!]) } : {}),
     }),
   linear: ({ x, weight, bias }) => add(x!.matmul(weight!), bias!),

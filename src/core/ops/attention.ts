@@ -9,6 +9,8 @@ import { checkRandomInputs } from "./random.ts";
 export type AttentionAttrs = {
   /** Query i sees keys j ≤ i + (S − T): the last query sees all. */
   readonly causal: boolean;
+  /** Query i sees keys less than this far from i + (S − T), before it and, if not causal, after it; 0: any distance. */
+  readonly window: number;
   readonly scale: number;
   /** Stream of the dropout on the probabilities, or "" for none. */
   readonly dropoutStream: string;
@@ -36,18 +38,43 @@ function check(q: ValueType, k: ValueType, v: ValueType, mask: ValueType | undef
       got: `q ${formatType(q.dtype, q.shape)}, k ${formatType(k.dtype, k.shape)}, v ${formatType(v.dtype, v.shape)}`,
     });
   }
-  const full = [batch!, heads!, queries!, k.shape[1]!];
-  if (
-    mask &&
-    (mask.dtype !== "bool" ||
-      mask.shape.length !== 4 ||
-      mask.shape.some((dim, at) => dim !== full[at] && (dim !== 1 || at === 3)))
-  ) {
+  if (mask === undefined) return;
+  const keys = k.shape[1]!;
+  const full = [batch!, heads!, queries!, keys];
+  const isMask = mask.shape.length === 4 && mask.shape.every((dim, at) => dim === full[at] || (dim === 1 && at < 3));
+  const isDocuments = queries === keys && formatType("i32", mask.shape) === formatType("i32", [batch!, keys]);
+  if (mask.dtype === "bool" ? !isMask : mask.dtype !== "i32" || !isDocuments) {
     fail("shape/attention-mask", "the mask does not fit", {
-      expected: `bool[${full}], dimensions but the last may be 1; true = may be seen`,
+      expected: `bool[${full}], dimensions but the last may be 1, true = may be seen; or, where T = S, i32[${[batch!, keys]}], the document of each position`,
       got: formatType(mask.dtype, mask.shape),
     });
   }
+}
+
+function checkWindow(window: number): void {
+  if (Number.isInteger(window) && window >= 0) return;
+  fail("shape/attention-window", "the window counts keys", {
+    expected: "a whole number from 1 on, or 0 for none",
+    got: String(window),
+  });
+}
+
+/** Where position `query` may see position `key`, (B|1, H|1, T, S); undefined where it may see all. */
+function visibility(q: Tensor, k: Tensor, mask: Tensor | undefined, attrs: AttentionAttrs): Tensor | undefined {
+  const [batch, queries] = q.shape as [number, number];
+  const keys = k.shape[1]!;
+  const ahead = f.iota([queries, keys], 1).sub(f.iota([queries, keys], 0).add(keys - queries)); // of the key
+  const rules: Tensor[] = [];
+  if (attrs.causal) rules.push(ahead.lessEqual(0));
+  if (attrs.window > 0) rules.push(ahead.greater(-attrs.window));
+  if (attrs.window > 0 && !attrs.causal) rules.push(ahead.less(attrs.window));
+  const byPosition = rules.map((rule) => rule.reshape(1, 1, queries, keys));
+  const byContent =
+    mask?.dtype === "i32" ? mask.reshape(batch, 1, queries, 1).equal(mask.reshape(batch, 1, 1, keys)) : mask;
+  return [...byPosition, ...(byContent ? [byContent] : [])].reduce<Tensor | undefined>(
+    (all, one) => (all ? all.and(one) : one),
+    undefined,
+  );
 }
 
 /** The composition: T×S probabilities are materialized, which kernels avoid. */
@@ -69,14 +96,7 @@ function compose(
     return grouped.broadcastTo([batch, groups, heads / groups, keys, width]).reshape(batch, heads, keys, width);
   };
   const scores = f.matmulOf(q.permute(0, 2, 1, 3), perHead(k), false, true).mul(attrs.scale); // (B,H,T,S)
-  const visible: Tensor[] = [];
-  const full = [batch, heads, queries, keys];
-  if (attrs.causal) {
-    const position = f.iota([queries, keys], 0).add(keys - queries);
-    visible.push(f.iota([queries, keys], 1).lessEqual(position).broadcastTo(full));
-  }
-  if (mask) visible.push(mask.broadcastTo(full));
-  const seen = visible.reduce<Tensor | undefined>((all, one) => (all ? all.and(one) : one), undefined);
+  const seen = visibility(q, k, mask, attrs)?.broadcastTo([batch, heads, queries, keys]);
   const masked = seen ? f.where(seen, scores, Number.NEGATIVE_INFINITY) : scores;
   const largest = f.stopGradient(masked.max({ axis: -1, keepDim: true }));
   const safe = f.where(largest.isFinite(), largest, 0); // rows that see nothing give zeros
@@ -92,21 +112,29 @@ function compose(
   return [out, lse];
 }
 
-const params = ({ causal, scale, dropoutStream }: AttentionAttrs): number[] => [
+const params = ({ causal, scale, dropoutStream, window }: AttentionAttrs): number[] => [
   Number(causal),
   scale,
   dropoutStream === "" ? -1 : hashName(dropoutStream),
+  window,
 ];
 
-const flopsOf = (q: ValueType, k: ValueType, causal: boolean, products: number) => ({
-  flops: (2 * products * sizeOf(q.shape) * k.shape[1]!) / (causal ? 2 : 1),
-});
+/** Of the keys that a query sees by its position: documents are not known before they are there. */
+function flopsOf(q: ValueType, k: ValueType, { causal, window }: AttentionAttrs, products: number) {
+  const keys = k.shape[1]! / (causal ? 2 : 1);
+  const near = window === 0 ? keys : Math.min(keys, causal ? window : 2 * window - 1);
+  return { flops: 2 * products * sizeOf(q.shape) * near };
+}
 
 const key = { shape: [3], dtype: "i32", values: [3, 1, 4] } as const;
 const rate = { shape: [], values: [0.3] } as const;
 const rowsOf = (n: number) =>
   ({ shape: [n], dtype: "i32", values: Array.from({ length: n }, (_, i) => 5 + 2 * i) }) as const;
-const plain = { causal: true, scale: 0.5, dropoutStream: "" };
+const plain = { causal: true, scale: 0.5, dropoutStream: "", window: 0 };
+const square = (batch: number, time: number) =>
+  [{ shape: [batch, time, 2, 4] }, { shape: [batch, time, 2, 4] }, { shape: [batch, time, 2, 4] }] as const;
+const documents = (...rows: number[][]) =>
+  ({ shape: [rows.length, rows[0]!.length], dtype: "i32", values: rows.flat() }) as const;
 
 const cases = [
   {
@@ -133,6 +161,19 @@ const cases = [
     ],
     attrs: { ...plain, causal: false },
   },
+  { inputs: [...square(1, 7), rate, key, rowsOf(1)], attrs: { ...plain, window: 3 } },
+  {
+    inputs: [{ shape: [1, 2, 2, 3] }, { shape: [1, 6, 1, 3] }, { shape: [1, 6, 1, 3] }, rate, key, rowsOf(1)],
+    attrs: { ...plain, causal: false, window: 2 },
+  },
+  {
+    inputs: [...square(2, 5), rate, key, rowsOf(2), documents([0, 0, 1, 1, 1], [4, 2, 2, 4, 2])], // ids may come again
+    attrs: plain,
+  },
+  {
+    inputs: [...square(1, 6), rate, key, rowsOf(1), documents([0, 0, 0, 0, 1, 1])],
+    attrs: { ...plain, causal: false, window: 2, dropoutStream: "d" },
+  },
   {
     inputs: [{ shape: [0, 3, 2, 4] }, { shape: [0, 3, 2, 4] }, { shape: [0, 3, 2, 4] }, rate, key, rowsOf(0)],
     attrs: plain,
@@ -147,8 +188,9 @@ export const attention = defineOp<["q", "k", "v", "p", "key", "rows", "mask"], A
   doc: "softmax(q·kᵀ·scale)·v per head; also returns the log-sum-exp of the scores [B,H,T]",
   inputs: ["q", "k", "v", "p", "key", "rows", "mask"],
   optional: 1,
-  infer: ([q, k, v, p, key, rows, mask]) => {
+  infer: ([q, k, v, p, key, rows, mask], { window }) => {
     check(q, k, v, mask);
+    checkWindow(window);
     if (p.shape.length !== 0)
       fail("shape/attention", "the dropout rate is a scalar", { got: formatType(p.dtype, p.shape) });
     checkRandomInputs("attention", key, rows, q.shape);
@@ -166,7 +208,7 @@ export const attention = defineOp<["q", "k", "v", "p", "key", "rows", "mask"], A
     const [dq, dk, dv] = f.fusedMulti(attentionGrad, [grads[0]!, q, k, v, p, key, rows, o!, lse!, ...rest], attrs);
     return [dq!, dk!, dv!, null, null, null, null];
   },
-  cost: ([q, k], _, { causal }) => flopsOf(q!, k!, causal, 2),
+  cost: ([q, k], _, attrs) => flopsOf(q!, k!, attrs, 2),
   samples: cases.map((sample) => ({ ...sample, differentiable: [0, 1, 2] })),
 });
 
@@ -182,7 +224,7 @@ export const attentionGrad = defineOp<["grad", "q", "k", "v", "p", "key", "rows"
   expand: ([grad, q, k, v, p, key, rows, , , mask], attrs) =>
     f.gradientOfMany((a, b, c) => compose(a!, b!, c!, p, key, rows, mask, attrs), [q, k, v], [grad]),
   params,
-  cost: ([, q, k], _, { causal }) => flopsOf(q!, k!, causal, 5),
+  cost: ([, q, k], _, attrs) => flopsOf(q!, k!, attrs, 5),
   samples: [],
   noSamples: "o and lse must belong to q, k, v: it is checked as attention's gradient",
 });
