@@ -3,4 +3,4 @@ export { type BenchRun, benchMatmul, benchStep, type MatmulFigures, type StepFig
 export { profileRecipe, type StepProfile } from "./profile.ts";
 export type { Figure, Proof, ProofContext } from "./proof.ts";
 export { type ProofResult, type ProveOptions, proofs, runProof, selectProofs } from "./prove.ts";
-export { StepBench, type StepBenchOptions, type StepShape, stepShapes } from "./step-bench.ts";
+export { StepBench, type StepBenchOptions, type StepShape, stepModels, stepShapes } from "./step-bench.ts";

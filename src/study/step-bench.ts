@@ -5,7 +5,7 @@ import { fail, fromNumbers, RandomStream, sizeOf } from "../base/index.ts";
 import { type Engine, type Feeds, Profiler } from "../engine/index.ts";
 import { Gpt } from "../models/index.ts";
 import { Mlp, type Module } from "../nn/index.ts";
-import { adamw } from "../optim/index.ts";
+import { adam, adamw, type Optimizer, sgd } from "../optim/index.ts";
 import {
   classificationTask,
   languageModelTask,
@@ -16,12 +16,15 @@ import {
 } from "../train/index.ts";
 import { profileSteps, type StepProfile } from "./profile.ts";
 
+export const stepModels = ["gpt", "mlp", "logreg"] as const;
+
 export interface StepShape {
-  readonly model: "gpt" | "mlp";
-  /** Blocks; hidden layers of a perceptron. */
+  readonly model: (typeof stepModels)[number];
+  /** Blocks; hidden layers of a perceptron, of which logistic regression has none. */
   readonly layers: number;
   /** Of attention; a perceptron has none. */
   readonly heads: number;
+  /** Of a perceptron's first hidden layer; each further one is half as wide. */
   readonly width: number;
   /** Tokens of a row; numbers per row for a perceptron. */
   readonly context: number;
@@ -36,6 +39,7 @@ export const stepShapes = {
   c2: { model: "gpt", layers: 4, heads: 4, width: 128, context: 64, batch: 12, vocab: 65 },
   c3: { model: "gpt", layers: 4, heads: 4, width: 256, context: 256, batch: 4, vocab: 50304 },
   mlp: { model: "mlp", layers: 2, heads: 1, width: 512, context: 784, batch: 128, vocab: 10 },
+  logreg: { model: "logreg", layers: 0, heads: 1, width: 1, context: 100, batch: 256, vocab: 2 },
 } as const satisfies { readonly [name: string]: StepShape };
 
 export interface StepBenchOptions {
@@ -59,7 +63,10 @@ export class StepBench {
   private readonly profiler: Profiler;
   private steps = 0;
 
-  /** As the peers train: no biases in linear layers, exact GELU, tied head, AdamW, global norm clipped at 1. */
+  /**
+   * As the peers train. GPT: no biases in linear layers, exact GELU, tied head, AdamW, global norm clipped at 1; the others
+   * have biases, and Adam or, for logistic regression, SGD.
+   */
   constructor(shape: StepShape, { threads, precision = "f32" }: StepBenchOptions = {}) {
     this.shape = shape;
     this.engine = chooseEngine({
@@ -67,7 +74,7 @@ export class StepBench {
       engine: { name: "auto", threads: threads ?? "auto", isa: "auto" },
     }).engine;
     this.profiler = new Profiler(this.engine);
-    const { model, task, feeds } = workload(shape);
+    const { model, task, feeds, optimizer } = workload(shape);
     this.feeds = feeds;
     const parameters = [...model.parameters()];
     const count = (of: typeof parameters) => of.reduce((sum, [, parameter]) => sum + sizeOf(parameter.shape), 0);
@@ -85,8 +92,7 @@ export class StepBench {
       });
     }
     const description = {
-      ...{ model, task, optimizer: adamw({ lr: 1e-3, clip: 1 }) },
-      ...{ batchSize: shape.batch, lanes: 1, evalBatchSize: shape.batch },
+      ...{ model, task, optimizer, batchSize: shape.batch, lanes: 1, evalBatchSize: shape.batch },
       ...({ dtype: "f32", seed: 1 } as const),
       storage: precision === "bf16" ? precision : undefined,
     };
@@ -111,19 +117,21 @@ export class StepBench {
   }
 }
 
-function workload(shape: StepShape): { model: Module; task: Task; feeds: Feeds } {
+function workload(shape: StepShape): { model: Module; task: Task; feeds: Feeds; optimizer: Optimizer } {
   const { layers, heads, width, context, batch, vocab } = shape;
   const stream = new RandomStream(1, "bench");
   const ids = (length: number) => Array.from({ length }, (_, at) => stream.below(vocab, at));
-  if (shape.model === "mlp") {
+  if (shape.model !== "gpt") {
+    const hidden = Array.from({ length: layers }, (_, at) => Math.ceil(width / 2 ** at));
     const features = Array.from({ length: batch * context }, (_, at) => stream.normal(at, 1));
     return {
-      model: new Mlp([context, ...new Array<number>(layers).fill(width), vocab], { activation: "relu" }),
+      model: new Mlp([context, ...hidden, vocab], { activation: "relu" }),
       task: classificationTask({ features: { dtype: "f32", shape: [context] } }),
       feeds: {
         features: fromNumbers("f32", [batch, context], features),
         targets: fromNumbers("i32", [batch], ids(batch)),
       },
+      optimizer: shape.model === "mlp" ? adam({ lr: 1e-3 }) : sgd({ lr: 0.1 }),
     };
   }
   const tokens = fromNumbers("i32", [batch, context], ids(batch * context));
@@ -134,5 +142,6 @@ function workload(shape: StepShape): { model: Module; task: Task; feeds: Feeds }
     }),
     task: languageModelTask(context),
     feeds: { tokens, targets: tokens },
+    optimizer: adamw({ lr: 1e-3, clip: 1 }),
   };
 }

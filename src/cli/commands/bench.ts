@@ -1,7 +1,7 @@
 // athanor bench: how fast this machine multiplies matrices, and how fast whole training steps are beside that.
 import type { Command } from "commander";
 import { fail, formatCount } from "../../base/index.ts";
-import { benchMatmul, benchStep, type StepFigures, type StepShape, stepShapes } from "../../study/index.ts";
+import { benchMatmul, benchStep, type StepFigures, type StepShape, stepModels, stepShapes } from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { wholeOption } from "../options.ts";
 import { profileRecord, renderOps } from "../profile-table.ts";
@@ -25,11 +25,11 @@ export const defineBench: DefineCommand = (program, run) => {
   common(bench.command("matmul").description("products of square matrices in f32, best of the rounds"))
     .option("--sizes <list>", "sizes, separated by commas", "64,128,256,384,512,768,1024,1536")
     .action(run(matmul));
-  common(bench.command("step").description("training steps of a GPT or a perceptron on random data"))
-    .option("--model <name>", "gpt or mlp", "gpt")
+  common(bench.command("step").description("training steps of a model on random data"))
+    .option("--model <name>", stepModels.join(", "), "gpt")
     .option("--layers <n>", "blocks; hidden layers of an mlp", wholeOption("--layers"))
     .option("--heads <n>", "heads of attention", wholeOption("--heads"))
-    .option("--width <n>", "channels", wholeOption("--width"))
+    .option("--width <n>", "channels; of an mlp's first hidden layer", wholeOption("--width"))
     .option("--context <n>", "tokens of a row; numbers per row of an mlp", wholeOption("--context"))
     .option("--batch <n>", "rows of a step", wholeOption("--batch"))
     .option("--vocab <n>", "tokens known; classes of an mlp", wholeOption("--vocab"))
@@ -56,11 +56,14 @@ async function matmul({ output }: CommandContext, flags: MatmulFlags): Promise<u
 
 async function step({ output, signal }: CommandContext, flags: StepFlags): Promise<undefined> {
   const { model, dtype, rounds, steps, threads, ...given } = flags;
-  if (model !== "gpt" && model !== "mlp")
-    fail("cli/bench", "there is no such model to time", { where: "--model", expected: "gpt or mlp", got: model });
+  const known = stepModels.find((name) => name === model);
+  if (known === undefined) {
+    const expected = stepModels.join(", ");
+    return fail("cli/bench", "there is no such model to time", { where: "--model", expected, got: model });
+  }
   if (dtype !== "f32" && dtype !== "bf16")
     fail("cli/bench", "there is no such precision to time", { where: "--dtype", expected: "f32 or bf16", got: dtype });
-  const base = model === "gpt" ? stepShapes.c1 : stepShapes.mlp;
+  const base = known === "gpt" ? stepShapes.c1 : stepShapes[known];
   const shape: StepShape = { ...base, ...pick(given) };
   if (model === "gpt" && shape.width % shape.heads !== 0)
     fail("cli/bench", "the width does not divide into the heads", {
