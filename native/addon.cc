@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -32,6 +33,7 @@ using namespace athanor;
 constexpr uint32_t maxListLength = 1u << 22;
 constexpr int maxThreads = 256;
 constexpr double maxInteger = 9007199254740992.0;
+constexpr auto longestHold = std::chrono::milliseconds(5);  // of the JavaScript thread, by brief runs one after the other
 constexpr size_t externalFrom = size_t{1} << 20;  // larger buffers come from malloc: V8 aborts when it cannot allocate
 
 constexpr napi_type_tag storeTag = {0x6174686Eu, 0x53544F5245ull};
@@ -385,6 +387,8 @@ struct Door {
 };
 
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
+  using Clock = std::chrono::steady_clock;
+
  public:
   explicit EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info), env_(info.Env()) {
     auto* seed = static_cast<EngineSeed*>(std::exchange(dataOf(info.Env()).constructing, nullptr));
@@ -545,8 +549,14 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
         for (size_t k = 0; k < feeds[i].size(); ++k) copyFeed(feeds[i][k], *entry.program, k, entry.staging.data());
         job->entries.push_back(std::move(entry));
       }
-      job->id = ++lastRun_;
       const Napi::Promise::Deferred deferred(env);
+      // A brief run is made here: the way to the executor's thread and back would take longer. The event loop gets its turn.
+      if (pending_.empty() && Executor::isBrief(*job) && Clock::now() - lastTurn_ < longestHold) {
+        executor().run(*job);
+        settle(env, deferred, *job);
+        return deferred.Promise();
+      }
+      job->id = ++lastRun_;
       const auto [pending, _] = pending_.emplace(job->id, deferred);
       if (pending_.size() == 1) {
         Ref();
@@ -578,6 +588,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   /** Settles the promises of all runs that have finished. */
   void settle() {
     const Napi::Env env(env_);
+    lastTurn_ = Clock::now();
     for (std::unique_ptr<Job>& job : executor_->takeFinished()) {
       const Napi::HandleScope scope(env);
       const auto found = pending_.find(job->id);
@@ -588,16 +599,20 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
         napi_unref_threadsafe_function(env_, wake_);
         Unref();
       }
-      try {
-        guarded(env, [&] {
-          if (job->error) throw *job->error;
-          deferred.Resolve(resultOf(env, *job));
-        });
-      } catch (const Napi::Error& error) {
-        deferred.Reject(error.Value());
-      }
-      for (Entry& entry : job->entries) entry.program->idleStaging.push_back(std::move(entry.staging));
+      settle(env, deferred, *job);
     }
+  }
+
+  static void settle(Napi::Env env, const Napi::Promise::Deferred& deferred, Job& job) {
+    try {
+      guarded(env, [&] {
+        if (job.error) throw *job.error;
+        deferred.Resolve(resultOf(env, job));
+      });
+    } catch (const Napi::Error& error) {
+      deferred.Reject(error.Value());
+    }
+    for (Entry& entry : job.entries) entry.program->idleStaging.push_back(std::move(entry.staging));
   }
 
   static Napi::Value resultOf(Napi::Env env, const Job& job) {
@@ -634,6 +649,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   std::unique_ptr<Executor> executor_;
   std::map<uint64_t, Napi::Promise::Deferred> pending_;
   uint64_t lastRun_ = 0;
+  Clock::time_point lastTurn_;  // when the event loop last brought a finished run
 };
 
 // ---- module ----

@@ -10,6 +10,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+double nanosecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double, std::nano>(Clock::now() - start).count();
+}
+
+constexpr double briefNanoseconds = 200e3;
+
 /** Writes a view's elements row by row; only host copies of outputs come here, so a plain odometer will do. */
 void copyDense(char* to, const View& from) {
   const size_t element = static_cast<size_t>(portable::elementBytes(from.dtype));
@@ -98,10 +104,18 @@ void Executor::main() {
   }
 }
 
+bool Executor::isBrief(const Job& job) {
+  double sum = 0;
+  for (const Entry& entry : job.entries) sum += entry.program->nanoseconds;
+  return sum < briefNanoseconds;
+}
+
 void Executor::run(Job& job) {
   for (size_t i = 0; i < job.entries.size(); ++i) {
     try {
+      const auto start = Clock::now();
       runProgram(job.entries[i], job.profile);
+      job.entries[i].program->nanoseconds = nanosecondsSince(start);
     } catch (EngineError& error) {
       error.entry = static_cast<int64_t>(i);
       job.error = error;
@@ -142,7 +156,7 @@ void Executor::runProgram(Entry& entry, bool profile) {
     if (profile) {
       const auto start = Clock::now();
       instruction.kernel->run(call);
-      entry.profile[i] = std::chrono::duration<double, std::nano>(Clock::now() - start).count();
+      entry.profile[i] = nanosecondsSince(start);
     } else {
       instruction.kernel->run(call);
     }

@@ -2,7 +2,8 @@
 //
 // A job is a list of programs with their feeds, run in order with nothing between them: n times `accumulate`, then
 // `update`. Feeds were copied before; outputs are copied out right after their program, because the next one reuses
-// the arena. A fault ends the job; nothing of it commits from there on.
+// the arena. A fault ends the job; nothing of it commits from there on. A job that is briefer than its way to another
+// thread and back may run on the caller's.
 #pragma once
 
 #include <condition_variable>
@@ -47,10 +48,14 @@ class Executor {
   void submit(std::unique_ptr<Job> job);
   std::vector<std::unique_ptr<Job>> takeFinished();
 
+  /** True when every program of the job was done in so little time, when it ran last, that waiting for it is cheapest. */
+  static bool isBrief(const Job& job);
+  /** Runs a job now. From the thread that submits, while nothing that was submitted is still to be taken back. */
+  void run(Job& job);
+
  private:
   void main();
   std::unique_ptr<Job> nextJob();
-  void run(Job& job);
   void runProgram(Entry& entry, bool profile);
 
   Pool pool_;

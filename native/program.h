@@ -65,6 +65,7 @@ class Program {
   Block takeStaging(const std::shared_ptr<MemoryCounter>& counter);
 
   // the rest belongs to the thread that runs
+  double nanoseconds = 1e18;  // of the last run
   std::vector<Instruction> code;
   std::vector<double> params;
   std::vector<View> operands;  // by instruction: inputs, then outputs

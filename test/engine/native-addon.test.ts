@@ -156,6 +156,18 @@ describe("a run", () => {
     expect(ticks).toBeGreaterThan(3);
   });
 
+  it("leaves timers their turn between runs so brief that they are made at once", async () => {
+    const { engine, store, program } = fresh();
+    let fired = false;
+    setTimeout(() => {
+      fired = true;
+    }, 20);
+    let runs = 0;
+    for (; !fired && runs < 300_000; runs++) await engine.run([{ program, feeds: [new Float32Array(4).fill(1), yes] }]);
+    expect(fired).toBe(true);
+    expect(new Float32Array(store.read("w"))[0]).toBe(runs);
+  });
+
   it("takes no memory in the steady state", async () => {
     const { engine, program } = fresh(1000);
     const feeds = [new Float32Array(1000), yes];
