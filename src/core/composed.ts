@@ -1,7 +1,7 @@
 // Functions made of whole operations: products, attention, norms, losses, random tensors, optimizer updates, gradients of
 // compositions. The elementary ones are in functions.ts.
 import { broadcastShapes, fail, formatType, fromNumbers, type Shape, sizeOf } from "../base/index.ts";
-import { broadcastTo, constant, full, isFinite, min, zerosLike } from "./functions.ts";
+import { broadcastTo, constant, full, iota, isFinite, min, zerosLike } from "./functions.ts";
 import { gradients } from "./grad.ts";
 import type { Graph } from "./graph.ts";
 import type { Attrs, OpSpec } from "./op.ts";
@@ -9,6 +9,7 @@ import { type AttentionAttrs, attention as attentionOp } from "./ops/attention.t
 import { matmul as matmulOp } from "./ops/matmul.ts";
 import { layerNorm as layerNormOp, rmsNorm as rmsNormOp } from "./ops/norm.ts";
 import * as random from "./ops/random.ts";
+import { rotary as rotaryOp } from "./ops/rotary.ts";
 import { crossEntropy as crossEntropyOp, logSoftmax as logSoftmaxOp, softmax as softmaxOp } from "./ops/softmax.ts";
 import { adamw as adamwOp, sgd as sgdOp } from "./ops/update.ts";
 import { reshape as reshapeOp, stopGradient as stopGradientOp } from "./ops/view.ts";
@@ -91,6 +92,43 @@ function attentionMask({ mask, documents }: AttendOptions): Tensor | undefined {
   if (!mask || !documents) return mask ?? documents;
   const [batch, keys] = documents.shape as [number, number];
   return mask.and(documents.reshape(batch, 1, keys, 1).equal(documents.reshape(batch, 1, 1, keys)));
+}
+
+export interface RotaryOptions {
+  /** Wavelengths grow from 2π up to 2π·base; default 10,000. */
+  readonly base?: number;
+  /** Channels that turn, an even number; default all of D. */
+  readonly width?: number;
+  /** Pairs are neighbouring channels, as in GPT-J; default half the width apart, as in Llama. */
+  readonly interleaved?: boolean;
+  /** (B or 1, T), of any dtype: where the tokens stand; default 0 … T − 1. Angles are exact to a rounding of x's dtype. */
+  readonly positions?: Tensor;
+}
+
+/** Rotary position embedding of queries or keys (B,T,H,D): products of two depend on the distance of their positions alone. */
+export function rotary(x: Tensor, options: RotaryOptions = {}): Tensor {
+  const [, time, , channels] = x.shape as [number, number, number, number];
+  const { base = 10000, width = channels, interleaved = false } = options;
+  if (width % 2 !== 0 || width < 2 || width > channels) {
+    fail("shape/rotary-width", "channels turn in pairs", {
+      expected: `an even width from 2 to ${channels}, the channels of a head`,
+      got: String(width),
+    });
+  }
+  const positions = options.positions ?? iota([1, time], 1);
+  if (positions.shape.length !== 2 || positions.shape[1] !== time) {
+    fail("shape/rotary-positions", "positions and tokens differ", {
+      expected: `[1 or ${x.shape[0]}, ${time}]`,
+      got: formatType(positions.dtype, positions.shape),
+    });
+  }
+  const half = width / 2;
+  const frequencies = Array.from({ length: half }, (_, i) => base ** (-i / half));
+  const angles = positions
+    .cast(x.dtype)
+    .reshape(positions.shape[0]!, time, 1)
+    .mul(constant(fromNumbers(x.dtype, [half], frequencies)));
+  return applyOp(rotaryOp, [x, angles.cos(), angles.sin()], { interleaved, inverse: false });
 }
 
 // ---- fused compositions -------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import {
   matmul,
   pad,
   reshape,
+  rotary,
   scatterAdd,
   sgd,
   softmax,
@@ -109,6 +110,11 @@ test.each<[string, (inputs: Inputs) => unknown]>([
   [
     "documents of fewer positions",
     ({ x, ids }) => attention(...thrice(x.reshape(1, 2, 1, 3)), { documents: ids.reshape(1, -1).slice(1, 0, 1) }),
+  ],
+  ["a turn of half a pair", ({ x }) => rotary(x.reshape(1, 2, 1, 3), { width: 3 })],
+  [
+    "a turn at other positions",
+    ({ x, ids }) => rotary(x.reshape(1, 2, 1, 3), { width: 2, positions: ids.reshape(-1, 1) }),
   ],
   ["a window of half a key", ({ x }) => attention(...thrice(x.reshape(1, 2, 1, 3)), { window: 0.5 })],
   [

@@ -201,6 +201,35 @@ def windows_and_documents():
              inputs, {"causal": causal, "window": window})  # fmt: skip
 
 
+def rotaries():
+    """Every pair of channels as one complex number, times e^(i * position * base^(-2 pair / width))."""
+    settings = [
+        # name, D, interleaved, width, base, positions
+        ("whole", 6, False, None, None, None),
+        ("interleaved", 6, True, None, None, None),
+        ("a part of the channels, own base", 10, False, 4, 500.0, None),
+        ("positions of packed documents", 4, False, None, None, [[0, 1, 2, 0, 1], [0, 1, 0, 1, 2]]),
+        ("a part, interleaved, later positions", 8, True, 6, None, [[10, 11, 12, 40, 41]]),
+    ]
+    for name, d, interleaved, width, base, positions in settings:
+        turning = width or d
+        inputs = {"x": draw(2, 5, 3, d)}
+        attrs = {"interleaved": interleaved}
+        attrs |= ({"width": width} if width else {}) | ({"base": base} if base else {})
+        if positions:
+            inputs["positions"] = torch.tensor(positions)
+        frequencies = (base or 10000.0) ** (-torch.arange(turning // 2) * 2.0 / turning)
+
+        def turn(x, positions=torch.arange(5)[None], turning=turning, interleaved=interleaved, frequencies=frequencies):
+            part = x[..., :turning].unflatten(-1, (-1, 2) if interleaved else (2, -1))
+            pairs = torch.view_as_complex((part if interleaved else part.transpose(-1, -2)).contiguous())
+            turned = torch.view_as_real(pairs * torch.polar(torch.ones(()), positions[..., None] * frequencies)[:, :, None])
+            turned = (turned if interleaved else turned.transpose(-1, -2)).flatten(-2)
+            return torch.cat([turned, x[..., turning:]], -1)
+
+        case(f"rotary, {name}", "rotary", turn, inputs, attrs)
+
+
 def layers():
     case("linear, weight stored [in, out]", "linear",
          lambda x, weight, bias: x @ weight + bias, {"x": draw(2, 3, 4), "weight": draw(4, 5), "bias": draw(5)})  # fmt: skip
@@ -215,4 +244,5 @@ losses()
 attentions()
 layers()
 windows_and_documents()
+rotaries()
 write("layers.json", {"madeBy": "layers.py", "versions": versions("torch"), "cases": cases})

@@ -12,6 +12,7 @@ import {
   layerNorm,
   logSoftmax,
   rmsNorm,
+  rotary,
   silu,
   softmax,
   type Tensor,
@@ -64,6 +65,13 @@ const functions: { readonly [op: string]: Compute } = {
       ...(window === undefined ? {} : { window: Number(window) }),
       ...(documents ? { documents } : {}),
       ...(mask ? { mask: mask.broadcastTo([q!.shape[0]!, q!.shape[2]!, q!.shape[1]!, k!.shape[1]!]) } : {}),
+    }),
+  rotary: ({ x, positions }, { interleaved, width, base }) =>
+    rotary(x!, {
+      interleaved: interleaved === true,
+      ...(width === undefined ? {} : { width: Number(width) }),
+      ...(base === undefined ? {} : { base: Number(base) }),
+      ...(positions ? { positions } : {}),
     }),
   linear: ({ x, weight, bias }) => add(x!.matmul(weight!), bias!),
   embedding: ({ weight, indices }) => take(weight!, indices!),

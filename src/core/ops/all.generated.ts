@@ -9,6 +9,7 @@ import * as matmulModule from "./matmul.ts";
 import * as normModule from "./norm.ts";
 import * as randomModule from "./random.ts";
 import * as reduceModule from "./reduce.ts";
+import * as rotaryModule from "./rotary.ts";
 import * as softmaxModule from "./softmax.ts";
 import * as tapeModule from "./tape.ts";
 import * as updateModule from "./update.ts";
@@ -25,6 +26,7 @@ export const allOpModules = [
   normModule,
   randomModule,
   reduceModule,
+  rotaryModule,
   softmaxModule,
   tapeModule,
   updateModule,
