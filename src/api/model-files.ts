@@ -16,6 +16,8 @@ export interface ModelDescription {
   readonly task: "language-model" | "classification" | "regression";
   /** Class names by id, for classifiers. */
   readonly classes?: readonly string[];
+  /** The column that a text classifier reads. */
+  readonly textColumn?: string;
   readonly seed: number;
 }
 

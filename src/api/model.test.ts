@@ -56,6 +56,14 @@ describe.each(["f32", "f64"] as const)("regression on raw targets in %s", (preci
     expect(await model.predict([])).toEqual([]);
   });
 
+  test("what is no record is named", async () => {
+    for (const [row, got] of [
+      [null, "null"],
+      ["a text", "string"],
+    ] as const)
+      await expect(model.predict(row as never)).rejects.toMatchObject({ code: "data/record", got });
+  });
+
   test("save and load keep every bit", async () => {
     const copy = join(folder, `copy-${precision}`);
     await model.save(copy);
@@ -86,7 +94,29 @@ describe("texts", () => {
     expect([one, two].map((answer) => answer && "label" in answer && answer.label)).toEqual(["good", "bad"]);
     expect(await model.predict({ text: "yes yes" } as never)).toEqual(one);
     await expect(model.generate("yes")).rejects.toMatchObject({ code: "model/task" });
-    await expect(model.predict(3 as never)).rejects.toMatchObject({ code: "data/record" });
+    for (const [row, got] of [
+      [3, "number"],
+      [null, "null"],
+      [{ text: null }, "null there, in a row of text"],
+      [{ body: "yes" }, "nothing there, in a row of body"],
+    ] as const)
+      await expect(model.predict(row as never)).rejects.toMatchObject({ code: "data/record", where: "row 1", got });
+  });
+
+  test("a classifier remembers the column of its texts", async () => {
+    const rows = Array.from({ length: 40 }, (_, at) => ({
+      body: at % 2 ? "yes" : "no",
+      label: at % 2 ? "good" : "bad",
+    }));
+    const recipe = {
+      data: { rows, target: "label", text: "body" },
+      model: { textClassifier: { width: 4, context: 4 } },
+    };
+    const model = await train({ ...common, ...recipe, steps: 2 }, options("column"));
+    await model.save(join(folder, "column-copy"));
+    for (const one of [model, await loadHere("column-copy")])
+      expect(await one.predict({ body: "yes" } as never)).toEqual(await one.predict("yes"));
+    await expect(model.predict({ text: "yes" } as never)).rejects.toMatchObject({ expected: /column body/ });
   });
 
   test("a language model writes, and does not predict", async () => {

@@ -133,11 +133,8 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     if (encoder !== undefined) {
       const features = new Float32Array(rows.length * encoder.numFeatures);
       rows.forEach((row, at) => {
-        if (typeof row === "string")
-          fail("data/record", "this model predicts records of a table", {
-            got: "a text",
-            expected: "an object with the table's columns",
-          });
+        if (typeof row !== "object" || row === null)
+          this.refuseRow(at, "records of a table", "an object with the table's columns", row);
         try {
           features.set(encoder.encodeRow(row as TableRecord), at * encoder.numFeatures);
         } catch (error) {
@@ -148,13 +145,26 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     }
     const length = this.built.inputs.tokens!.shape[0]!;
     const tokens = new Int32Array(rows.length * length).fill(-1);
+    const { textColumn = "text" } = this.description;
     rows.forEach((row, at) => {
-      const text = typeof row === "string" ? row : (row as { readonly text?: unknown }).text;
+      const text = typeof row === "object" && row !== null ? (row as Record<string, unknown>)[textColumn] : row;
       if (typeof text !== "string")
-        fail("data/record", "this model predicts texts", { expected: "a string, or { text }", got: typeof text });
+        this.refuseRow(at, "texts", `a string, or an object with the column ${textColumn}`, text, row);
       tokens.set(tokenizer!.encode(text).subarray(0, length), at * length);
     });
     return { tokens };
+  }
+
+  /** Says what was given in place of a text or of a record, which `row` may be. */
+  private refuseRow(at: number, what: string, expected: string, given: unknown, row?: unknown): never {
+    const kind = given === null ? "null" : given === undefined ? "nothing" : typeof given;
+    const isInside = typeof row === "object" && row !== null;
+    return fail("data/record", `this model predicts ${what}`, {
+      where: `row ${at + 1}`,
+      expected,
+      got: isInside ? `${kind} there, in a row of ${Object.keys(row).join(", ") || "no columns"}` : kind,
+      fix: "give one row, or a list of rows, as expected",
+    });
   }
 
   private decode(output: Float64Array): Prediction<Label> {

@@ -1,6 +1,6 @@
 // planRecipe(): what a run will need and do, before any step. Nothing is trained and no memory is taken for the model.
 import { freemem } from "node:os";
-import { type CompileOptions, optimize, type Pass, type Plan } from "../compiler/index.ts";
+import { optimize, type Pass, type Plan } from "../compiler/index.ts";
 import type { Graph } from "../core/index.ts";
 import type { Engine } from "../engine/index.ts";
 import { type Prepared, prepare, type Recipe } from "../recipe/index.ts";
@@ -60,21 +60,19 @@ export interface Inspection {
 
 export async function inspectRecipe(recipe: Recipe, programs: readonly string[]): Promise<Inspection[]> {
   const { graphs, plans, engine } = await compileRecipe(recipe);
-  const traces: { [name: string]: () => Graph } = {
-    accumulate: () => graphs.accumulate(0),
-    update: () => graphs.update(),
-    evaluate: () => graphs.evaluate(),
+  const made: { readonly [name in keyof StepPlans]: readonly [Graph, Plan] } = {
+    accumulate: [graphs.accumulate(0), plans.accumulate[0]!],
+    update: [graphs.update(), plans.update],
+    evaluate: [graphs.evaluate(), plans.evaluate],
   };
-  const planOf = (name: string): Plan =>
-    name === "accumulate" ? plans.accumulate[0]! : name === "update" ? plans.update : plans.evaluate;
-  return Object.entries(traces)
-    .filter(([name]) => programs.includes(name))
-    .map(([program, trace]) => {
-      const traced = trace();
+  return (Object.keys(made) as (keyof StepPlans)[])
+    .filter((name) => programs.includes(name))
+    .map((program) => {
+      const [traced, plan] = made[program];
       const passes: { pass: Pass; graph: Graph }[] = [];
-      const options: CompileOptions = { onPass: (pass, graph) => void passes.push({ pass, graph }) };
-      optimize(traced, engine.target, options);
-      return { program, traced, passes, plan: planOf(program) };
+      const onPass = (pass: Pass, graph: Graph) => void passes.push({ pass, graph });
+      optimize(traced, engine.target, { ...graphs.compileOptions(program), onPass });
+      return { program, traced, passes, plan };
     });
 }
 

@@ -18,7 +18,7 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
   const length = contextOf(family, config);
   const input: TableInput<Row> =
     data.path === undefined ? { records: data.rows as Iterable<Row> | AsyncIterable<Row> } : { path: data.path };
-  const { target: label = "label" } = data;
+  const { target: label = "label", text: textColumn = "text" } = data;
   if (typeof label === "number") {
     fail("config/target", "the column of the classes is given by its name", {
       where: "data.target",
@@ -28,7 +28,7 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
     });
   }
   const { train, validation, tokenizer, classNames, sha256 } = await prepareTextClassification<Row, string>(input, {
-    text: data.text ?? "text",
+    text: textColumn,
     label,
     tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte", options),
     length,
@@ -52,6 +52,7 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
     family,
     built,
     classes,
+    textColumn,
     task: classificationTask(built.inputs),
     source: trainingSource(withMarkedPadding(train), recipe, { order: "shuffled" }),
     heldOut: () => heldOutBatches(withMarkedPadding(validation), recipe.eval.batch ?? recipe.batch.size),

@@ -18,6 +18,8 @@ export interface PreparedData {
   readonly built: BuiltModel;
   /** Class names by id, for classifiers. */
   readonly classes?: readonly string[];
+  /** The column that a text classifier reads. */
+  readonly textColumn?: string;
   readonly task: StepDescription["task"];
   readonly source: BatchSource;
   /** Held-out batches of `evalBatchSize` rows, anew at each call. */
@@ -29,7 +31,7 @@ export interface PreparedData {
   readonly files: { readonly [name: string]: string };
 }
 
-export interface Prepared extends Omit<PreparedData, "built" | "task" | "family" | "classes"> {
+export interface Prepared extends Omit<PreparedData, "built" | "task" | "family" | "classes" | "textColumn"> {
   readonly recipe: Recipe;
   /** For the run's name: `gpt`, `mlp`. */
   readonly label: string;
@@ -110,7 +112,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
     });
   }
   const data = await readData(recipe, options);
-  const { built, family, classes, task, source, files, ...rest } = data;
+  const { built, family, classes, textColumn, task, source, files, ...rest } = data;
   const rates: ClockRates = {
     samplesPerStep: source.batchSize,
     tokensPerStep: source.batchSize * task.itemsPerRow,
@@ -131,6 +133,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
         task: task.name,
         seed: recipe.seed,
         ...(classes === undefined ? {} : { classes }),
+        ...(textColumn === undefined ? {} : { textColumn }),
       }),
     },
     description: {

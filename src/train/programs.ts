@@ -210,15 +210,21 @@ export class StepGraphs {
     });
   }
 
-  compile(engine: Engine, options: CompileOptions = {}): StepPlans {
-    const { lanes, storage } = this.description;
-    const mixed = storage === undefined ? options : { ...options, storage };
+  /** How a program is compiled: `update` works on parameters and slots, which mixed precision leaves as they are. */
+  compileOptions(program: keyof StepPlans): CompileOptions {
+    const { storage } = this.description;
+    return storage === undefined || program === "update" ? {} : { storage };
+  }
+
+  compile(engine: Engine): StepPlans {
+    const plan = (program: keyof StepPlans, graph: Graph) =>
+      compile(graph, engine.target, this.compileOptions(program));
     return {
-      accumulate: Array.from({ length: levelsUsed(lanes) }, (_, level) =>
-        compile(this.accumulate(level), engine.target, mixed),
+      accumulate: Array.from({ length: levelsUsed(this.description.lanes) }, (_, level) =>
+        plan("accumulate", this.accumulate(level)),
       ),
-      update: compile(this.update(), engine.target, options),
-      evaluate: compile(this.evaluate(), engine.target, mixed),
+      update: plan("update", this.update()),
+      evaluate: plan("evaluate", this.evaluate()),
     };
   }
 }
