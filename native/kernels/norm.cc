@@ -1,6 +1,7 @@
 // layerNorm, rmsNorm and their gradients over the last dim. Not batch or group norms.
-// Ba et al. 2016; Zhang & Sennrich 2019. The variance is taken around the mean (two sweeps over a row that sits in L1), as
-// E[x^2] - E[x]^2 cancels.
+// Ba et al. 2016; Zhang & Sennrich 2019. The variance is taken around the mean (sweeps over a row that sits in L1), as
+// E[x^2] - E[x]^2 cancels. An f32 mean is off by some units in its last place, which far from zero is much beside the deviations:
+// their own mean says by how much, forward and backward (Chan, Golub & LeVeque 1983).
 #include <string.h>
 
 #include "../kernel.h"
@@ -81,33 +82,38 @@ void runForward(const Call& call) {
   forRows(call.pool, x.rows.count, length, [&](int64_t row, int thread) {
     const float* from = x.row(row, s.x.of(thread));
     float* to = y.row(row, s.y.of(thread));
-    float mean = 0;
+    float mean = 0, rest = 0;  // rest: how far the mean of x is above `mean`
     if (centered) {
       mean = sumVectors(length, [&](int64_t i, auto mask) { return load(from + i, mask); }) * invLength;
-      means[row] = mean;
+      const V center = set(mean);
+      rest = invLength * sumVectors(length, [&](int64_t i, auto mask) {
+        return select(mask, load(from + i, mask) - center, zero());
+      });
+      means[row] = mean + rest;
     }
-    const V center = set(mean);
+    const V center = set(mean), correction = set(rest);
+    const auto deviationAt = [&](int64_t i, auto mask) {
+      const V value = load(from + i, mask);
+      return centered ? value - center - correction : value;
+    };
     const float squares = sumVectors(length, [&](int64_t i, auto mask) {
-      const V d = centered ? select(mask, load(from + i, mask) - center, zero()) : load(from + i, mask);
+      const V d = select(mask, deviationAt(i, mask), zero());
       return d * d;
     });
     const float rstd = 1.0f / __builtin_sqrtf(squares * invLength + eps);
     rstds[row] = rstd;
     const V scale = set(rstd);
     forEachVector(length, [&](int64_t i, auto mask) {
-      if constexpr (centered) {
-        const V normal = (load(from + i, mask) - center) * scale;
-        store(to + i, fma(normal, load(w + i, mask), load(b + i, mask)), mask);
-      } else {
-        store(to + i, load(from + i, mask) * scale * load(w + i, mask), mask);
-      }
+      const V normal = deviationAt(i, mask) * scale, weight = load(w + i, mask);
+      store(to + i, centered ? fma(normal, weight, load(b + i, mask)) : normal * weight, mask);
     });
     y.finish(row, to);
   });
 }
 
 // Gradients. With n = (x - mean) rstd and h = g w:  dx = rstd (h - avg(h) - n avg(h n)), dw = sum g n, db = sum g;
-// rmsNorm has no mean and no avg(h). Every chunk of rows keeps its own dw and db; they are added in chunk order.
+// rmsNorm has no mean and no avg(h). The given mean is rounded, so the n of it has an average, which the first sweep finds and
+// the second takes out. Every chunk of rows keeps its own dw and db; they are added in chunk order.
 
 constexpr int64_t maxPartials = 32;
 
@@ -192,22 +198,28 @@ void runBackward(const Call& call) {
         const V value = load(values + i, mask);
         return centered ? (value - center) * rstd : value * rstd;
       };
-      V sumH = zero(), sumHn = zero();
+      V sumH = zero(), sumHn = zero(), sumN = zero();
+      forEachVector(length, [&](int64_t i, auto mask) {
+        const V h = load(grads + i, mask) * load(w + i, mask);
+        const V normal = select(mask, normalAt(i, mask), zero());
+        sumHn = fma(h, normal, sumHn);
+        if (!centered) return;
+        sumH += h;
+        sumN += normal;
+      });
+      const float averageN = centered ? reduceAdd(sumN) * invLength : 0.0f;
+      const float averageH = centered ? reduceAdd(sumH) * invLength : 0.0f;
+      const V n = set(averageN), h = set(averageH), hn = set(reduceAdd(sumHn) * invLength - averageN * averageH);
       forEachVector(length, [&](int64_t i, auto mask) {
         const V grad = load(grads + i, mask);
-        const V normal = normalAt(i, mask);
+        V normal = normalAt(i, mask), above = grad * load(w + i, mask);
+        if (centered) {
+          normal -= n;
+          above -= h;
+          store(db + i, load(db + i, mask) + grad, mask);
+        }
         store(dw + i, fma(grad, normal, load(dw + i, mask)), mask);
-        if (centered) store(db + i, load(db + i, mask) + grad, mask);
-        const V h = grad * load(w + i, mask);
-        sumH += h;
-        sumHn = fma(h, select(mask, normal, zero()), sumHn);
-      });
-      const V averageH = set(centered ? reduceAdd(sumH) * invLength : 0.0f);
-      const V averageHn = set(reduceAdd(sumHn) * invLength);
-      forEachVector(length, [&](int64_t i, auto mask) {
-        V h = load(grads + i, mask) * load(w + i, mask);
-        if (centered) h -= averageH;
-        store(to + i, rstd * fnma(normalAt(i, mask), averageHn, h), mask);
+        store(to + i, rstd * fnma(normal, hn, above), mask);
       });
       dx.finish(row, to);
     }

@@ -62,6 +62,59 @@ describe.each(engines)("kernels on $isa", ({ engine }) => {
     }
   });
 
+  // a mean in f32 is off by its last places, which here are as large as the deviations
+  it.each(["f32", "bf16"] as const)("layerNorm of %s rows far from zero, and its gradient", async (dtype) => {
+    const random = randomSource(9);
+    const [rows, n, eps] = [5, 301, 1e-5];
+    const step = dtype === "f32" ? 2 ** -14 : 4; // one unit in the last place of 800
+    const spread = [0, 1, 40, 3, 0]; // in steps; 0: a constant row
+    const x = Array.from({ length: rows * n }, (_, at) => 800 + step * random.below(spread[Math.floor(at / n)]! + 1));
+    const g = x.map(() => Math.fround(random.uniform(-1, 1)));
+    const [w, b] = [0, 1].map(() => Array.from({ length: n }, () => Math.fround(random.uniform(-1, 1))));
+    const [y, dx, means, rstds]: number[][] = [[], [], [], []];
+    const dw = new Array<number>(n).fill(0);
+    for (let row = 0; row < rows; row++) {
+      const at = (from: readonly number[]) => from.slice(row * n, (row + 1) * n);
+      const average = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / n;
+      const mean = average(at(x));
+      const rstd = 1 / Math.sqrt(average(at(x).map((value) => (value - mean) ** 2)) + eps);
+      const normal = at(x).map((value) => (value - mean) * rstd);
+      const h = at(g).map((value, i) => value * w![i]!);
+      const [averageH, averageHn] = [average(h), average(h.map((value, i) => value * normal[i]!))];
+      means!.push(mean);
+      rstds!.push(rstd);
+      y!.push(...normal.map((value, i) => value * w![i]! + b![i]!));
+      dx!.push(...normal.map((value, i) => rstd * (h[i]! - averageH - value * averageHn)));
+      normal.forEach((value, i) => {
+        dw[i]! += value * at(g)[i]!;
+      });
+    }
+    const rowsOf = dense(dtype, [rows, n], dtype === "f32" ? x : x.map(toBf16));
+    const [weight, bias] = [dense("f32", [n], w!), dense("f32", [n], b!)];
+    const [mean, rstd] = [dense("f32", [rows], means!), dense("f32", [rows], rstds!)];
+    const close = (got: readonly number[], expected: readonly number[], scale: number) =>
+      got.forEach((value, i) => {
+        expect(Math.abs(value - expected[i]!), `${i}: ${value}`).toBeLessThan(2e-6 * (scale + Math.abs(expected[i]!)));
+      });
+    const forward = await runKernel(engine, {
+      kernel: "layerNorm",
+      inputs: [rowsOf, weight, bias],
+      outputs: [dense("f32", [rows, n]), dense("f32", [rows]), dense("f32", [rows])],
+      params: [eps],
+    });
+    [y, means, rstds].forEach((expected, i) => {
+      close(forward[i]!, expected!, i === 0 ? 1 : 0);
+    });
+    const backward = await runKernel(engine, {
+      kernel: "layerNormGrad",
+      inputs: [dense("f32", [rows, n], g), rowsOf, weight, mean, rstd],
+      outputs: [dense("f32", [rows, n]), dense("f32", [n]), dense("f32", [n])],
+      params: [eps],
+    });
+    close(backward[0]!, dx!, Math.max(...rstds!));
+    close(backward[1]!, dw, 10);
+  });
+
   it("copy transposes large matrices", async () => {
     const x = fillWith(dense("f32", [257, 515]), normalish(randomSource(2)));
     const transposed: Laid = { ...x, shape: [515, 257], strides: [1, 515] };

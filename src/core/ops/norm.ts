@@ -69,7 +69,8 @@ export const layerNormGrad = defineOp<["grad", "x", "weight", "mean", "rstd"], E
   infer: ([, x, weight]) => [x, weight, weight],
   expand: ([grad, x, weight, mean, rstd]) => {
     const rows = [...x.shape.slice(0, -1), 1];
-    const normal = x.sub(mean.reshape(...rows)).mul(rstd.reshape(...rows));
+    const deviation = x.sub(mean.reshape(...rows)); // of a mean that is rounded: what it is off by is taken out
+    const normal = deviation.sub(deviation.mean(lastAxis)).mul(rstd.reshape(...rows));
     const g = grad.mul(weight);
     const dx = g
       .sub(g.mean(lastAxis))
