@@ -1,10 +1,9 @@
 // planRecipe(): what a run will need and do, before any step. Nothing is trained and no memory is taken for the model.
-import { freemem } from "node:os";
 import { optimize, type Pass, type Plan } from "../compiler/index.ts";
 import type { Graph } from "../core/index.ts";
 import type { Engine } from "../engine/index.ts";
 import { type Prepared, prepare, type Recipe } from "../recipe/index.ts";
-import { type Forecast, forecast, requireMemory, StepGraphs, type StepPlans } from "../train/index.ts";
+import { availableMemory, type Forecast, forecast, requireMemory, StepGraphs, type StepPlans } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
 
 export interface RunPlan extends Forecast {
@@ -25,12 +24,12 @@ export interface RunPlan extends Forecast {
 /** The forecast of a recipe. Errors with `plan/memory` when it cannot fit. `flopsPerSecond` is what steps reach on this machine. */
 export async function planRecipe(
   recipe: Recipe,
-  options: { flopsPerSecond?: number; availableBytes?: number; onNote?: (text: string) => void } = {},
+  options: { flopsPerSecond?: number; onNote?: (text: string) => void } = {},
 ): Promise<RunPlan> {
   const { prepared, graphs, plans, engine } = await compileRecipe(recipe, options.onNote);
   const planned = forecast(graphs, plans, engine);
-  const availableBytes = options.availableBytes ?? freemem();
-  requireMemory(planned, availableBytes);
+  const available = availableMemory();
+  requireMemory(planned, available);
   const totalFlops = planned.flopsPerStep * recipe.steps;
   const last = Math.max(0, recipe.steps - 1);
   return {
@@ -46,7 +45,7 @@ export async function planRecipe(
     },
     totalFlops,
     expectedSeconds: options.flopsPerSecond === undefined ? undefined : totalFlops / options.flopsPerSecond,
-    availableBytes,
+    availableBytes: available.bytes,
   };
 }
 

@@ -1,5 +1,4 @@
 // A training run from beginning to end: recipe → folder, lock, log, checkpoints, events, result. The loop itself is in train.
-import { totalmem } from "node:os";
 import { join } from "node:path";
 import { AthanorError, byteSize, fail, sizeOf } from "../base/index.ts";
 import { lockRun, type RunLock, saveCheckpoint, stateHash, type TensorSource } from "../checkpoint/index.ts";
@@ -94,7 +93,7 @@ async function makeReady(recipe: Recipe, options: TrainOptions, earlier?: Earlie
   const graphs = new StepGraphs(prepared.description);
   const plans = graphs.compile(engine);
   const planned = forecast(graphs, plans, engine);
-  requireMemory(planned, totalmem());
+  requireMemory(planned);
   refuseHours(engine, planned.flopsPerStep * recipe.steps);
   const expected = earlier?.record.dataHash ?? options.expectedDataHash;
   if (expected !== undefined && expected !== prepared.dataHash) {

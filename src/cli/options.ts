@@ -1,6 +1,19 @@
 // Parsing of option values, with errors that name the option.
 import { fail } from "../base/index.ts";
 
+/** A parser for the path of a folder or file. Errors with `cli/argument` when it is empty. */
+export function pathOption(name: string): (text: string) => string {
+  return (text) =>
+    text !== ""
+      ? text
+      : fail("cli/argument", `${name} is empty`, {
+          where: name,
+          expected: "a path",
+          got: '""',
+          fix: "give it; a variable of the shell may be unset",
+        });
+}
+
 /** A parser for a positive whole number. Errors with `cli/number`. */
 export function wholeOption(name: string): (text: string) => number {
   const parse = numberOption(name);

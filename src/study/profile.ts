@@ -1,5 +1,4 @@
 // Where the time of training steps goes: every instruction timed, beside the least it could take on this machine. Prints nothing.
-import { totalmem } from "node:os";
 import { chooseEngine, measureMatmul } from "../api/index.ts";
 import { fail } from "../base/index.ts";
 import type { Plan } from "../compiler/index.ts";
@@ -60,7 +59,7 @@ export async function profileRecipe(
   const profiler = new Profiler(engine);
   const graphs = new StepGraphs(description);
   const plans = graphs.compile(engine);
-  requireMemory(forecast(graphs, plans, engine), totalmem());
+  requireMemory(forecast(graphs, plans, engine));
   const programs = new StepPrograms(description, profiler, { graphs, plans });
   programs.initialize();
   let at = 0;

@@ -1,6 +1,6 @@
 // The run folder and its record, `run.json`: what was asked, on what machine, and how it stands. The log is in metrics-log.ts.
 import { randomInt } from "node:crypto";
-import { mkdir, open, readdir, readFile, rename, rm, rmdir } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { AthanorError, fail } from "../base/index.ts";
@@ -85,8 +85,16 @@ export async function createRun(place: RunPlace, run: NewRun, now: Date = new Da
 /** Refuses a folder that holds more than a run's lock; one that is not there is free. Errors with `run/exists`, `run/disk`. */
 export async function requireFree(folder: string): Promise<void> {
   const names = await onDisk(folder, () =>
-    readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    readdir(folder).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return [];
+      if (error.code === "ENOTDIR" && (await stat(folder).catch(() => undefined)) !== undefined) {
+        return fail("run/exists", "a file has the name of the run's folder", {
+          where: folder,
+          expected: "an empty folder, or none",
+          got: "a file",
+          fix: "choose another folder",
+        });
+      }
       throw error;
     }),
   );

@@ -23,9 +23,9 @@ test.each([1, 2, 3, 6])("parameters, slots and gradients of %i lanes are the byt
 
 test("a run that does not fit is refused with its bytes by owner", () => {
   const { planned } = lineForecast(1);
-  expect(() => requireMemory(planned, planned.memory.total)).not.toThrow();
-  expect(() => requireMemory(planned, planned.memory.total - 1)).toThrow(
-    /plan\/memory[\s\S]*parameters +24 B[\s\S]*batch\.size/,
+  expect(() => requireMemory(planned, { bytes: planned.memory.total, by: "a test" })).not.toThrow();
+  expect(() => requireMemory(planned, { bytes: planned.memory.total - 1, by: "a test" })).toThrow(
+    /plan\/memory[\s\S]*: a test[\s\S]*parameters +24 B[\s\S]*batch\.size/,
   );
-  expect(() => requireMemory(planned, 10)).toThrow(/smaller model/);
+  expect(() => requireMemory(planned, { bytes: 10, by: "a test" })).toThrow(/smaller model/);
 });

@@ -2,6 +2,7 @@
 import { byteSize, fail, formatBytes, sizeOf } from "../base/index.ts";
 import type { Plan, PlanType } from "../compiler/index.ts";
 import type { Engine } from "../engine/index.ts";
+import { availableMemory, type MemoryBound } from "./available-memory.ts";
 import type { StepGraphs, StepPlans } from "./programs.ts";
 
 /** Planned bytes by owner. */
@@ -82,17 +83,17 @@ function countByModule(types: readonly PlanType[]): { module: string; count: num
 }
 
 /** Refuses a run that cannot fit. Errors with `plan/memory` and a table of bytes, naming the knob that helps most. */
-export function requireMemory({ memory }: Forecast, availableBytes: number): void {
-  if (memory.total <= availableBytes) return;
+export function requireMemory({ memory }: Forecast, { bytes, by }: MemoryBound = availableMemory()): void {
+  if (memory.total <= bytes) return;
   const rows = (["parameters", "gradients", "slots", "activations", "workspace", "host"] as const).map(
     (owner) => `${owner.padEnd(12)} ${formatBytes(memory[owner]).padStart(10)}`,
   );
   const states = memory.parameters + memory.gradients + memory.slots;
-  fail("plan/memory", "the run does not fit into this machine's memory", {
-    expected: `at most ${formatBytes(availableBytes)}`,
+  fail("plan/memory", "the run does not fit into the memory it may use", {
+    expected: `at most ${formatBytes(bytes)}: ${by}`,
     got: `${formatBytes(memory.total)}\n${rows.join("\n")}`,
     fix:
-      states > availableBytes
+      states > bytes
         ? "use a smaller model (model.*.width, layers): parameters, gradients and slots alone do not fit"
         : "lower batch.size or raise batch.lanes (activations are per lane), or shorten model.*.context",
   });

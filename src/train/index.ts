@@ -1,3 +1,4 @@
+export { availableMemory } from "./available-memory.ts";
 export * from "./clock.ts";
 export { diagnose } from "./diagnose.ts";
 export { type EvaluationResult, evaluateAll } from "./evaluate.ts";

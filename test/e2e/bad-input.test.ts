@@ -112,6 +112,22 @@ describe("refused before any work", () => {
     expect(result.stderr).toMatch(/\[cli\/argument\] an argument is empty/);
   });
 
+  test("a run folder without a name, and one that has the name of a file", async () => {
+    const empty = await runCli(["train", recipe, "--run-dir", ""], folder.path);
+    expect(empty.code).toBe(2);
+    expect(empty.stderr).toMatch(/\[cli\/argument\] --run-dir is empty/);
+    const file = await runCli(["train", recipe, "--run-dir", recipe], folder.path);
+    expect(file.code).toBe(2);
+    expect(file.stderr).toMatch(/\[run\/exists\] a file has the name of the run's folder/);
+  });
+
+  test("runs of a folder that is not there; without a folder there may be none yet", async () => {
+    const result = await runCli(["runs", "nowhere", "--json"], folder.path);
+    expect(result.code).toBe(2);
+    expect(result.records).toEqual([expect.objectContaining({ code: "path/missing", where: "nowhere" })]);
+    expect((await runCli(["runs"], folder.path)).code).toBe(0);
+  });
+
   test("a recipe that is a folder, and one that is not there", async () => {
     mkdirSync(join(folder.path, "folder.yaml"));
     for (const [name, got] of [

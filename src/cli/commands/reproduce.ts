@@ -2,6 +2,7 @@
 import pc from "picocolors";
 import { reproduceRun } from "../../api/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
+import { pathOption } from "../options.ts";
 import { exitCodes } from "../output.ts";
 
 export const defineReproduce: DefineCommand = (program, run) => {
@@ -9,7 +10,7 @@ export const defineReproduce: DefineCommand = (program, run) => {
     .command("reproduce")
     .description("run a finished run again and compare the final state, byte for byte")
     .argument("<run>", "folder of a finished run")
-    .option("--run-dir <folder>", "folder of the new run (default: a new one under runs/)")
+    .option("--run-dir <folder>", "folder of the new run (default: a new one under runs/)", pathOption("--run-dir"))
     .action(run(reproduce));
 };
 

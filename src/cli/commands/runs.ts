@@ -1,5 +1,6 @@
 // athanor runs: the runs under a folder, oldest first.
 import pc from "picocolors";
+import { findRun } from "../../api/index.ts";
 import { readLock } from "../../checkpoint/index.ts";
 import { listRuns, type Run } from "../../track/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
@@ -8,11 +9,12 @@ export const defineRuns: DefineCommand = (program, run) => {
   program
     .command("runs")
     .description("list the runs under a folder")
-    .argument("[folder]", "where runs lie", "runs")
+    .argument("[folder]", "where runs lie (default: runs)")
     .action(run(runs));
 };
 
-async function runs({ output }: CommandContext, root: string): Promise<undefined> {
+async function runs({ output }: CommandContext, folder?: string): Promise<undefined> {
+  const root = folder === undefined ? "runs" : await findRun(folder); // without one, there may be no run yet
   const { runs: found, unreadable } = await listRuns(root);
   for (const one of found) {
     const status = await statusOf(one);

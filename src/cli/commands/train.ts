@@ -6,6 +6,7 @@ import { modelFamily } from "../../models/index.ts";
 import type { Recipe } from "../../recipe/index.ts";
 import type { RunEvent } from "../../track/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
+import { pathOption } from "../options.ts";
 import { exitCodes, shellWord } from "../output.ts";
 import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
 import { StatusLine } from "../status-line.ts";
@@ -18,9 +19,9 @@ interface TrainFlags extends RecipeOptions {
 
 export const defineTrain: DefineCommand = (program, run) => {
   withRecipe(program.command("train").description("train a model from a recipe"))
-    .option("--run-dir <folder>", "folder of the run (default: a new one under runs/)")
+    .option("--run-dir <folder>", "folder of the run (default: a new one under runs/)", pathOption("--run-dir"))
     .option("--resume", "go on from the newest good checkpoint of --run-dir")
-    .option("--init-from <run>", "start from the weights of another run or checkpoint")
+    .option("--init-from <run>", "start from the weights of another run or checkpoint", pathOption("--init-from"))
     .action(run(train));
 };
 
