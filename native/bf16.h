@@ -32,22 +32,12 @@ ATHANOR_INLINE V load(const Bf16* p) { return asFloat(shiftLeft<16>(loadWords(wo
 ATHANOR_INLINE V load(const Bf16* p, AllLanes) { return load(p); }
 /** Lanes outside the mask are 0 and their memory is not touched. */
 ATHANOR_INLINE V load(const Bf16* p, M mask) {
-  Bf16 lanes[LANES] = {};
-  const uint32_t wanted = bits(mask);
-  for (int i = 0; i < LANES; ++i) {
-    if (wanted >> i & 1) lanes[i] = p[i];
-  }
-  return load(lanes);
+  return asFloat(shiftLeft<16>(loadWords(wordsOf(p), mask)));
 }
 ATHANOR_INLINE void store(Bf16* p, V a) { storeWords(wordsOf(p), bf16Words(a)); }
 ATHANOR_INLINE void store(Bf16* p, V a, AllLanes) { store(p, a); }
 ATHANOR_INLINE void store(Bf16* p, V a, M mask) {
-  Bf16 lanes[LANES];
-  store(lanes, a);
-  const uint32_t wanted = bits(mask);
-  for (int i = 0; i < LANES; ++i) {
-    if (wanted >> i & 1) p[i] = lanes[i];
-  }
+  storeWords(wordsOf(p), bf16Words(a), mask);
 }
 
 ATHANOR_INLINE Bf16 narrow(float x) {

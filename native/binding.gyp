@@ -3,6 +3,8 @@
 {
   "variables": {
     "kernels": ["<!@(node -p \"require('fs').readdirSync('kernels').filter((f) => f.endsWith('.cc')).sort().map((f) => 'kernels/' + f).join(' ')\")"],
+    # the kernels made of matrix products: the only ones that an instruction set with bf16 products changes
+    "products": ["kernels/attention.cc", "kernels/attention_grad.cc", "kernels/matmul.cc"],
     "napi": "<!(node -p \"require('node-addon-api').include_dir\")"
   },
   "target_defaults": {
@@ -45,7 +47,7 @@
           "ldflags": ["-Wl,--whole-archive", "-Wl,-z,noexecstack"],
           "libraries": ["-Wl,--no-whole-archive"]
         }],
-        ["target_arch == 'x64'", { "dependencies": ["kernels_avx2", "kernels_avx512"] }]
+        ["target_arch == 'x64'", { "dependencies": ["kernels_avx2", "kernels_avx512", "kernels_avx512bf16"] }]
       ]
     }
   ],
@@ -68,10 +70,20 @@
           "sources": ["<@(kernels)"],
           "defines": ["ATHANOR_ISA=avx512", "ATHANOR_ISA_AVX512"],
           # gcc 12 warns inside its own avx512 headers (its bug 105593)
-          # the place for -mavx512bf16 is a fourth path: this one must run on every processor with f, bw, dq and vl
           "cflags": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512", "-Wno-maybe-uninitialized", "-Wno-uninitialized"],
           "cflags_cc": ["-fno-exceptions", "-fno-rtti"],
           "xcode_settings": { "OTHER_CFLAGS": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mf16c"] },
+          "msvs_settings": { "VCCLCompilerTool": { "AdditionalOptions": ["/arch:AVX512"] } }
+        },
+        {
+          # for all other kernels the registry falls back on avx512's
+          "target_name": "kernels_avx512bf16",
+          "type": "static_library",
+          "sources": ["<@(products)"],
+          "defines": ["ATHANOR_ISA=avx512bf16", "ATHANOR_ISA_AVX512", "ATHANOR_ISA_AVX512BF16"],
+          "cflags": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512bf16", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512", "-Wno-maybe-uninitialized", "-Wno-uninitialized"],
+          "cflags_cc": ["-fno-exceptions", "-fno-rtti"],
+          "xcode_settings": { "OTHER_CFLAGS": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512bf16", "-mfma", "-mf16c"] },
           "msvs_settings": { "VCCLCompilerTool": { "AdditionalOptions": ["/arch:AVX512"] } }
         }
       ]

@@ -6,6 +6,9 @@
 //   multiplyShared  one large product: all threads pack a block of B together, then multiply rectangles of C
 //   multiplyAlone   a small product, or a part of one, on one thread: packed, or with few rows straight from where B lies
 // Every element of C sums over the depth in order of the depth blocks, whoever computes it.
+//
+// A product of two bf16 matrices multiplies pairs where the processor can (gemm_tile.h); elsewhere, and beside an f32 matrix, bf16
+// is widened while it is packed. Depths and buffers are counted in pairs, or in floats: both are 4 bytes.
 #pragma once
 
 #include "gemm_pack.h"
@@ -19,7 +22,7 @@ constexpr int64_t rowBlock = 24 * tileRows;  // rows of A packed at once: 384 KB
 constexpr int64_t sharedColumns = 6 * 1024 * 1024 / (4 * depthBlock) / tileColumns * tileColumns;  // 6 MB of B
 constexpr int64_t localColumns = 384 * 1024 / (4 * depthBlock) / tileColumns * tileColumns;        // 384 KB of B
 
-/** c (+)= a b for one pair of matrices. Columns of c are dense. */
+/** c (+)= a b for one pair of matrices. Columns of c are dense. Strides of a and b are in elements. */
 struct Product {
   int64_t rows, columns, depth;
   Elements a;
@@ -29,30 +32,62 @@ struct Product {
   Elements c;  // narrow only where storeNarrow() follows: sums are f32
   int64_t cRow;
   bool accumulate;
+  bool pairs = false;  // depth, aDepth and bDepth are of pairs: the second half lies half a stride behind the first
+  bool odd = false;    // the last pair is a half
 };
+
+/** The product as one of pairs, where there are such. */
+ATHANOR_INLINE Product inPairs(Product p) {
+  if (!hasPairs || !p.a.narrow || !p.b.narrow) return p;
+  p.pairs = true;
+  p.odd = p.depth % 2 != 0;
+  p.depth = ceilDiv(p.depth, 2);
+  p.aDepth *= 2;
+  p.bDepth *= 2;
+  return p;
+}
+
+/** Whether the pairs of a matrix lie together, at even words of a row. */
+ATHANOR_INLINE bool hasWholePairs(const Product& p, int64_t depthStride, int64_t otherStride) {
+  return p.pairs && !p.odd && depthStride == 2 && otherStride % 2 == 0;
+}
 
 /** Equal blocks of the depth, each a multiple of 4 but the last. */
 ATHANOR_INLINE int64_t depthStep(int64_t depth) {
   return maxOf<int64_t>(4, roundUp(ceilDiv(depth, maxOf<int64_t>(1, ceilDiv(depth, depthBlock))), 4));
 }
 
-/** Rows of A that are f32 and dense in the depth are read in place: to the tile kernel they are as good as a packed copy. */
-ATHANOR_INLINE bool packsA(const Product& p) { return p.aDepth != 1 || p.a.narrow; }
+/** Rows of A that are dense in the depth are read in place: to the tile kernel they are as good as a packed copy. */
+ATHANOR_INLINE bool packsA(const Product& p) {
+  return p.pairs ? !hasWholePairs(p, p.aDepth, p.aRow) : p.aDepth != 1 || p.a.narrow;
+}
+
+/** One panel of `width` rows of A or columns of B, from depth k on. */
+template <int width>
+ATHANOR_INLINE void packPanel(const Product& p, Elements from, int64_t depthStride, int64_t widthStride, int64_t k, int64_t depth,
+                              int64_t count, float* to) {
+  from += k * depthStride;
+  if constexpr (hasPairs) {
+    const bool odd = p.odd && k + depth == p.depth;
+    if (p.pairs) return packPairs<width>(to, from.words(), depthStride, widthStride, depth, odd, count);
+  }
+  packPanel<width>(to, from, depthStride, widthStride, depth, count);
+}
 
 ATHANOR_INLINE void packA(const Product& p, int64_t row, int64_t rows, int64_t k, int64_t depth, float* to) {
   // a transposed A: few k at a time for all panels, as every k is on a page of its own
   const int64_t step = p.aRow == 1 ? minOf<int64_t>(depth, 32) : depth;
   for (int64_t done = 0; done < depth; done += step) {
     for (int64_t i = 0; i < rows; i += tileRows) {
-      packPanel<tileRows>(to + i * depth + done * tileRows, p.a + (row + i) * p.aRow + (k + done) * p.aDepth, p.aDepth,
-                          p.aRow, minOf(step, depth - done), minOf<int64_t>(tileRows, rows - i));
+      packPanel<tileRows>(p, p.a + (row + i) * p.aRow, p.aDepth, p.aRow, k + done, minOf(step, depth - done),
+                          minOf<int64_t>(tileRows, rows - i), to + i * depth + done * tileRows);
     }
   }
 }
 
 ATHANOR_INLINE void packPanelOfB(const Product& p, int64_t column, int64_t k, int64_t depth, float* to) {
-  packPanel<tileColumns>(to, p.b + k * p.bDepth + column * p.bColumn, p.bDepth, p.bColumn, depth,
-                         minOf<int64_t>(tileColumns, p.columns - column));
+  packPanel<tileColumns>(p, p.b + column * p.bColumn, p.bDepth, p.bColumn, k, depth,
+                         minOf<int64_t>(tileColumns, p.columns - column), to);
 }
 
 /** One block of the depth: rows [row, row + rows) of C by columns [column, column + columns). */
@@ -63,27 +98,31 @@ struct Block {
   int64_t panelDepth;    // of a panel of B: at least `depth`
 };
 
-template <bool packedA>
+template <bool packedA, bool pairs>
 ATHANOR_INLINE void multiplyPanels(const Product& p, const Block& block) {
   TileJob job{};
   job.depth = block.depth;
-  job.aRow = p.aRow;
-  job.aDepth = p.aDepth;
+  job.aRow = pairs ? p.aRow / 2 : p.aRow;
+  job.aDepth = pairs ? p.aDepth / 2 : p.aDepth;
   job.cRow = p.cRow;
   job.accumulate = p.accumulate || block.k > 0;
   for (int64_t j = 0; j < block.columns; j += tileColumns) {
     job.b = block.packedB + j * block.panelDepth;
     const int64_t columns = minOf<int64_t>(tileColumns, block.columns - j);
     for (int64_t i = 0; i < block.rows; i += tileRows) {
-      job.a = packedA ? block.packedA + i * block.depth : p.a.floats() + (block.row + i) * p.aRow + block.k * p.aDepth;
+      const Elements a = p.a + (block.row + i) * p.aRow + block.k * p.aDepth;
+      job.a = packedA ? block.packedA + i * block.depth : a.floats();
       job.c = p.c.floats() + (block.row + i) * p.cRow + block.column + j;
-      runTile<packedA, true>(job, minOf<int64_t>(tileRows, block.rows - i), columns);
+      runTile<packedA, true, pairs>(job, minOf<int64_t>(tileRows, block.rows - i), columns);
     }
   }
 }
 
 ATHANOR_INLINE void multiplyBlock(const Product& p, const Block& block) {
-  block.packedA != nullptr ? multiplyPanels<true>(p, block) : multiplyPanels<false>(p, block);
+  if constexpr (hasPairs) {
+    if (p.pairs) return block.packedA != nullptr ? multiplyPanels<true, true>(p, block) : multiplyPanels<false, true>(p, block);
+  }
+  block.packedA != nullptr ? multiplyPanels<true, false>(p, block) : multiplyPanels<false, false>(p, block);
 }
 
 ATHANOR_INLINE void clearRows(float* c, int64_t cRow, int64_t rows, int64_t columns) {
@@ -135,15 +174,17 @@ static void multiplyLocal(const Product& p, const Buffers& buffers) {
 constexpr int64_t thinRows = 8 * tileRows, dotRows = 2 * tileRows;
 
 ATHANOR_INLINE bool readsBInPlace(const Product& p) {
+  if (p.pairs) return p.rows <= dotRows && hasWholePairs(p, p.bDepth, p.bColumn) && hasWholePairs(p, p.aDepth, p.aRow);
   if (p.a.narrow || p.b.narrow) return false;
   if (p.bColumn == 1) return p.rows <= thinRows;
   return p.bDepth == 1 && p.aDepth == 1 && p.rows <= dotRows;
 }
 
-template <int rows, int columns>
+template <int rows, int columns, bool pairs>
 static void dotTile(const Product& p, int64_t row, int64_t column) {
-  const float* a = p.a.floats() + row * p.aRow;
-  const float* b = p.b.floats() + column * p.bColumn;
+  const float* a = (p.a + row * p.aRow).floats();
+  const float* b = (p.b + column * p.bColumn).floats();
+  const int64_t aRow = pairs ? p.aRow / 2 : p.aRow, bColumn = pairs ? p.bColumn / 2 : p.bColumn;
   V sum[rows][columns];
   ATHANOR_UNROLL(8)
   for (int i = 0; i < rows; ++i) {
@@ -153,12 +194,12 @@ static void dotTile(const Product& p, int64_t row, int64_t column) {
   forEachVector(p.depth, [&](int64_t k, auto mask) {
     V bk[columns];
     ATHANOR_UNROLL(4)
-    for (int j = 0; j < columns; ++j) bk[j] = load(b + j * p.bColumn + k, mask);
+    for (int j = 0; j < columns; ++j) bk[j] = load(b + j * bColumn + k, mask);
     ATHANOR_UNROLL(8)
     for (int i = 0; i < rows; ++i) {
-      const V ai = load(a + i * p.aRow + k, mask);
+      const V ai = load(a + i * aRow + k, mask);
       ATHANOR_UNROLL(4)
-      for (int j = 0; j < columns; ++j) sum[i][j] = fma(ai, bk[j], sum[i][j]);
+      for (int j = 0; j < columns; ++j) sum[i][j] = multiplyAdd<pairs>(ai, bk[j], sum[i][j]);
     }
   });
   ATHANOR_UNROLL(4)
@@ -179,12 +220,13 @@ static void dotTile(const Product& p, int64_t row, int64_t column) {
 using DotFunction = void (*)(const Product&, int64_t row, int64_t column);
 
 /** dotTile for every size: [rows - 1][columns - 1], columns up to tileVectors. */
+template <bool pairs>
 struct DotTable {
   DotFunction at[tileRows][tileVectors];
 
   template <int rows, int columns>
   constexpr void fill() {
-    at[rows - 1][columns - 1] = dotTile<rows, columns>;
+    at[rows - 1][columns - 1] = dotTile<rows, columns, pairs>;
     if constexpr (columns > 1) {
       fill<rows, columns - 1>();
     } else if constexpr (rows > 1) {
@@ -193,20 +235,27 @@ struct DotTable {
   }
   constexpr DotTable() : at{} { fill<tileRows, tileVectors>(); }
 };
-constexpr DotTable dotTable{};
+template <bool pairs>
+constexpr DotTable<pairs> dotTable{};
+
+template <bool pairs>
+ATHANOR_INLINE void multiplyDots(const Product& p) {
+  for (int64_t j = 0; j < p.columns; j += tileVectors) {
+    for (int64_t i = 0; i < p.rows; i += tileRows) {
+      const int64_t rows = minOf<int64_t>(tileRows, p.rows - i), columns = minOf<int64_t>(tileVectors, p.columns - j);
+      dotTable<pairs>.at[rows - 1][columns - 1](p, i, j);
+    }
+  }
+}
 
 constexpr int64_t thinDepth = 128;  // a piece of B of one tile width is then 24 KB (avx512)
 
 /** Depth by depth, so that a piece of B is still in L1 when the next rows of A come for it. */
 static void multiplyInPlace(const Product& p) {
-  if (p.bColumn != 1) {
-    for (int64_t j = 0; j < p.columns; j += tileVectors) {
-      for (int64_t i = 0; i < p.rows; i += tileRows) {
-        dotTable.at[minOf<int64_t>(tileRows, p.rows - i) - 1][minOf<int64_t>(tileVectors, p.columns - j) - 1](p, i, j);
-      }
-    }
-    return;
+  if constexpr (hasPairs) {
+    if (p.pairs) return multiplyDots<true>(p);
   }
+  if (p.bColumn != 1) return multiplyDots<false>(p);
   TileJob job{};
   job.aRow = p.aRow;
   job.aDepth = p.aDepth;

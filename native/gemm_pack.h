@@ -104,6 +104,39 @@ static void packPanel(float* dst, const Element* src, int64_t depthStride, int64
   }
 }
 
+/**
+ * Packs one panel of pairs of bf16: src(k, w) and, `depthStride / 2` behind it, its second half, which the last pair lacks where
+ * `odd`. Strides in words.
+ */
+template <int width>
+static void packPairs(float* dst, const Bf16* src, int64_t depthStride, int64_t widthStride, int64_t depth, bool odd,
+                      int64_t count) {
+  const int64_t second = depthStride / 2, whole = depth - odd;
+  int64_t k = 0;
+  if (second == 1 && widthStride % 2 == 0) {  // pairs as they lie
+    k = whole / 8 * 8;
+    packPanel<width>(dst, reinterpret_cast<const float*>(src), 1, widthStride / 2, k, count);
+  } else if (widthStride == 1) {
+    for (; k < whole; ++k) {
+      const uint16_t *low = wordsOf(src + k * depthStride), *high = low + second;
+      __builtin_prefetch(low + width);
+      __builtin_prefetch(high + width);
+      for (int64_t w = 0; w < width; w += LANES) {
+        const M mask = tail(count - w);
+        const V pairs = asFloat(loadWords(low + w, mask) | shiftLeft<16>(loadWords(high + w, mask)));
+        width % LANES == 0 ? store(dst + k * width + w, pairs) : store(dst + k * width + w, pairs, tail(width - w));
+      }
+    }
+  }
+  for (; k < depth; ++k) {
+    for (int64_t w = 0; w < width; ++w) {
+      const Bf16* pair = src + k * depthStride + w * widthStride;
+      const uint32_t low = w < count ? pair[0].word : 0, high = w < count && k < whole ? pair[second].word : 0;
+      dst[k * width + w] = __builtin_bit_cast(float, low | high << 16);
+    }
+  }
+}
+
 template <int width>
 ATHANOR_INLINE void packPanel(float* dst, Elements src, int64_t depthStride, int64_t widthStride, int64_t depth, int64_t count) {
   if (src.narrow) {

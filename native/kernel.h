@@ -81,14 +81,17 @@ struct Kernel {
   void (*run)(const Call& call);
 };
 
-enum class Isa : int { portable = 0, avx2 = 1, avx512 = 2 };
+/** Each path can run what the ones before it have. */
+enum class Isa : int { portable = 0, avx2 = 1, avx512 = 2, avx512bf16 = 3 };
 
 /** Called by static objects at load time: the argument must live forever. */
 void registerKernel(Isa isa, const Kernel* kernel);
 
 namespace ATHANOR_ISA {
 
-#if defined(ATHANOR_ISA_AVX512)
+#if defined(ATHANOR_ISA_AVX512BF16)
+constexpr Isa isa = Isa::avx512bf16;
+#elif defined(ATHANOR_ISA_AVX512)
 constexpr Isa isa = Isa::avx512;
 #elif defined(ATHANOR_ISA_AVX2)
 constexpr Isa isa = Isa::avx2;

@@ -16,7 +16,7 @@
 namespace athanor {
 namespace {
 
-constexpr int numIsas = 3;
+constexpr int numIsas = 4;
 
 using Table = std::map<std::string_view, const Kernel*>;
 
@@ -111,12 +111,13 @@ bool Status::reported(Fault* fault, int64_t* value) const {
 Isa bestIsa() {
   const Cpu& c = cpu();
   const bool avx2 = c.avx2 && c.fma && c.f16c;
-  if (avx2 && c.avx512f && c.avx512bw && c.avx512dq && c.avx512vl) return Isa::avx512;
-  return avx2 ? Isa::avx2 : Isa::portable;
+  if (!avx2) return Isa::portable;
+  if (!(c.avx512f && c.avx512bw && c.avx512dq && c.avx512vl)) return Isa::avx2;
+  return c.avx512bf16 ? Isa::avx512bf16 : Isa::avx512;
 }
 
 const char* isaName(Isa isa) {
-  constexpr const char* names[numIsas] = {"portable", "avx2", "avx512"};
+  constexpr const char* names[numIsas] = {"portable", "avx2", "avx512", "avx512bf16"};
   return names[static_cast<int>(isa)];
 }
 

@@ -13,7 +13,7 @@ namespace athanor {
 Isa bestIsa();
 
 const char* isaName(Isa isa);
-/** False when the name is none of avx512, avx2, portable. */
+/** False when the name is none of avx512bf16, avx512, avx2, portable. */
 bool isaFromName(std::string_view name, Isa* isa);
 
 /** What the processor says it has, of the features that the engine looks at. */

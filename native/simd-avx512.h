@@ -1,4 +1,5 @@
-// simd.h for AVX-512 (f, bw, dq, vl): 16 lanes, mask registers. Included by simd.h only.
+// simd.h for AVX-512 (f, bw, dq, vl), and with bf16 products where those are compiled in: 16 lanes, mask registers. Included
+// by simd.h only.
 #pragma once
 
 #include <immintrin.h>
@@ -52,6 +53,8 @@ ATHANOR_INLINE VI loadWords(const uint16_t* p) {
 ATHANOR_INLINE void storeWords(uint16_t* p, VI a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.r));
 }
+ATHANOR_INLINE VI loadWords(const uint16_t* p, M m) { return {_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m.r, p))}; }
+ATHANOR_INLINE void storeWords(uint16_t* p, VI a, M m) { _mm512_mask_cvtepi32_storeu_epi16(p, m.r, a.r); }
 /** 0..255 bytes to lanes. */
 ATHANOR_INLINE VI loadBytes(const uint8_t* p) {
   return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
@@ -121,6 +124,13 @@ ATHANOR_INLINE V toFloat(VI a) { return {_mm512_cvtepi32_ps(a.r)}; }
 ATHANOR_INLINE VI toIntRounded(V a) { return {_mm512_cvtps_epi32(a.r)}; }
 /** Towards zero; out of range and NaN give INT32_MIN. */
 ATHANOR_INLINE VI toInt(V a) { return {_mm512_cvttps_epi32(a.r)}; }
+
+#if defined(ATHANOR_ISA_AVX512BF16)
+/** sum + the products of two pairs of bf16 in each lane, in f32. Subnormal operands and results are zeros. */
+ATHANOR_INLINE V addPairs(V a, V b, V sum) {
+  return {_mm512_dpbf16_ps(sum.r, __builtin_bit_cast(__m512bh, a.r), __builtin_bit_cast(__m512bh, b.r))};
+}
+#endif
 
 /** x * 2^n for integral n, right through overflow and subnormals. */
 ATHANOR_INLINE V scaleByPowerOf2(V x, V n) { return {_mm512_scalef_ps(x.r, n.r)}; }

@@ -1,4 +1,4 @@
-// One vector vocabulary, three instruction sets: a kernel written with V, VI and M is written once.
+// One vector vocabulary for all instruction sets: a kernel written with V, VI and M is written once.
 //
 //   V   LANES floats          VI  LANES int32          M  one bool per lane
 //
@@ -35,6 +35,25 @@ ATHANOR_INLINE M isFinite(V a) { return abs(a) < set(__builtin_inff()); }
 /** max and min that give NaN when either is NaN. */
 ATHANOR_INLINE V maxNan(V a, V b) { return select(isNan(a), a, max(a, b)); }
 ATHANOR_INLINE V minNan(V a, V b) { return select(isNan(a), a, min(a, b)); }
+
+#if !defined(ATHANOR_ISA_AVX512)
+ATHANOR_INLINE VI loadWords(const uint16_t* p, M mask) {
+  uint16_t lanes[LANES] = {};
+  const uint32_t wanted = bits(mask);
+  for (int i = 0; i < LANES; ++i) {
+    if (wanted >> i & 1) lanes[i] = p[i];
+  }
+  return loadWords(lanes);
+}
+ATHANOR_INLINE void storeWords(uint16_t* p, VI a, M mask) {
+  uint16_t lanes[LANES];
+  storeWords(lanes, a);
+  const uint32_t wanted = bits(mask);
+  for (int i = 0; i < LANES; ++i) {
+    if (wanted >> i & 1) p[i] = lanes[i];
+  }
+}
+#endif
 
 /** Loads the lanes of `mask`; the others are `other`. */
 ATHANOR_INLINE V loadOr(const float* p, M mask, V other) { return select(mask, load(p, mask), other); }

@@ -40,14 +40,16 @@ const common = [
   "-pthread",
   ...sanitizerFlags[kind],
 ];
+const avx512 = [
+  ...["-DATHANOR_ISA_AVX512", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"],
+  ...["-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512", "-Wno-maybe-uninitialized", "-Wno-uninitialized"],
+];
 const instructionSets = {
   portable: ["-DATHANOR_ISA=portable"],
   ...(process.arch === "x64" && {
     avx2: ["-DATHANOR_ISA=avx2", "-DATHANOR_ISA_AVX2", "-mavx2", "-mfma", "-mf16c"],
-    avx512: [
-      ...["-DATHANOR_ISA=avx512", "-DATHANOR_ISA_AVX512", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"],
-      ...["-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512", "-Wno-maybe-uninitialized", "-Wno-uninitialized"],
-    ],
+    avx512: ["-DATHANOR_ISA=avx512", ...avx512],
+    avx512bf16: ["-DATHANOR_ISA=avx512bf16", "-DATHANOR_ISA_AVX512BF16", "-mavx512bf16", ...avx512],
   }),
 };
 if (options.isa !== undefined && instructionSets[options.isa] === undefined) {
@@ -71,9 +73,12 @@ const object = (file, isa = "") => ({
   path: join(buildDir, `${basename(file, ".cc")}${isa && `.${isa}`}.o`),
   flags: isa === "" ? [] : instructionSets[isa],
 });
+const products = ["attention.cc", "attention_grad.cc", "matmul.cc"];
+const kernelsFor = (isa) =>
+  flat("kernels", ".cc").filter((file) => isa !== "avx512bf16" || products.includes(basename(file)));
 const shared = [
   ...engineSources.map((file) => object(file)),
-  ...chosenSets.flatMap((isa) => flat("kernels", ".cc").map((file) => object(file, isa))),
+  ...chosenSets.flatMap((isa) => kernelsFor(isa).map((file) => object(file, isa))),
 ];
 const programs = tests.filter(isProgram).map((file) => ({
   name: basename(file, ".cc"),

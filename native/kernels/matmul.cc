@@ -79,6 +79,7 @@ Batch readCall(const Call& call) {
   if (p.columns == 1 && p.rows > 1 && p.cRow == 1) transposeProduct(batch, 1);  // one row: dot products
   batch.count = 1;
   for (int d = 0; d < batch.rank; ++d) batch.count *= batch.dims[d].size;
+  p = inPairs(p);
   return batch;
 }
 
@@ -138,7 +139,7 @@ Cut cutWork(const Batch& batch) {
     const int64_t step = roundUp(ceilDiv(p.depth, minOf(maxSplits, p.depth / depthBlock)), 16);
     return {Way::split, step, ceilDiv(p.depth, step), 0};
   }
-  const bool inPlace = p.bColumn == 1 && p.depth * p.columns <= smallB;
+  const bool inPlace = p.bColumn == 1 && !p.a.narrow && !p.b.narrow && p.depth * p.columns <= smallB;
   if (p.rows <= fewRows || inPlace) {
     const bool wide = p.columns >= gridChunks * tileColumns;
     const int64_t unit = wide ? tileColumns : minOf<int64_t>(tileColumns, 2 * LANES);
@@ -157,6 +158,7 @@ ATHANOR_INLINE Product partOfDepth(const Product& p, int64_t first, int64_t dept
   part.depth = depth;
   part.a += first * p.aDepth;
   part.b += first * p.bDepth;
+  part.odd = p.odd && first + depth == p.depth;
   return part;
 }
 

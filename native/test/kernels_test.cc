@@ -1,6 +1,7 @@
 // The kernel tests' main program and the runner behind kernel_harness.h. `kernels_test [group]`; exits 1 when a test failed.
 #include "kernel_harness.h"
 
+#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -107,6 +108,10 @@ int64_t Tensor::offsetOf(int64_t index) const {
 
 double Tensor::at(int64_t index) const {
   const int64_t offset = offsetOf(index);
+  if (dtype() == DType::bf16) {
+    const uint32_t bits = uint32_t{reinterpret_cast<const uint16_t*>(first())[offset]} << 16;
+    return std::bit_cast<float>(bits);
+  }
   if (dtype() == DType::f32) return reinterpret_cast<const float*>(first())[offset];
   if (dtype() == DType::i32) return reinterpret_cast<const int32_t*>(first())[offset];
   if (dtype() == DType::f64) return reinterpret_cast<const double*>(first())[offset];
@@ -117,6 +122,9 @@ void Tensor::put(int64_t index, double value) {
   const int64_t offset = offsetOf(index);
   if (dtype() == DType::f32) {
     reinterpret_cast<float*>(first())[offset] = static_cast<float>(value);
+  } else if (dtype() == DType::bf16) {
+    const uint32_t bits = std::bit_cast<uint32_t>(static_cast<float>(value));
+    reinterpret_cast<uint16_t*>(first())[offset] = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
   } else if (dtype() == DType::i32) {
     reinterpret_cast<int32_t*>(first())[offset] = static_cast<int32_t>(value);
   } else if (dtype() == DType::f64) {

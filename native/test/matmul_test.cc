@@ -12,6 +12,7 @@ struct MatmulShape {
 struct MatmulOptions {
   bool transposeA = false, transposeB = false, accumulate = false;
   Layout a = Layout::dense, b = Layout::dense, c = Layout::dense;
+  DType aType = DType::f32, bType = DType::f32;
 };
 
 Shape with(const Shape& batch, int64_t rows, int64_t columns) {
@@ -22,8 +23,8 @@ Shape with(const Shape& batch, int64_t rows, int64_t columns) {
 }
 
 void testMatmul(const MatmulShape& s, const MatmulOptions& o) {
-  Tensor a(DType::f32, o.transposeA ? with(s.batch, s.depth, s.rows) : with(s.batch, s.rows, s.depth), o.a);
-  Tensor b(DType::f32, o.transposeB ? with(s.batch, s.columns, s.depth) : with(s.batch, s.depth, s.columns), o.b);
+  Tensor a(o.aType, o.transposeA ? with(s.batch, s.depth, s.rows) : with(s.batch, s.rows, s.depth), o.a);
+  Tensor b(o.bType, o.transposeB ? with(s.batch, s.columns, s.depth) : with(s.batch, s.depth, s.columns), o.b);
   Tensor c(DType::f32, with(s.batch, s.rows, s.columns), o.c);
   a.random();
   b.random();
@@ -54,6 +55,10 @@ void testMatmul(const MatmulShape& s, const MatmulOptions& o) {
 }
 
 MatmulOptions transposes(uint32_t bits) { return {(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0}; }
+MatmulOptions inBf16(MatmulOptions options) {
+  options.aType = options.bType = DType::bf16;
+  return options;
+}
 
 void everySmallSize() {
   const int64_t sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17, 24, 31, 32, 33, 47, 48, 49, 63, 64};
@@ -61,6 +66,7 @@ void everySmallSize() {
     for (const int64_t columns : sizes) {
       for (const int64_t depth : {int64_t{1}, int64_t{2}, int64_t{7}, int64_t{8}, int64_t{19}, int64_t{64}}) {
         testMatmul({{}, rows, columns, depth}, transposes(nextRandom()));
+        testMatmul({{}, rows, columns, depth}, inBf16(transposes(nextRandom())));
       }
     }
   }
@@ -79,6 +85,10 @@ void everyLayout() {
           testMatmul({{}, 5, 50, 21}, options);
           testMatmul({{}, 33, 1, 40}, options);
           testMatmul({{3}, 10, 17, 9}, options);
+          testMatmul({{}, 33, 51, bits % 2 == 0 ? 46 : 21}, inBf16(options));
+          testMatmul({{3}, 10, 17, 24}, inBf16(options));
+          options.bType = DType::bf16;
+          testMatmul({{}, 9, 50, 21}, options);
         }
       }
     }
@@ -92,7 +102,10 @@ void larger() {
       {{}, 12, 5, 3001},     {{}, 9, 1100, 40},   {{}, 1100, 9, 40},  {{}, 193, 4200, 20}, {{}, 16, 96, 1552},
   };
   for (const MatmulShape& shape : shapes) {
-    for (uint32_t bits = 0; bits < 8; ++bits) testMatmul(shape, transposes(bits));
+    for (uint32_t bits = 0; bits < 8; ++bits) {
+      testMatmul(shape, transposes(bits));
+      testMatmul(shape, inBf16(transposes(bits)));
+    }
   }
 }
 
@@ -111,6 +124,8 @@ void batches() {
       testMatmul({{3}, 6, 300, 700}, options);
       testMatmul({{2}, 10, 10, 2500}, options);
       testMatmul({{1, 70, 1}, 64, 64, 64}, options);
+      testMatmul({{3}, 140, 150, 121}, inBf16(options));
+      testMatmul({{2}, 10, 10, 5001}, inBf16(options));
     }
   }
 }

@@ -12,7 +12,7 @@ export interface AddonVariable {
 }
 
 export interface AddonInfo {
-  readonly isa: "portable" | "avx2" | "avx512";
+  readonly isa: "portable" | "avx2" | "avx512" | "avx512bf16";
   readonly threads: number;
   readonly cpuFeatures: readonly string[];
   /** Bytes of variables, constants, arenas, workspaces and staging: now, and at their highest. */

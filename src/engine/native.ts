@@ -97,7 +97,7 @@ class NativeProgram implements Program {
 export interface NativeOptions {
   /** Default: one per processor. */
   readonly threads?: number;
-  /** `avx512`, `avx2` or `portable`; default: the best that the processor has. */
+  /** `avx512bf16`, `avx512`, `avx2` or `portable`; default: the best that the processor has. */
   readonly isa?: string;
 }
 

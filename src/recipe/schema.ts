@@ -108,7 +108,7 @@ export const recipeSchema = z.strictObject({
         .default("auto")
         .describe("threads of the native engine; results do not depend on it"),
       isa: z
-        .enum(["auto", "avx512", "avx2", "portable"])
+        .enum(["auto", "avx512bf16", "avx512", "avx2", "portable"])
         .default("auto")
         .describe("instruction set; a resumed run keeps its own"),
     })

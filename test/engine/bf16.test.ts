@@ -20,7 +20,7 @@ import { assertClose } from "../support/close.ts";
 import { nativeEngine, runNative } from "../support/run-native.ts";
 import { runReference } from "../support/run-reference.ts";
 
-const isas = ["avx512", "avx2", "portable"].filter((isa) => nativeEngine(2, isa) !== undefined);
+const isas = ["avx512bf16", "avx512", "avx2", "portable"].filter((isa) => nativeEngine(2, isa) !== undefined);
 
 /** As it is after it was stored in bf16. */
 const stored = (x: Tensor): Tensor => x.cast("bf16").cast("f32");

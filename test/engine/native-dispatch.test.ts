@@ -16,7 +16,7 @@ const hasBinutils = spawnSync("nm", ["--version"]).status === 0 && spawnSync("ob
 const output = (command: string, args: string[]): string[] =>
   execFileSync(command, args, { encoding: "utf8", maxBuffer: 2 ** 28 }).split("\n");
 
-describe.each(["avx2", "avx512"])("object files for %s", (isa) => {
+describe.each(["avx2", "avx512", "avx512bf16"])("object files for %s", (isa) => {
   const files = objects(isa);
   const reason = "needs nm, objdump and the object files of the build";
 

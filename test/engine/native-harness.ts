@@ -17,7 +17,7 @@ export const addon: Addon = (() => {
 })();
 
 /** Every instruction-set path that this processor has. */
-export const paths: string[] = ["portable", "avx2", "avx512"].filter((isa) => {
+export const paths: string[] = ["portable", "avx2", "avx512", "avx512bf16"].filter((isa) => {
   try {
     addon.createEngine({ isa, threads: 1 });
     return true;
