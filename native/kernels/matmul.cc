@@ -207,7 +207,9 @@ Layout layoutScratch(const Batch& batch, const Cut& cut, int numThreads, Scratch
     takeOwn(p, false);
   } else if (cut.way == Way::split) {
     layout.parts = scratch.take<float>(cut.numChunks * p.rows * p.columns);
-    takeOwn(partOfDepth(p, 0, cut.step), true);
+    Product own = partOfDepth(p, 0, cut.step);
+    own.odd = p.odd;  // as the last part is
+    takeOwn(own, true);
   } else if (cut.way == Way::batched || cut.way == Way::grid) {
     Product own = p;
     if (cut.way == Way::grid) {

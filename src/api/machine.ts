@@ -6,11 +6,17 @@ import type { Engine } from "../engine/index.ts";
 import type { Recipe } from "../recipe/index.ts";
 import { chooseEngine } from "./engine.ts";
 
-/** Floating-point operations per second of a large matrix product on the recipe's engine: about 150 ms of work. */
+/** Floating-point operations per second of a large matrix product on the recipe's engine, in its precision: about 150 ms of work. */
 export async function measurePeak(recipe: Pick<Recipe, "engine" | "precision">): Promise<number> {
   const { engine } = chooseEngine(recipe);
-  return await measureMatmul(engine, engine.name === "native" ? 768 : 64);
+  return await measureMatmul(engine, engine.name === "native" ? 768 : 64, 8, productType(recipe.precision));
 }
+
+/** What a matrix product's operands and result are stored in. */
+export type ProductType = "f32" | "bf16";
+
+/** In a run of this precision. */
+export const productType = (precision: Recipe["precision"]): ProductType => (precision === "bf16" ? "bf16" : "f32");
 
 const productsPerRun = 4;
 
@@ -18,17 +24,23 @@ const productsPerRun = 4;
  * Best of several runs of products of two n×n matrices, in floating-point operations per second. The matrices lie in the
  * store, so that a run is nothing but products.
  */
-export async function measureMatmul(engine: Engine, n: number, rounds = 8): Promise<number> {
+export async function measureMatmul(
+  engine: Engine,
+  n: number,
+  rounds = 8,
+  dtype: ProductType = "f32",
+): Promise<number> {
   const graph = trace({}, () => {
-    const [a, b] = [variable("a", "f32", [n, n]), variable("b", "f32", [n, n])];
+    const [a, b] = [variable("a", dtype, [n, n]), variable("b", dtype, [n, n])];
     let product = a;
-    for (let at = 0; at < productsPerRun; at++) product = product.matmul(b);
-    return product.slice(0, 0, 1);
+    // in f32: an engine that multiplies bf16 takes the casts away
+    for (let at = 0; at < productsPerRun; at++) product = product.cast("f32").matmul(b.cast("f32")).cast(dtype);
+    return product.slice(0, 0, 1).cast("f32");
   });
   const store = engine.createStore();
   const program = engine.load(compile(graph, engine.target), store);
   const values = new Float32Array(n * n).map((_, i) => (((i * 7919) % 1000) / 1000 - 0.5) / n);
-  for (const name of ["a", "b"]) store.write(name, fromNumbers("f32", [n, n], values));
+  for (const name of ["a", "b"]) store.write(name, fromNumbers(dtype, [n, n], values));
   let best = Number.POSITIVE_INFINITY;
   for (let round = 0; round < rounds; round++) {
     const started = performance.now();

@@ -1,5 +1,5 @@
 // The benchmarks of `athanor bench`: rounds that take turns with a probe of the machine's peak, medians and bests. Prints nothing.
-import { chooseEngine, measureMatmul } from "../api/index.ts";
+import { chooseEngine, measureMatmul, type ProductType } from "../api/index.ts";
 import { median } from "../engine/index.ts";
 import type { StepProfile } from "./profile.ts";
 import { StepBench, type StepBenchOptions, type StepShape } from "./step-bench.ts";
@@ -13,7 +13,7 @@ export interface BenchRun extends StepBenchOptions {
 export interface StepFigures {
   readonly shape: StepShape;
   readonly engine: string;
-  readonly precision: "f32" | "bf16";
+  readonly precision: ProductType;
   readonly parameters: number;
   readonly steps: number;
   /** Median and best over all timed steps. */
@@ -23,7 +23,7 @@ export interface StepFigures {
   readonly itemsPerSecond: number;
   /** At the median, by the usual count of operations. */
   readonly gflops: number;
-  /** Best matrix product of 1024 × 1024, probed between the rounds. */
+  /** Best matrix product of 1024 × 1024 in this precision, probed between the rounds. */
   readonly peakGflops: number;
   readonly ofPeak: number;
   /** Of some steps more, timed instruction by instruction. */
@@ -40,14 +40,14 @@ export async function benchStep(shape: StepShape, options: BenchRun & { steps?: 
   const times: number[] = [];
   let peak = 0;
   for (let round = 0; round < rounds && !signal?.aborted; round++) {
-    peak = Math.max(peak, await measureMatmul(bench.engine, probeSize(bench), 3));
+    peak = Math.max(peak, await measureMatmul(bench.engine, probeSize(bench), 3, bench.precision));
     for (let step = 0; step < steps; step++) times.push(await bench.step());
   }
   const ms = median(times);
   return {
     shape,
     engine: `${bench.engine.name} ${bench.engine.isa}, ${bench.engine.threads} threads`,
-    precision: options.precision ?? "f32",
+    precision: bench.precision,
     parameters: bench.numParameters,
     steps: times.length,
     msPerStep: ms,
@@ -67,16 +67,17 @@ export interface MatmulFigures {
   readonly gflops: number;
 }
 
-/** Square matrix products in f32: the best of the rounds, for each size. */
+/** Square matrix products: the best of the rounds, for each size. */
 export async function benchMatmul(
   sizes: readonly number[],
-  { rounds = 5, threads }: BenchRun = {},
+  { rounds = 5, threads, precision = "f32" }: BenchRun = {},
 ): Promise<MatmulFigures[]> {
   const { engine } = chooseEngine({
-    precision: "f32",
+    precision,
     engine: { name: "auto", threads: threads ?? "auto", isa: "auto" },
   });
   const figures: MatmulFigures[] = [];
-  for (const size of sizes) figures.push({ size, gflops: (await measureMatmul(engine, size, rounds)) / 1e9 });
+  for (const size of sizes)
+    figures.push({ size, gflops: (await measureMatmul(engine, size, rounds, precision)) / 1e9 });
   return figures;
 }

@@ -1,5 +1,5 @@
 // Where the time of training steps goes: every instruction timed, beside the least it could take on this machine. Prints nothing.
-import { chooseEngine, measureMatmul } from "../api/index.ts";
+import { chooseEngine, measureMatmul, type ProductType, productType } from "../api/index.ts";
 import { fail } from "../base/index.ts";
 import type { Plan } from "../compiler/index.ts";
 import {
@@ -44,6 +44,8 @@ export interface StepProfile {
 export interface ProfiledSteps {
   readonly profiler: Profiler;
   readonly plans: StepPlans;
+  /** Of the matrix products that the machine's limit is taken from. */
+  readonly dtype: ProductType;
   /** Makes a step; resolves to its time and that of waiting for data. */
   step(): Promise<{ readonly ms: number; readonly dataMs: number }>;
 }
@@ -78,19 +80,19 @@ export async function profileRecipe(
       fail("profile/non-finite", "a step was not finite, so it was not all done", { where: `step ${at}` });
     return { ms: performance.now() - ready, dataMs: ready - started };
   };
-  return await profileSteps({ profiler, plans, step }, options);
+  return await profileSteps({ profiler, plans, dtype: productType(recipe.precision), step }, options);
 }
 
 /** Times the instructions of some steps, after others to warm up; left out, `steps` is what a third of a second holds, at least 5. */
 export async function profileSteps(
-  { profiler, plans, step }: ProfiledSteps,
+  { profiler, plans, dtype, step }: ProfiledSteps,
   options: { readonly steps?: number },
 ): Promise<StepProfile> {
   const warmUntil = performance.now() + 100;
   let { ms: warm } = await step();
   while (performance.now() + warm < warmUntil) warm = (await step()).ms;
   const steps = options.steps ?? Math.max(5, Math.min(50, Math.round(300 / warm)));
-  const before = await measureLimits(profiler);
+  const before = await measureLimits(profiler, dtype);
   const times: { ms: number; dataMs: number; aroundMs: number }[] = [];
   const runs: ProgramRun[] = [];
   while (times.length < steps) {
@@ -101,7 +103,7 @@ export async function profileSteps(
     times.push({ ms, dataMs, aroundMs: Math.max(0, ms - inside) });
     runs.push(...timed);
   }
-  const limits = best(before, await measureLimits(profiler));
+  const limits = best(before, await measureLimits(profiler, dtype));
   const instructionsOf = new Map<Plan, readonly TimedInstruction[]>();
   for (const [name, plan] of programNames(plans)) {
     const timed = runs.filter((run) => run.plan === plan);
@@ -132,8 +134,8 @@ function programNames({ accumulate, update }: StepPlans): [name: string, plan: P
   return [...lanes, ["update", update]];
 }
 
-async function measureLimits(engine: Profiler): Promise<MachineLimits> {
-  const flopsPerSecond = await measureMatmul(engine, engine.name === "native" ? 1024 : 64, 3);
+async function measureLimits(engine: Profiler, dtype: ProductType): Promise<MachineLimits> {
+  const flopsPerSecond = await measureMatmul(engine, engine.name === "native" ? 1024 : 64, 3, dtype);
   return { flopsPerSecond, ...(await measureMemory(engine)) };
 }
 

@@ -1,6 +1,6 @@
 // Whole training steps, timed: the step of a model of a given shape on random data, its arithmetic, and where its time goes.
 import { performance } from "node:perf_hooks";
-import { chooseEngine } from "../api/index.ts";
+import { chooseEngine, type ProductType } from "../api/index.ts";
 import { fail, fromNumbers, RandomStream, sizeOf } from "../base/index.ts";
 import { type Engine, type Feeds, Profiler } from "../engine/index.ts";
 import { Gpt } from "../models/index.ts";
@@ -46,12 +46,13 @@ export interface StepBenchOptions {
   /** Default: one per processor. */
   readonly threads?: number;
   /** Default f32; bf16 is mixed precision. */
-  readonly precision?: "f32" | "bf16";
+  readonly precision?: ProductType;
 }
 
 export class StepBench {
   readonly shape: StepShape;
   readonly engine: Engine;
+  readonly precision: ProductType;
   readonly numParameters: number;
   /** Tokens, or rows of a perceptron. */
   readonly itemsPerStep: number;
@@ -69,6 +70,7 @@ export class StepBench {
    */
   constructor(shape: StepShape, { threads, precision = "f32" }: StepBenchOptions = {}) {
     this.shape = shape;
+    this.precision = precision;
     this.engine = chooseEngine({
       precision,
       engine: { name: "auto", threads: threads ?? "auto", isa: "auto" },
@@ -112,8 +114,8 @@ export class StepBench {
 
   /** Where the time of a step goes. */
   async profile(): Promise<StepProfile> {
-    const { profiler, plans } = this;
-    return await profileSteps({ profiler, plans, step: async () => ({ ms: await this.step(), dataMs: 0 }) }, {});
+    const { profiler, plans, precision: dtype } = this;
+    return await profileSteps({ profiler, plans, dtype, step: async () => ({ ms: await this.step(), dataMs: 0 }) }, {});
   }
 }
 

@@ -41,6 +41,7 @@ describe("athanor prove", () => {
     [["bench", "step", "--width", "100"], "a multiple of 6"],
     [["bench", "step", "--layers", "0"], "--layers"],
     [["bench", "step", "--dtype", "f16"], "cli/bench"],
+    [["bench", "matmul", "--dtype", "f16"], "f32 or bf16"],
   ])("%s is refused", async (args, message) => {
     const { code, stderr } = await runCli(args, folder.path);
     expect(stderr).toContain(message);
@@ -63,6 +64,16 @@ describe("athanor bench", () => {
     const { ops, instructionMs } = figures!.profile as { ops: { ms: number; share: number }[]; instructionMs: number };
     expect(ops.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 9);
     expect(ops.reduce((sum, { ms }) => sum + ms, 0)).toBeCloseTo(instructionMs, 9);
+  });
+
+  test("times products in either precision", async () => {
+    for (const dtype of ["f32", "bf16"]) {
+      const args = ["bench", "matmul", "--dtype", dtype, "--sizes", "8,17", "--rounds", "1", "--json"];
+      const { code, records } = await runCli(args, folder.path);
+      expect(code).toBe(0);
+      expect(records.map(({ size }) => size)).toEqual([8, 17]);
+      for (const { gflops } of records) expect(gflops).toBeGreaterThan(0);
+    }
   });
 });
 

@@ -119,6 +119,41 @@ describe("matmul", () => {
     }
   });
 
+  test.each([
+    [3, 37, 9],
+    [40, 260, 100],
+  ])("%i × %i × %i of any magnitude within the bound of a sum in f32", async (m, k, n) => {
+    const random = new RandomStream(5, "magnitudes");
+    const spread = (size: number, from: number): Float32Array =>
+      Float32Array.from({ length: size }, (_, i) => {
+        const exponent = random.below(60, from + 2 * i) - 140 + 80 * random.below(2, from + 2 * i + 1); // subnormal to 1
+        return fromBf16(toBf16(random.normal(from + i) * 2 ** exponent));
+      });
+    const [x, y] = [spread(m * k, 0), spread(k * n, 10_000).map((value) => fromBf16(toBf16(value * 2 ** 70)))];
+    [x[1], x[k + 1]] = [Number.NaN, Number.POSITIVE_INFINITY];
+    const feeds = { a: fromNumbers("f32", [m, k], x), b: fromNumbers("f32", [k, n], y) };
+    const graph = trace(feeds, ({ a, b }) => ({ c: stored(a).matmul(stored(b)) }));
+    for (const isa of isas) {
+      const c = toNumbers((await runNative(graph, feeds, {}, nativeEngine(2, isa))).c!);
+      for (let i = 0; i < m; i++) {
+        for (let j = 0; j < n; j++) {
+          let [exact, size, flushed] = [0, 0, 0];
+          for (let l = 0; l < k; l++) {
+            const [a, b] = [x[i * k + l]!, y[l * n + j]!];
+            exact += a * b;
+            size += Math.abs(a * b);
+            // what a path may lose that takes subnormal factors and results for zeros
+            flushed += 2 ** -126 * (1 + Math.abs(a) + Math.abs(b));
+          }
+          const got = c[i * n + j]!;
+          if (i < 2) expect([got, isa]).toEqual([i === 0 ? Number.NaN : exact, isa]);
+          else
+            expect(Math.abs(got - exact), `${isa} ${i} ${j}`).toBeLessThanOrEqual((k + 1) * 2 ** -24 * size + flushed);
+        }
+      }
+    }
+  });
+
   test("reads and writes bf16 itself, without casts between", () => {
     const graph = trace(
       { a: numbers("a", [8, 16]), b: numbers("b", [16, 8]), c: numbers("c", [8, 8]) },

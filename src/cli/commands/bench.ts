@@ -1,5 +1,6 @@
 // athanor bench: how fast this machine multiplies matrices, and how fast whole training steps are beside that.
 import type { Command } from "commander";
+import type { ProductType } from "../../api/index.ts";
 import { fail, formatCount } from "../../base/index.ts";
 import { benchMatmul, benchStep, type StepFigures, type StepShape, stepModels, stepShapes } from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
@@ -16,14 +17,16 @@ interface StepFlags extends Partial<Omit<StepShape, "model">> {
 
 interface MatmulFlags {
   readonly sizes: string;
+  readonly dtype: string;
   readonly rounds: number;
   readonly threads?: number;
 }
 
 export const defineBench: DefineCommand = (program, run) => {
   const bench = program.command("bench").description("measure matrix products and whole training steps");
-  common(bench.command("matmul").description("products of square matrices in f32, best of the rounds"))
+  common(bench.command("matmul").description("products of square matrices, best of the rounds"))
     .option("--sizes <list>", "sizes, separated by commas", "64,128,256,384,512,768,1024,1536")
+    .option("--dtype <name>", "f32 or bf16", "f32")
     .action(run(matmul));
   common(bench.command("step").description("training steps of a model on random data"))
     .option("--model <name>", stepModels.join(", "), "gpt")
@@ -46,7 +49,8 @@ const common = (command: Command): Command =>
 async function matmul({ output }: CommandContext, flags: MatmulFlags): Promise<undefined> {
   const sizes = flags.sizes.split(",").map(wholeOption("--sizes"));
   const { rounds, threads } = flags;
-  const figures = await benchMatmul(sizes, { rounds, ...(threads === undefined ? {} : { threads }) });
+  const precision = toPrecision(flags.dtype);
+  const figures = await benchMatmul(sizes, { rounds, precision, ...(threads === undefined ? {} : { threads }) });
   for (const figure of figures) {
     output.record(figure);
     output.print(`${String(figure.size).padStart(6)}  ${figure.gflops.toFixed(1).padStart(8)} GFLOPS`);
@@ -61,8 +65,6 @@ async function step({ output, signal }: CommandContext, flags: StepFlags): Promi
     const expected = stepModels.join(", ");
     return fail("cli/bench", "there is no such model to time", { where: "--model", expected, got: model });
   }
-  if (dtype !== "f32" && dtype !== "bf16")
-    fail("cli/bench", "there is no such precision to time", { where: "--dtype", expected: "f32 or bf16", got: dtype });
   const base = known === "gpt" ? stepShapes.c1 : stepShapes[known];
   const shape: StepShape = { ...base, ...pick(given) };
   if (model === "gpt" && shape.width % shape.heads !== 0)
@@ -74,13 +76,22 @@ async function step({ output, signal }: CommandContext, flags: StepFlags): Promi
   const figures = await benchStep(shape, {
     rounds,
     signal,
-    precision: dtype,
+    precision: toPrecision(dtype),
     ...(steps === undefined ? {} : { steps }),
     ...(threads === undefined ? {} : { threads }),
   });
   output.record({ ...figures, profile: profileRecord(figures.profile) });
   output.print(render(figures));
   return undefined;
+}
+
+function toPrecision(dtype: string): ProductType {
+  if (dtype === "f32" || dtype === "bf16") return dtype;
+  return fail("cli/bench", "there is no such precision to time", {
+    where: "--dtype",
+    expected: "f32 or bf16",
+    got: dtype,
+  });
 }
 
 function pick(flags: Partial<Omit<StepShape, "model">>): Partial<StepShape> {
