@@ -7,7 +7,7 @@ export {
   reproduceRun,
 } from "./again.ts";
 export { type ChosenEngine, chooseEngine } from "./engine.ts";
-export { measureMatmul, measurePeak, type ProductType, productType } from "./machine.ts";
+export { measureMatmul, measurePeak } from "./machine.ts";
 export {
   type ClassPrediction,
   type LoadOptions,

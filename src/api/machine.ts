@@ -1,5 +1,5 @@
 // What this machine can do: matrix products per second on an engine, measured, for "share of peak" and for forecasts.
-import { fromNumbers } from "../base/index.ts";
+import { type DType, fromNumbers } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
 import { trace, variable } from "../core/index.ts";
 import type { Engine } from "../engine/index.ts";
@@ -9,27 +9,17 @@ import { chooseEngine } from "./engine.ts";
 /** Floating-point operations per second of a large matrix product on the recipe's engine, in its precision: about 150 ms of work. */
 export async function measurePeak(recipe: Pick<Recipe, "engine" | "precision">): Promise<number> {
   const { engine } = chooseEngine(recipe);
-  return await measureMatmul(engine, engine.name === "native" ? 768 : 64, 8, productType(recipe.precision));
+  const dtype = recipe.precision === "bf16" ? "bf16" : "f32";
+  return await measureMatmul(engine, engine.name === "native" ? 768 : 64, 8, dtype);
 }
-
-/** What a matrix product's operands and result are stored in. */
-export type ProductType = "f32" | "bf16";
-
-/** In a run of this precision. */
-export const productType = (precision: Recipe["precision"]): ProductType => (precision === "bf16" ? "bf16" : "f32");
 
 const productsPerRun = 4;
 
 /**
- * Best of several runs of products of two n×n matrices, in floating-point operations per second. The matrices lie in the
+ * Best of several runs of products of two n×n matrices of this dtype, in floating-point operations per second. The matrices lie in the
  * store, so that a run is nothing but products.
  */
-export async function measureMatmul(
-  engine: Engine,
-  n: number,
-  rounds = 8,
-  dtype: ProductType = "f32",
-): Promise<number> {
+export async function measureMatmul(engine: Engine, n: number, rounds = 8, dtype: DType = "f32"): Promise<number> {
   const graph = trace({}, () => {
     const [a, b] = [variable("a", dtype, [n, n]), variable("b", dtype, [n, n])];
     let product = a;

@@ -1,5 +1,5 @@
 // The benchmarks of `athanor bench`: rounds that take turns with a probe of the machine's peak, medians and bests. Prints nothing.
-import { chooseEngine, measureMatmul, type ProductType } from "../api/index.ts";
+import { chooseEngine, measureMatmul } from "../api/index.ts";
 import { median } from "../engine/index.ts";
 import type { StepProfile } from "./profile.ts";
 import { StepBench, type StepBenchOptions, type StepShape } from "./step-bench.ts";
@@ -13,7 +13,7 @@ export interface BenchRun extends StepBenchOptions {
 export interface StepFigures {
   readonly shape: StepShape;
   readonly engine: string;
-  readonly precision: ProductType;
+  readonly precision: "f32" | "bf16";
   readonly parameters: number;
   readonly steps: number;
   /** Median and best over all timed steps. */

@@ -1,5 +1,5 @@
 // Where the time of training steps goes: every instruction timed, beside the least it could take on this machine. Prints nothing.
-import { chooseEngine, measureMatmul, type ProductType, productType } from "../api/index.ts";
+import { chooseEngine, measureMatmul } from "../api/index.ts";
 import { fail } from "../base/index.ts";
 import type { Plan } from "../compiler/index.ts";
 import {
@@ -45,7 +45,7 @@ export interface ProfiledSteps {
   readonly profiler: Profiler;
   readonly plans: StepPlans;
   /** Of the matrix products that the machine's limit is taken from. */
-  readonly dtype: ProductType;
+  readonly dtype: "f32" | "bf16";
   /** Makes a step; resolves to its time and that of waiting for data. */
   step(): Promise<{ readonly ms: number; readonly dataMs: number }>;
 }
@@ -80,7 +80,8 @@ export async function profileRecipe(
       fail("profile/non-finite", "a step was not finite, so it was not all done", { where: `step ${at}` });
     return { ms: performance.now() - ready, dataMs: ready - started };
   };
-  return await profileSteps({ profiler, plans, dtype: productType(recipe.precision), step }, options);
+  const dtype = recipe.precision === "bf16" ? "bf16" : "f32";
+  return await profileSteps({ profiler, plans, dtype, step }, options);
 }
 
 /** Times the instructions of some steps, after others to warm up; left out, `steps` is what a third of a second holds, at least 5. */
@@ -134,7 +135,7 @@ function programNames({ accumulate, update }: StepPlans): [name: string, plan: P
   return [...lanes, ["update", update]];
 }
 
-async function measureLimits(engine: Profiler, dtype: ProductType): Promise<MachineLimits> {
+async function measureLimits(engine: Profiler, dtype: ProfiledSteps["dtype"]): Promise<MachineLimits> {
   const flopsPerSecond = await measureMatmul(engine, engine.name === "native" ? 1024 : 64, 3, dtype);
   return { flopsPerSecond, ...(await measureMemory(engine)) };
 }

@@ -1,6 +1,6 @@
 // Whole training steps, timed: the step of a model of a given shape on random data, its arithmetic, and where its time goes.
 import { performance } from "node:perf_hooks";
-import { chooseEngine, type ProductType } from "../api/index.ts";
+import { chooseEngine } from "../api/index.ts";
 import { fail, fromNumbers, RandomStream, sizeOf } from "../base/index.ts";
 import { type Engine, type Feeds, Profiler } from "../engine/index.ts";
 import { Gpt } from "../models/index.ts";
@@ -46,13 +46,13 @@ export interface StepBenchOptions {
   /** Default: one per processor. */
   readonly threads?: number;
   /** Default f32; bf16 is mixed precision. */
-  readonly precision?: ProductType;
+  readonly precision?: "f32" | "bf16";
 }
 
 export class StepBench {
   readonly shape: StepShape;
   readonly engine: Engine;
-  readonly precision: ProductType;
+  readonly precision: "f32" | "bf16";
   readonly numParameters: number;
   /** Tokens, or rows of a perceptron. */
   readonly itemsPerStep: number;

@@ -1,6 +1,5 @@
 // athanor bench: how fast this machine multiplies matrices, and how fast whole training steps are beside that.
 import type { Command } from "commander";
-import type { ProductType } from "../../api/index.ts";
 import { fail, formatCount } from "../../base/index.ts";
 import { benchMatmul, benchStep, type StepFigures, type StepShape, stepModels, stepShapes } from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
@@ -85,7 +84,7 @@ async function step({ output, signal }: CommandContext, flags: StepFlags): Promi
   return undefined;
 }
 
-function toPrecision(dtype: string): ProductType {
+function toPrecision(dtype: string): "f32" | "bf16" {
   if (dtype === "f32" || dtype === "bf16") return dtype;
   return fail("cli/bench", "there is no such precision to time", {
     where: "--dtype",
