@@ -8,6 +8,7 @@ import { Mlp, type Module } from "../nn/index.ts";
 import { adam, adamw, type Optimizer, sgd } from "../optim/index.ts";
 import {
   classificationTask,
+  forecast,
   languageModelTask,
   StepGraphs,
   type StepPlans,
@@ -58,6 +59,8 @@ export class StepBench {
   readonly itemsPerStep: number;
   /** By the usual count: 6 per parameter in a product and item, and 12·L·d·T per token for attention. */
   readonly flopsPerStep: number;
+  /** Of parameters, gradients, slots, activations and workspace; the JavaScript side apart. */
+  readonly plannedBytes: number;
   private readonly plans: StepPlans;
   private readonly programs: StepPrograms;
   private readonly feeds: Feeds;
@@ -100,6 +103,8 @@ export class StepBench {
     };
     const graphs = new StepGraphs(description);
     this.plans = graphs.compile(this.engine);
+    const { memory } = forecast(graphs, this.plans, this.engine);
+    this.plannedBytes = memory.total - memory.host;
     this.programs = new StepPrograms(description, this.profiler, { graphs, plans: this.plans });
     this.programs.initialize();
   }

@@ -1,0 +1,141 @@
+"""The models of the comparison in PyTorch, with their optimizers. `make_step` gives a whole training step."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    """Causal self-attention through `scaled_dot_product_attention`, with a cache of keys and values for generation."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.c_attn = nn.Linear(width, 3 * width, bias=False)
+        self.c_proj = nn.Linear(width, width, bias=False)
+
+    def forward(self, x, cache=None):
+        rows, time, width = x.shape
+        q, k, v = self.c_attn(x).view(rows, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        if cache is not None:
+            at, keys, values = cache
+            keys[:, :, at : at + time], values[:, :, at : at + time] = k, v
+            k, v = keys[:, :, : at + time], values[:, :, : at + time]
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=time > 1)
+        return self.c_proj(mixed.transpose(1, 2).reshape(rows, time, width))
+
+
+class Block(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attn = Attention(width, heads)
+        self.c_fc = nn.Linear(width, 4 * width, bias=False)
+        self.c_proj = nn.Linear(4 * width, width, bias=False)
+
+    def forward(self, x, cache=None):
+        x = x + self.attn(self.ln_1(x), cache)
+        return x + self.c_proj(F.gelu(self.c_fc(self.ln_2(x))))
+
+
+class GPT(nn.Module):
+    """Pre-norm, learned positions, exact GELU, head tied to the embedding, no biases in linear layers, no dropout."""
+
+    def __init__(self, vocab, context, layers, heads, width, **_):
+        super().__init__()
+        self.wte, self.wpe = nn.Embedding(vocab, width), nn.Embedding(context, width)
+        self.h = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.ln_f = nn.LayerNorm(width)
+        for parameter in self.parameters():
+            if parameter.ndim > 1:
+                nn.init.normal_(parameter, std=0.02)
+
+    def hidden(self, tokens, at=0, caches=None):
+        x = self.wte(tokens) + self.wpe.weight[at : at + tokens.shape[1]]
+        for index, block in enumerate(self.h):
+            x = block(x, None if caches is None else (at, *caches[index]))
+        return self.ln_f(x)
+
+    def forward(self, tokens, targets):
+        logits = F.linear(self.hidden(tokens), self.wte.weight)
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+
+class Bert(nn.Module):
+    """BERT-base as a classifier of two classes: post-norm blocks with biases, pooled first position."""
+
+    def __init__(self, vocab, layers, heads, width, **_):
+        super().__init__()
+        self.words, self.positions, self.norm = nn.Embedding(vocab, width), nn.Embedding(512, width), nn.LayerNorm(width)
+        layer = nn.TransformerEncoderLayer(width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, layers)
+        self.pool, self.classify = nn.Linear(width, width), nn.Linear(width, 2)
+
+    def forward(self, tokens, targets):
+        x = self.encoder(self.norm(self.words(tokens) + self.positions.weight[: tokens.shape[1]]))
+        return F.cross_entropy(self.classify(torch.tanh(self.pool(x[:, 0]))).float(), targets)
+
+
+class Perceptron(nn.Module):
+    def __init__(self, dims):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(dims, dims[1:]))
+
+    def forward(self, x, targets):
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        return F.cross_entropy(self.layers[-1](x).float(), targets)
+
+
+class Logistic(nn.Module):
+    def __init__(self, features):
+        super().__init__()
+        self.linear = nn.Linear(features, 1)
+
+    def forward(self, x, targets):
+        return F.binary_cross_entropy_with_logits(self.linear(x).flatten().float(), targets)
+
+
+def make_model(shape):
+    """The model and one batch of random data: inputs, targets."""
+    model, batch, context, vocab = (shape[key] for key in ("model", "batch", "context", "vocab"))
+    torch.manual_seed(0)
+    if model == "gpt":
+        tokens = torch.randint(vocab, (batch, context + 1))
+        sizes = {key: value for key, value in shape.items() if key != "model"}
+        return GPT(**sizes), (tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous())
+    if model == "bert":
+        return Bert(**shape), (torch.randint(vocab, (batch, context)), torch.randint(2, (batch,)))
+    if model == "mlp":
+        hidden = [shape["width"] >> at for at in range(shape["layers"])]
+        return Perceptron([context, *hidden, vocab]), (torch.randn(batch, context), torch.randint(vocab, (batch,)))
+    return Logistic(context), (torch.randn(batch, context), torch.randint(2, (batch,)).float())
+
+
+def make_optimizer(kind, parameters):
+    if kind == "logreg":
+        return torch.optim.SGD(parameters, lr=0.1)
+    if kind == "mlp":
+        return torch.optim.Adam(parameters, lr=1e-3, fused=True)
+    return torch.optim.AdamW(parameters, lr=1e-3, fused=True)
+
+
+def make_step(shape, precision="f32", compiled=False):
+    """`step()` trains once (forward, backward, clip to global norm 1 for transformers, update) and gives the loss."""
+    model, batch = make_model(shape)
+    parameters = list(model.parameters())
+    optimizer = make_optimizer(shape["model"], parameters)
+    loss_of = torch.compile(model) if compiled else model
+    clips = shape["model"] in ("gpt", "bert")
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+            loss = loss_of(*batch)
+        loss.backward()
+        if clips:
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        return loss.item()
+
+    return step, model, optimizer
