@@ -80,6 +80,7 @@ export const layerNormGrad = defineOp<["grad", "x", "weight", "mean", "rstd"], E
   },
   params: ({ eps }) => [eps],
   bf16: { inputs: [0, 1], outputs: [0] },
+  cost: ([, x]) => ({ flops: 14 * sizeOf(x!.shape) }),
   samples: [
     {
       inputs: [{ shape: [4, 6] }, { shape: [4, 6] }, { shape: [6] }, { shape: [4] }, { shape: [4], low: 0.5, high: 2 }],
@@ -138,6 +139,7 @@ export const rmsNormGrad = defineOp<["grad", "x", "weight", "rstd"], Eps>({
   },
   params: ({ eps }) => [eps],
   bf16: { inputs: [0, 1], outputs: [0] },
+  cost: ([, x]) => ({ flops: 9 * sizeOf(x!.shape) }),
   samples: [
     {
       inputs: [{ shape: [4, 6] }, { shape: [4, 6] }, { shape: [6] }, { shape: [4], low: 0.5, high: 2 }],

@@ -51,6 +51,7 @@ export const softmaxGrad = defineOp<["grad", "y"], None>({
   infer: ([, y]) => needRows("softmaxGrad", y),
   expand: ([grad, y]) => y.mul(grad.sub(grad.mul(y).sum(lastAxis))),
   inPlace: [[0, 0]],
+  cost: ([, y]) => ({ flops: 4 * sizeOf(y!.shape) }),
   samples: gradSamples,
 });
 
@@ -78,6 +79,7 @@ export const logSoftmaxGrad = defineOp<["grad", "y"], None>({
   infer: ([, y]) => needRows("logSoftmaxGrad", y),
   expand: ([grad, y]) => grad.sub(y.exp().mul(grad.sum(lastAxis))),
   inPlace: [[0, 0]],
+  cost,
   samples: gradSamples,
 });
 
@@ -159,6 +161,7 @@ export const crossEntropyGrad = defineOp<["logits", "targets", "lse", "grad"], I
   },
   params: ({ ignoreIndex }) => [ignoreIndex],
   inPlace: [[0, 0]],
+  cost,
   samples: [
     {
       inputs: [
