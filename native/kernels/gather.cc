@@ -58,11 +58,11 @@ void runTake(const Call& call) {
   forRows(call.pool, indices.count, static_cast<int64_t>(rowBytes) / 4, copyRow);
 }
 
-// scatterAdd: idx (n), src (n, rest) -> y (V, rest). Every chunk owns a rectangle of y and adds what falls into it in
+// scatterAdd: idx (n), src (n, rest)[, base (V, rest)] -> y (V, rest), over base's memory or its own. Every chunk owns a rectangle of y and adds what falls into it in
 // the order of the indices, so there are no atomics and the sum does not depend on the threads.
 
 const char* checkScatterAdd(const Call& call) {
-  if (call.numIn != 2 || call.numOut != 1) return "scatterAdd needs idx and src, and gives one output";
+  if (call.numIn < 2 || call.numIn > 3 || call.numOut != 1) return "scatterAdd needs idx, src and perhaps base, and gives y";
   const View &idx = call.in[0], &src = call.in[1], &y = call.out[0];
   if (!isIndex(idx)) return "idx must be i32";
   if (!isFloat(src) || !isFloat(y)) return "src and y must be f32";
@@ -71,13 +71,16 @@ const char* checkScatterAdd(const Call& call) {
   if (!sameDims(src, idx.rank, y, 1, y.rank - 1)) return "src must end with y's dims after the first";
   if (!isInnerDense(src, y.rank - 1)) return "src's rows must be dense";
   if (!isInnerDense(y, y.rank)) return "y must be dense";
+  if (call.numIn < 3) return nullptr;
+  const View& base = call.in[2];
+  if (!isFloat(base) || !sameShape(base, y) || !isInnerDense(base, y.rank)) return "base must be f32, dense, of y's shape";
   return nullptr;
 }
 
 constexpr int64_t scatterColumns = 128;  // floats: a piece of a row that one chunk owns, two cache lines and more
 constexpr int64_t scatterMinWork = 32768;
 constexpr int64_t scatterChunks = 8;
-constexpr int64_t zeroPiece = 65536;
+constexpr int64_t firstPiece = 65536;
 
 void runScatterAdd(const Call& call) {
   const View &idx = call.in[0], &src = call.in[1], &y = call.out[0];
@@ -90,9 +93,11 @@ void runScatterAdd(const Call& call) {
   const int64_t width = innerSize(y, inner);
   const int64_t height = y.shape[0];
   float* sums = floats(y);
-  call.pool->parallelFor(ceilDiv(y.size, zeroPiece), [&](int64_t piece, int) {
-    const int64_t start = piece * zeroPiece;
-    memset(sums + start, 0, static_cast<size_t>(minOf(zeroPiece, y.size - start)) * sizeof(float));
+  const float* base = call.numIn == 3 ? floats(call.in[2]) : nullptr;
+  call.pool->parallelFor(base == sums ? 0 : ceilDiv(y.size, firstPiece), [&](int64_t piece, int) {
+    const int64_t start = piece * firstPiece;
+    const size_t bytes = static_cast<size_t>(minOf(firstPiece, y.size - start)) * sizeof(float);
+    base == nullptr ? memset(sums + start, 0, bytes) : memcpy(sums + start, base + start, bytes);
   });
 
   const Rows sources = rowsOf(src, inner);

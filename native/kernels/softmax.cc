@@ -1,6 +1,5 @@
 // softmax, logSoftmax and cross entropy over the last dim, with their gradients. Not attention, which has its own softmax.
-#include <string.h>
-
+#include "../cross_entropy.h"
 #include "../kernel.h"
 #include "../math.h"
 #include "../rows.h"
@@ -8,18 +7,6 @@
 
 namespace athanor::ATHANOR_ISA {
 namespace {
-
-/** NaN elements may be passed over: whoever uses the maximum meets them again. */
-ATHANOR_INLINE float rowMax(const float* x, int64_t n) {
-  V m0 = set(-INFINITY), m1 = m0;
-  int64_t i = 0;
-  for (; i + 2 * LANES <= n; i += 2 * LANES) {
-    m0 = max(m0, load(x + i));
-    m1 = max(m1, load(x + i + LANES));
-  }
-  for (; i < n; i += LANES) m0 = max(m0, loadOr(x + i, tail(n - i), set(-INFINITY)));
-  return reduceMax(max(m0, m1));
-}
 
 ATHANOR_INLINE bool isWritableRows(const View& y) { return isInnerDense(y, 1) && !repeats(y); }
 
@@ -118,74 +105,31 @@ void runLogSoftmaxGrad(const Call& call) {
 }
 
 // crossEntropy: logits (N, V), targets (N) -> loss (N), lse (N). params: ignoreIndex
-// One pass over memory: the sum of exponentials is kept relative to a running maximum (Milakov & Gimelshein 2018), block
-// by block, each block being in L1 when it is read the second time.
-
-constexpr int64_t blockElements = 2048;
-
-ATHANOR_INLINE bool isTargetFor(const View& targets, const View& logits) {
-  return isIndex(targets) && targets.rank == 1 && logits.rank == 2 && targets.shape[0] == logits.shape[0];
-}
-
-ATHANOR_INLINE bool isPerRow(const View& v, const View& logits) {
-  return isFloat(v) && v.rank == 1 && v.shape[0] == logits.shape[0];
-}
 
 const char* checkCrossEntropy(const Call& call) {
   if (call.numIn != 2 || call.numOut != 2) return "crossEntropy needs logits and targets, and gives loss and lse";
-  if (call.numParams != 1 || !isWhole(call.params[0], INT32_MIN, INT32_MAX)) {
-    return "crossEntropy needs a 32-bit ignoreIndex";
-  }
+  if (call.numParams != 1 || !isIgnoreIndex(call.params[0])) return "crossEntropy needs a 32-bit ignoreIndex";
   const View &logits = call.in[0], &targets = call.in[1];
   if (!isFloat(logits)) return "logits must be f32";
-  if (!isTargetFor(targets, logits)) return "logits must be (N, V) and targets i32 (N)";
+  if (logits.rank != 2 || !isTargetFor(targets, logits.shape[0])) return "logits must be (N, V) and targets i32 (N)";
   for (int i = 0; i < 2; ++i) {
-    if (!isPerRow(call.out[i], logits) || repeats(call.out[i])) return "loss and lse must be f32 (N)";
+    if (!isPerRow(call.out[i], logits.shape[0]) || repeats(call.out[i])) return "loss and lse must be f32 (N)";
   }
   return nullptr;
 }
 
-struct LogSumExp {
-  float max, logSum;  // the whole is max + logSum
-};
-
-ATHANOR_INLINE LogSumExp logSumExp(const float* x, int64_t n) {
-  float highest = -INFINITY;
-  double sum = 0;
-  for (int64_t start = 0; start < n; start += blockElements) {
-    const float* block = x + start;
-    const int64_t count = minOf(blockElements, n - start);
-    const float blockMax = rowMax(block, count);
-    if (blockMax > highest) {
-      sum *= expOf(highest - blockMax);
-      highest = blockMax;
-    }
-    const V shift = set(highest == -INFINITY ? 0.0f : highest);  // -inf - -inf would be NaN
-    sum += sumVectors(count, [&](int64_t i, auto mask) { return select(mask, exp(load(block + i, mask) - shift), zero()); });
-  }
-  return {highest, logOf(static_cast<float>(sum))};
+ATHANOR_INLINE Targets targetsOf(const Call& call) {
+  return {call.in[1], static_cast<int64_t>(call.params[0]), call.in[0].shape[1], call.status};
 }
 
 void runCrossEntropy(const Call& call) {
-  const View& targets = call.in[1];
+  const Targets targets = targetsOf(call);
   const RowReader logits = readRows(call.in[0]);
   const Column losses = columnOf(call.out[0]), lses = columnOf(call.out[1]);
   Scratch scratch{call.workspace};
   const RowsScratch<1> s = layoutRows<1>(call, call.pool->numThreads(), scratch);
-  const int64_t ignore = static_cast<int64_t>(call.params[0]);
-  const int64_t n = logits.length;
-  forRows(call.pool, logits.rows.count, n, [&](int64_t row, int thread) {
-    const int32_t target = ints(targets)[row * targets.strides[0]];
-    const bool valid = target >= 0 && target < n;
-    if (!valid && target != ignore) call.status->report(Fault::indexOutOfRange, target);
-    if (!valid || target == ignore) {
-      losses[row] = lses[row] = 0;
-      return;
-    }
-    const float* x = logits.row(row, s.input[0].of(thread));
-    const LogSumExp lse = logSumExp(x, n);
-    lses[row] = lse.max + lse.logSum;
-    losses[row] = lse.logSum - (x[target] - lse.max);
+  forRows(call.pool, logits.rows.count, logits.length, [&](int64_t row, int thread) {
+    crossEntropyRow(logits.row(row, s.input[0].of(thread)), logits.length, targets[row], &losses[row], &lses[row]);
   });
 }
 
@@ -193,40 +137,25 @@ void runCrossEntropy(const Call& call) {
 
 const char* checkCrossEntropyGrad(const Call& call) {
   if (call.numIn != 4 || call.numOut != 1) return "crossEntropyGrad needs logits, targets, lse and g, and gives dlogits";
-  if (call.numParams != 1 || !isWhole(call.params[0], INT32_MIN, INT32_MAX)) {
-    return "crossEntropyGrad needs a 32-bit ignoreIndex";
-  }
+  if (call.numParams != 1 || !isIgnoreIndex(call.params[0])) return "crossEntropyGrad needs a 32-bit ignoreIndex";
   const View &logits = call.in[0], &targets = call.in[1], &dlogits = call.out[0];
   if (!isFloat(logits) || !isFloat(dlogits)) return "logits and dlogits must be f32";
-  if (!isTargetFor(targets, logits)) return "logits must be (N, V) and targets i32 (N)";
-  if (!isPerRow(call.in[2], logits) || !isPerRow(call.in[3], logits)) return "lse and g must be f32 (N)";
+  if (logits.rank != 2 || !isTargetFor(targets, logits.shape[0])) return "logits must be (N, V) and targets i32 (N)";
+  if (!isPerRow(call.in[2], logits.shape[0]) || !isPerRow(call.in[3], logits.shape[0])) return "lse and g must be f32 (N)";
   if (!sameShape(logits, dlogits) || !isWritableRows(dlogits)) return "dlogits must be (N, V) with dense rows";
   return nullptr;
 }
 
 void runCrossEntropyGrad(const Call& call) {
-  const View& targets = call.in[1];
+  const Targets targets = targetsOf(call);
   const RowReader logits = readRows(call.in[0]);
   const RowWriter dlogits = writeRows(call.out[0]);
   const Column lses = columnOf(call.in[2]), grads = columnOf(call.in[3]);
   Scratch scratch{call.workspace};
   const RowsScratch<1> s = layoutRows<1>(call, call.pool->numThreads(), scratch);
-  const int64_t ignore = static_cast<int64_t>(call.params[0]);
-  const int64_t n = logits.length;
-  forRows(call.pool, logits.rows.count, n, [&](int64_t row, int thread) {
-    const int32_t target = ints(targets)[row * targets.strides[0]];
-    const bool valid = target >= 0 && target < n;
-    float* to = dlogits.row(row);
-    if (!valid && target != ignore) call.status->report(Fault::indexOutOfRange, target);
-    if (!valid || target == ignore) {
-      memset(to, 0, static_cast<size_t>(n) * sizeof(float));
-      return;
-    }
+  forRows(call.pool, logits.rows.count, logits.length, [&](int64_t row, int thread) {
     const float* x = logits.row(row, s.input[0].of(thread));
-    const float grad = grads[row];
-    const V lse = set(lses[row]), scale = set(grad);
-    forEachVector(n, [&](int64_t i, auto mask) { store(to + i, exp(load(x + i, mask) - lse) * scale, mask); });
-    to[target] -= grad;
+    crossEntropyGradRow(dlogits.row(row), x, logits.length, targets[row], lses[row], grads[row]);
   });
 }
 

@@ -259,9 +259,68 @@ void crossEntropies() {
   expectRefused({"crossEntropyGrad", {logits, idx, row, Tensor(DType::f32, {1})}, {logits}, {ignoreIndex}});
 }
 
+/** The mean loss of x w^T and its gradients, in chunks of `chunkRows` rows. */
+void testLinearCrossEntropy(int64_t rows, int64_t width, int64_t n, int64_t chunkRows, Layout layout) {
+  Tensor x(DType::f32, {rows, width}, layout), w(DType::f32, {n, width}, layout);
+  Tensor g(DType::f32, {rows}, layout == Layout::spread ? layout : Layout::dense), targets(DType::i32, {rows});
+  x.random();
+  w.random();
+  g.random();
+  targets.below(n);
+  if (rows > 2) targets.put(2, ignoreIndex);
+  std::vector<double> loss, lses, dx, dw(static_cast<size_t>(n * width), 0);
+  for (int64_t r = 0; r < rows; ++r) {
+    std::vector<double> logits(static_cast<size_t>(n), 0);
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t d = 0; d < width; ++d) logits[i] += x.at(r * width + d) * w.at(i * width + d);
+    }
+    double lse = 0;
+    std::vector<double> p = softmaxOf(logits.data(), n, &lse);
+    const int64_t target = static_cast<int64_t>(targets.at(r));
+    const bool counts = target != ignoreIndex;
+    loss.push_back(counts ? lse - logits[static_cast<size_t>(target)] : 0);
+    lses.push_back(counts ? lse : 0);
+    for (int64_t i = 0; i < n; ++i) p[i] = counts ? (p[i] - (i == target ? 1 : 0)) * g.at(r) : 0;
+    for (int64_t d = 0; d < width; ++d) {
+      double sum = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        sum += p[i] * w.at(i * width + d);
+        dw[static_cast<size_t>(i * width + d)] += p[i] * x.at(r * width + d);
+      }
+      dx.push_back(sum);
+    }
+  }
+  const Tensor perRow(DType::f32, {rows});
+  const Tensor xGrad(DType::f32, {rows, width}, writable(layout)), wGrad(DType::f32, {n, width}, writable(layout));
+  const std::vector<double> params = {ignoreIndex, static_cast<double>(chunkRows), 0};
+  const Case forward{"linearCrossEntropy", {x, w, targets}, {perRow, perRow}, params};
+  const Case backward{"linearCrossEntropy", {x, w, targets, g}, {perRow, perRow, xGrad, wGrad}, params};
+  expectValues(forward, {loss, lses}, {3e-6, 3e-6});
+  expectValues(backward, {loss, lses, dx, dw}, {3e-6, 3e-6});
+}
+
+void linearCrossEntropies() {
+  for (const Layout layout : layouts) testLinearCrossEntropy(12, 9, 37, 5, layout);
+  for (const int64_t chunkRows : {1, 64, 1000}) testLinearCrossEntropy(130, 20, 300, chunkRows, Layout::dense);
+  for (const int64_t rows : {0, 1}) testLinearCrossEntropy(rows, 3, 5, 4, Layout::dense);
+
+  const Tensor x(DType::f32, {4, 3}), w(DType::f32, {5, 3}), idx(DType::i32, {4}), row(DType::f32, {4});
+  const std::vector<double> params = {ignoreIndex, 2, 0};
+  expectRefused({"linearCrossEntropy", {x, w, row}, {row, row}, params});
+  expectRefused({"linearCrossEntropy", {x, x, idx}, {row, Tensor(DType::f32, {5})}, params});
+  expectRefused({"linearCrossEntropy", {x, Tensor(DType::f32, {5, 4}), idx}, {row, row}, params});
+  expectRefused({"linearCrossEntropy", {x, w, idx, row}, {row, row}, params});
+  expectRefused({"linearCrossEntropy", {x, w, idx, row}, {row, row, w, x}, params});
+  expectRefused({"linearCrossEntropy", {x, w, idx, Tensor(DType::f32, {1})}, {row, row, x, w}, params});
+  expectRefused({"linearCrossEntropy", {x, w, idx, row}, {row, row, x, Tensor(DType::f32, {5, 3}, Layout::spread)}, params});
+  expectRefused({"linearCrossEntropy", {x, w, idx}, {row, row}, {ignoreIndex, 0, 0}});
+  expectRefused({"linearCrossEntropy", {x, w, idx}, {row, row}, {NAN, 2, 0}});
+}
+
 const Group norm("norm", norms);
 const Group softmax("softmax", softmaxes);
 const Group crossEntropy("crossEntropy", crossEntropies);
+const Group linearCrossEntropy("linearCrossEntropy", linearCrossEntropies);
 
 }  // namespace
 }  // namespace athanor::test

@@ -2,6 +2,8 @@
 import { fail } from "../base/index.ts";
 import { formatGraph, type Graph, verifyGraph } from "../core/index.ts";
 import { lower } from "./lower.ts";
+import { addRows } from "./passes/add-rows.ts";
+import { chunkLogits } from "./passes/chunk-logits.ts";
 import { mergeCommonSubexpressions } from "./passes/common-subexpressions.ts";
 import { removeDeadCode } from "./passes/dead-code.ts";
 import { expandFused } from "./passes/expand.ts";
@@ -41,6 +43,9 @@ export function passesFor(target: Target, { optimize = true, storage }: CompileO
     simplify,
     foldConstants,
     mergeCommonSubexpressions,
+    removeDeadCode,
+    ...(target.hasKernel("linearCrossEntropy") ? [chunkLogits(), simplify, removeDeadCode] : []),
+    addRows,
     removeDeadCode,
     orderEffectsLast,
     ...(target.tapes ? [foldCasts, removeDeadCode, fuseElementwise, removeDeadCode] : []),

@@ -1,4 +1,5 @@
-// Sharing memory inside the arena: an output takes over the memory of an input that dies with the instruction.
+// Sharing memory: an output takes over the memory of an input that dies with the instruction, or where it is a variable, the
+// input lies there from the beginning.
 import { type Buffer, type Draft, isWhole, root } from "./placement.ts";
 
 /** Computes the lifetime of every buffer, then lets instructions write over what they read last. */
@@ -8,27 +9,44 @@ export function shareInPlace(drafts: readonly Draft[]): void {
     const taken = new Set<Buffer>();
     for (const [out, into] of draft.inPlace) {
       const [output, input] = [draft.outputs[out], draft.inputs[into]];
-      if (output === undefined || input === undefined || output.buffer.sameAs !== undefined) continue;
-      const from = root(input.buffer);
+      if (output === undefined || input === undefined) continue;
+      const [from, to] = [root(input.buffer), root(output.buffer)];
       const fits =
         from.space === "arena" &&
-        output.buffer.space === "arena" &&
-        from !== output.buffer &&
+        from !== to &&
         from.last === draft.at &&
-        output.buffer.first === draft.at &&
+        isFree(to, from, draft) &&
         !taken.has(from) &&
+        !taken.has(to) &&
         input.dtype === output.dtype &&
-        from.bytes === output.buffer.bytes &&
+        from.bytes === to.bytes &&
         isWhole(input) &&
         isWhole(output) &&
         // the same memory read through another operand would be overwritten while it is read
         draft.inputs.every((other, position) => position === into || root(other.buffer) !== from);
       if (!fits) continue;
-      output.buffer.sameAs = from;
-      from.last = output.buffer.last;
-      taken.add(from);
+      taken.add(from).add(to);
+      if (to.space === "variable") {
+        from.sameAs = to;
+      } else {
+        to.sameAs = from;
+        from.last = to.last;
+      }
     }
   }
+}
+
+/**
+ * Memory that begins with the instruction; or a variable's, when nobody reads its old value once `from` is there, and what
+ * makes `from` waits for the guard as the instruction does.
+ */
+function isFree(to: Buffer, from: Buffer, draft: Draft): boolean {
+  if (to.space === "arena") return to.first === draft.at;
+  return (
+    to.space === "variable" &&
+    to.readers.every(({ at }) => at < from.first) &&
+    from.writers.every(({ commit }) => commit === draft.commit)
+  );
 }
 
 function findLifetimes(drafts: readonly Draft[]): void {

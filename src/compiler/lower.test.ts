@@ -13,6 +13,7 @@ import {
   gradients,
   iota,
   markOutput,
+  scatterAdd,
   type Tensor,
   trace,
   variable,
@@ -148,6 +149,49 @@ describe("variables", () => {
         expected  f32[2]
         got       f32[3]]
     `);
+  });
+});
+
+describe("a variable's next value made in steps", () => {
+  const tied = (more: (old: Tensor, x: Tensor) => Record<string, Tensor>) =>
+    program({ x: counting(3, 2), g: counting(3, 4) }, { grad: counting(4, 2) }, ({ x, g, grad }) => {
+      const dense = g!.transpose().matmul(x!); // (4, 2)
+      assign("grad", dense.add(scatterAdd(constant([1, 3, 1], "i32"), x!, 4)));
+      return more(grad!, x!);
+    });
+
+  test("lies in the variable from its first step on", () => {
+    const inPlace = tied(() => ({}));
+    const plan = compileStrided(inPlace.graph);
+    expect(kernels(plan)).toEqual(["matmul", "scatterAdd"]);
+    const written = plan.code.flatMap(({ outputs }) => outputs.map((at) => plan.tensors[at]!.space));
+    expect(written).toEqual(["variable", "variable"]);
+    expect(plan.arenaBytes).toBe(0);
+    checkCompilation(inPlace);
+  });
+
+  test("is kept apart while the old value is still read, and when the guard may forbid it", () => {
+    const readLater = tied((old, x) => ({ last: old.add(x.transpose().matmul(x).sum()) }));
+    checkCompilation(readLater);
+    const { outputs } = compileStrided(readLater.graph).code[0]!;
+    expect(outputs.map((at) => compileStrided(readLater.graph).tensors[at]!.space)).toEqual(["arena"]);
+    for (const isFinite of [true, false]) {
+      const { variables } = checkCompilation(
+        tied((_, x) => {
+          guarded(x.sum().less(isFinite ? 1e9 : -1e9));
+          return {};
+        }),
+      );
+      expect(numbers(variables.grad)[0]).toBe(isFinite ? 61 : 1);
+    }
+  });
+
+  test("takes the memory of one operand alone", () => {
+    const both = program({ x: counting(2, 2) }, { w: counting(2, 2) }, ({ x }) => {
+      assign("w", x!.matmul(x!).mul(2).add(x!.transpose().matmul(x!)));
+      return undefined;
+    });
+    checkCompilation(both);
   });
 });
 

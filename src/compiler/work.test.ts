@@ -1,6 +1,6 @@
 // Arithmetic and bytes of instructions, counted by hand.
 import { expect, test } from "vitest";
-import { assign, type Graph, softmax, take, trace, variable } from "../core/index.ts";
+import { allOps, assign, constant, fusedMulti, type Graph, softmax, take, trace, variable } from "../core/index.ts";
 import { compile } from "./compile.ts";
 import { instructionText, workText } from "./plan-text.ts";
 import { nativeTarget } from "./target.ts";
@@ -58,4 +58,20 @@ test("the text of an instruction says where things lie; that of its work only wh
     "  tape               arena+0:f32[4,8]/8,1 <- a:f32[4,8]/8,1 b:f32[4,8]/8,1",
   );
   expect(workText(plan, plan.code[0]!)).toBe("tape 2×f32[4,8] -> f32[4,8]");
+});
+
+test("cross-entropy by chunks: three products and two passes over the logits, of which memory sees nothing", () => {
+  const types = { x: f32(3, 5), targets: { dtype: "i32", shape: [3] } } as const;
+  const joined = nativeTarget(["linearCrossEntropy", "tape", "copy", "fill", "sum"], ["add", "mul", "const"]);
+  const graph = trace(types, ({ x, targets }) => {
+    const weight = variable("w", "f32", [7, 5]);
+    const grad = constant([1, 1, 1]);
+    const attrs = { ignoreIndex: -1, chunkRows: 2, roundsGrad: false };
+    const [loss, , dx, dw] = fusedMulti(allOps().get("linearCrossEntropy")!, [x, weight, targets, grad], attrs);
+    return { loss: loss!, dx: dx!, dw: dw! };
+  });
+  const plan = compile(graph, joined);
+  expect(plan.code.map((instruction) => workOf(plan, instruction))).toEqual([
+    { flops: 3 * 7 * (6 * 5 + 24), bytes: 4 * (2 * 15 + 2 * 35 + 4 * 3) },
+  ]);
 });

@@ -9,10 +9,14 @@ import {
   assign,
   concat,
   constant,
+  crossEntropy,
   full,
   type Graph,
   gelu,
+  gradients,
   layerNorm,
+  matmulOf,
+  scatterAdd,
   stopGradient,
   type Tensor,
   tap,
@@ -26,9 +30,12 @@ import {
 import { compile, optimize, passesFor } from "../compile.ts";
 import type { Pass } from "../rewrite.ts";
 import { referenceTarget } from "../target.ts";
+import { addRows } from "./add-rows.ts";
+import { chunkLogits } from "./chunk-logits.ts";
 import { mergeCommonSubexpressions } from "./common-subexpressions.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { expandFused } from "./expand.ts";
+import { foldCasts } from "./fold-casts.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { fuseElementwise, singleTapes } from "./fuse.ts";
 import { orderEffectsLast } from "./order.ts";
@@ -457,6 +464,186 @@ describe("fuse", () => {
     after(fuseElementwise, graph);
     const tapes = fuseElementwise.run(graph).nodesOf("tape");
     expect(tapes.map(({ attrs }) => (attrs.steps as unknown[]).length)).toEqual([64, 36]);
+  });
+});
+
+describe("chunk-logits", () => {
+  const pass = chunkLogits({ chunkBytes: 32, leastBytes: 32 }); // the logits of two rows
+  const kinds = { weight: [4, 3], transposed: [3, 4] } as const;
+  const weightOf = (kind: keyof typeof kinds) => variable("w", "f32", kinds[kind]);
+  const logitsOf = (x: Tensor, weight = weightOf("weight")): Tensor =>
+    x.matmul(weight.shape[0] === 4 ? weight.transpose() : weight);
+  const rows: Types = { x: { dtype: "f32", shape: [3, 3] }, targets: { dtype: "i32", shape: [3] } };
+  const lossOf = (body: (x: Tensor, targets: Tensor) => Record<string, Tensor>): Graph =>
+    removeDeadCode.run(simplify.run(trace(rows, ({ x, targets }) => body(x!, targets!))));
+  const fusedIn = (graph: Graph) => pass.run(graph).nodesOf("linearCrossEntropy").length;
+
+  test("joins product, loss and their gradients, and computes before them what flows into the loss", () => {
+    const graph = lossOf((x, targets) => {
+      const weight = variable("w", "f32", [4, 3]);
+      const losses = crossEntropy(matmulOf(x, weight, false, true), targets, 1);
+      const loss = losses.sum().div(targets.notEqual(1).cast("f32").sum());
+      const [dx, dw] = gradients([loss], [x, weight]);
+      assign("w", weight.sub(dw!));
+      return { loss, dx: dx! };
+    });
+    expect(after(removeDeadCode, pass.run(graph))).toMatchInlineSnapshot(`
+      "
+      %0:f32[3,3] = input {name=x, dtype=f32, shape=[3, 3]}
+      %1:i32[3] = input {name=targets, dtype=i32, shape=[3]}
+      %2:f32[4,3] = variable {name=w, dtype=f32, shape=[4, 3]}
+      %3:i32[] = constant {value=i32[](1)}
+      %4:i32[3] = broadcast %3 {shape=[3]}
+      %5:bool[3] = ne %1 %4
+      %6:f32[3] = cast %5 {to=f32}
+      %7:f32[1] = sum %6 {axes=[0]}
+      %8:f32[] = reshape %7 {shape=[]}
+      %9:f32[] = fill {shape=[], dtype=f32, value=1}
+      %10:f32[] = div %9 %8
+      %11:f32[1] = reshape %10 {shape=[1]}
+      %12:f32[3] = broadcast %11 {shape=[3]}
+      %13:f32[3], %14:f32[3], %15:f32[3,3], %16:f32[4,3] = linearCrossEntropy %0 %2 %1 %12 {ignoreIndex=1, chunkRows=2, roundsGrad=false}
+      %17:f32[1] = sum %13 {axes=[0]}
+      %18:f32[] = reshape %17 {shape=[]}
+      %19:f32[] = div %18 %8
+      %20:f32[4,3] = sub %2 %16
+      assign %20 {name=w, dtype=f32, shape=[4, 3]}
+      output loss = %19
+      output dx = %15
+      "
+    `);
+    after(pass, graph);
+  });
+
+  test("joins a product and a loss that nothing is differentiated by", () => {
+    const graph = lossOf((x, targets) => ({ loss: crossEntropy(logitsOf(x, weightOf("transposed")), targets).sum() }));
+    expect(after(removeDeadCode, pass.run(graph))).toMatchInlineSnapshot(`
+      "
+      %0:f32[3,3] = input {name=x, dtype=f32, shape=[3, 3]}
+      %1:i32[3] = input {name=targets, dtype=i32, shape=[3]}
+      %2:f32[3,4] = variable {name=w, dtype=f32, shape=[3, 4]}
+      %3:f32[4,3] = permute %2 {order=[1, 0]}
+      %4:f32[3], %5:f32[3] = linearCrossEntropy %0 %3 %1 {ignoreIndex=-1, chunkRows=2, roundsGrad=false}
+      %6:f32[1] = sum %4 {axes=[0]}
+      %7:f32[] = reshape %6 {shape=[]}
+      output loss = %7
+      "
+    `);
+    after(pass, graph);
+  });
+
+  test.each(["weight", "transposed"] as const)("means the same with a %s of its own", (kind) => {
+    const graph = lossOf((x, targets) => {
+      const weight = weightOf(kind);
+      const losses = crossEntropy(logitsOf(x, weight), targets);
+      const [dx, dw] = gradients([losses.mean()], [x, weight]);
+      return { losses, dx: dx!, dw: dw! };
+    });
+    after(pass, graph);
+    expect(fusedIn(graph)).toBe(1);
+  });
+
+  test("keeps the rounding of mixed precision", () => {
+    const graph = lossOf((x, targets) => {
+      const [w, u] = [weightOf("transposed"), variable("u", "f32", [3, 3])];
+      const losses = crossEntropy(x.matmul(u).matmul(w), targets);
+      const [dw, du] = gradients([losses.sum()], [w, u]);
+      assign("w", dw!);
+      assign("u", du!);
+      return { losses };
+    });
+    const stored = [storeBf16, simplify, mergeCommonSubexpressions, removeDeadCode].reduce(
+      (current, { run }) => run(current),
+      graph,
+    );
+    after(pass, stored);
+    const folded = [pass, simplify, removeDeadCode, foldCasts, removeDeadCode].reduce(
+      (current, { run }) => run(current),
+      stored,
+    );
+    expect(`\n${folded}\n`).toMatchInlineSnapshot(`
+      "
+      %0:f32[3,3] = input {name=x, dtype=f32, shape=[3, 3]}
+      %1:i32[3] = input {name=targets, dtype=i32, shape=[3]}
+      %2:f32[3,4] = variable {name=w, dtype=f32, shape=[3, 4]}
+      %3:f32[3,3] = variable {name=u, dtype=f32, shape=[3, 3]}
+      %4:bf16[3,3] = cast %0 {to=bf16}
+      %5:bf16[3,3] = cast %3 {to=bf16}
+      %6:bf16[3,3] = matmul %4 %5 {transposeA=false, transposeB=false, bf16Outputs=[0]}
+      %7:bf16[3,4] = cast %2 {to=bf16}
+      %8:f32[] = fill {shape=[], dtype=f32, value=1}
+      %9:f32[1] = reshape %8 {shape=[1]}
+      %10:f32[3] = broadcast %9 {shape=[3]}
+      %11:bf16[4,3] = permute %7 {order=[1, 0]}
+      %12:f32[3], %13:f32[3], %14:bf16[3,3], %15:f32[4,3] = linearCrossEntropy %6 %11 %1 %10 {ignoreIndex=-1, chunkRows=2, roundsGrad=true, bf16Outputs=[2]}
+      %16:f32[3,4] = permute %15 {order=[1, 0]}
+      %17:f32[3,3] = matmul %4 %14 {transposeA=true, transposeB=false, bf16Outputs=[]}
+      assign %16 {name=w, dtype=f32, shape=[3, 4]}
+      assign %17 {name=u, dtype=f32, shape=[3, 3]}
+      output losses = %12
+      "
+    `);
+  });
+
+  test("steps aside where the logits are few, wanted, or needed before the loss's gradient is known", () => {
+    const apart = {
+      few: lossOf((x, targets) => ({ loss: crossEntropy(logitsOf(x.slice(0, 0, 2)), targets.slice(0, 0, 2)) })),
+      "read by another": lossOf((x, targets) => {
+        const logits = logitsOf(x);
+        return { loss: crossEntropy(logits, targets), best: logits.argMax(-1) };
+      }),
+      "an output": lossOf((x, targets) => {
+        const logits = logitsOf(x);
+        return { loss: crossEntropy(logits, targets), logits };
+      }),
+      "the gradient depends on the loss": lossOf((x, targets) => {
+        const weight = weightOf("weight");
+        const [dx, dw] = gradients([crossEntropy(logitsOf(x, weight), targets).square().sum()], [x, weight]);
+        return { dx: dx!, dw: dw! };
+      }),
+      "only one of the gradients": lossOf((x, targets) => ({
+        dx: gradients([crossEntropy(logitsOf(x), targets).sum()], [x])[0]!,
+      })),
+      "a bias between": lossOf((x, targets) => ({ loss: crossEntropy(logitsOf(x).add(x.sum()), targets) })),
+    };
+    for (const [why, graph] of Object.entries(apart)) expect(fusedIn(graph), why).toBe(0);
+  });
+});
+
+describe("add-rows", () => {
+  test("adds rows to a tensor instead of scattering them into zeros", () => {
+    const graph = trace(x23, ({ x }) => {
+      const index = constant([1, 1], "i32");
+      return { result: x!.exp().add(scatterAdd(index, x!, 2)), other: scatterAdd(index, x!, 2).add(x!) };
+    });
+    expect(after(addRows, graph, { bits: false })).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:i32[2] = constant {value=i32[2](1, 1)}
+      %2:f32[2,3] = exp %0
+      %3:f32[2,3] = scatterAdd %1 %0 {rows=2}
+      %4:f32[2,3] = scatterAdd %1 %0 %2 {rows=2}
+      %5:f32[2,3] = scatterAdd %1 %0 {rows=2}
+      %6:f32[2,3] = scatterAdd %1 %0 %0 {rows=2}
+      output result = %4
+      output other = %6
+      "
+    `);
+  });
+
+  test("leaves rows alone that something else reads, or that already have a place", () => {
+    const graph = trace(x23, ({ x }) => {
+      const rows = scatterAdd(constant([1, 0], "i32"), x!, 2);
+      return { rows, sum: rows.add(x!) };
+    });
+    expect(after(addRows, graph)).toBe(`\n${graph}\n`);
+    const two = trace(x23, ({ x }) => {
+      const index = constant([1, 0], "i32");
+      return scatterAdd(index, x!, 2)
+        .add(scatterAdd(index, x!.exp(), 2))
+        .add(x!);
+    });
+    after(addRows, addRows.run(two), { bits: false });
   });
 });
 

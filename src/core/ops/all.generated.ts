@@ -4,6 +4,7 @@ import * as attentionModule from "./attention.ts";
 import * as elementwiseModule from "./elementwise.ts";
 import * as indexingModule from "./indexing.ts";
 import * as leafModule from "./leaf.ts";
+import * as linearCrossEntropyModule from "./linear-cross-entropy.ts";
 import * as logicModule from "./logic.ts";
 import * as matmulModule from "./matmul.ts";
 import * as normModule from "./norm.ts";
@@ -21,6 +22,7 @@ export const allOpModules = [
   elementwiseModule,
   indexingModule,
   leafModule,
+  linearCrossEntropyModule,
   logicModule,
   matmulModule,
   normModule,

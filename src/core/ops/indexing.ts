@@ -52,12 +52,13 @@ export const take = defineOp<["x", "index"], None>({
   ],
 });
 
-export const scatterAdd = defineOp<["index", "source"], { readonly rows: number }>({
+export const scatterAdd = defineOp<["index", "source", "base"], { readonly rows: number }>({
   name: "scatterAdd",
   kind: "index",
-  doc: "zeros[rows, …] with source rows added at index; equal indices add up in order",
-  inputs: ["index", "source"],
-  infer: ([index, source], { rows }) => {
+  doc: "zeros[rows, …], or base, with source rows added at index; equal indices add up in order",
+  inputs: ["index", "source", "base"],
+  optional: 1,
+  infer: ([index, source, base], { rows }) => {
     needIndices("scatterAdd", index);
     const lead = source.shape.slice(0, index.shape.length);
     if (!sameShape(lead, index.shape)) {
@@ -66,11 +67,18 @@ export const scatterAdd = defineOp<["index", "source"], { readonly rows: number 
         got: formatType(source.dtype, source.shape),
       });
     }
-    return { dtype: source.dtype, shape: [rows, ...source.shape.slice(index.shape.length)] };
+    const type = { dtype: source.dtype, shape: [rows, ...source.shape.slice(index.shape.length)] };
+    if (base && !(base.dtype === type.dtype && sameShape(base.shape, type.shape))) {
+      fail("shape/scatter", "rows are added to a tensor of another type", {
+        expected: formatType(type.dtype, type.shape),
+        got: formatType(base.dtype, base.shape),
+      });
+    }
+    return type;
   },
-  reference: ([index, source], { rows }, [y]) => {
+  reference: ([index, source, base], { rows }, [y]) => {
     const width = sizeOf(y!.shape.slice(1));
-    const sums = new Float64Array(y!.data.length);
+    const sums = base ? Float64Array.from(base.data as Float64Array) : new Float64Array(y!.data.length);
     const from = source!.data as Float64Array;
     index!.data.forEach((raw, i) => {
       const row = checkIndex(Number(raw), rows, "scatterAdd");
@@ -78,8 +86,14 @@ export const scatterAdd = defineOp<["index", "source"], { readonly rows: number 
     });
     (y!.data as Float64Array).set(sums);
   },
-  vjp: ({ grad, inputs: [index] }) => [null, f.take(grad, index)],
+  vjp: ({ grad, inputs: [index] }) => [null, f.take(grad, index), grad],
+  inPlace: [[0, 2]],
   samples: [
+    {
+      inputs: [{ shape: [3], dtype: "i32", values: [1, 3, 1] }, { shape: [3, 2] }, { shape: [4, 2] }],
+      attrs: { rows: 4 },
+    },
+    { inputs: [{ shape: [0], dtype: "i32", values: [] }, { shape: [0, 3] }, { shape: [2, 3] }], attrs: { rows: 2 } },
     { inputs: [{ shape: [2, 3], dtype: "i32", values: [0, 2, 2, 2, 0, 3] }, { shape: [2, 3, 4] }], attrs: { rows: 5 } },
     { inputs: [{ shape: [4], dtype: "i32", values: [1, 1, 0, 1] }, { shape: [4] }], attrs: { rows: 2 } },
     { inputs: [{ shape: [0], dtype: "i32", values: [] }, { shape: [0, 3] }], attrs: { rows: 2 } },
