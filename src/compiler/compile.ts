@@ -11,6 +11,7 @@ import { foldCasts } from "./passes/fold-casts.ts";
 import { foldConstants } from "./passes/fold-constants.ts";
 import { fuseElementwise, singleTapes } from "./passes/fuse.ts";
 import { orderEffectsLast } from "./passes/order.ts";
+import { type Recompute, recompute } from "./passes/recompute.ts";
 import { simplify } from "./passes/simplify.ts";
 import { storeBf16 } from "./passes/store-bf16.ts";
 import type { Plan } from "./plan.ts";
@@ -26,15 +27,20 @@ export interface CompileOptions {
   readonly optimize?: boolean;
   /** Mixed precision: what matmuls and attention read and hand on is stored in bf16. */
   readonly storage?: "bf16";
+  /** What is computed again in the backward pass, to take less memory. */
+  readonly recompute?: Recompute;
   /** Called with the graph after each pass, for `athanor inspect`. */
   readonly onPass?: (pass: Pass, graph: Graph) => void;
 }
 
 /** The passes for a target, in order. */
-export function passesFor(target: Target, { optimize = true, storage }: CompileOptions = {}): readonly Pass[] {
+export function passesFor(target: Target, options: CompileOptions = {}): readonly Pass[] {
+  const { optimize = true, storage } = options;
   const storing = storage === "bf16" ? [storeBf16] : [];
+  const forgetting = options.recompute === undefined ? [] : [recompute(options.recompute), removeDeadCode];
   if (!optimize) {
-    return [...storing, expandFused(target), removeDeadCode, orderEffectsLast, ...(target.tapes ? [singleTapes] : [])];
+    const tapes = target.tapes ? [singleTapes] : [];
+    return [...storing, expandFused(target), removeDeadCode, orderEffectsLast, ...forgetting, ...tapes];
   }
   return [
     ...storing,
@@ -48,7 +54,9 @@ export function passesFor(target: Target, { optimize = true, storage }: CompileO
     addRows,
     removeDeadCode,
     orderEffectsLast,
-    ...(target.tapes ? [foldCasts, removeDeadCode, fuseElementwise, removeDeadCode] : []),
+    ...(target.tapes ? [foldCasts, removeDeadCode] : []),
+    ...forgetting,
+    ...(target.tapes ? [fuseElementwise, removeDeadCode] : []),
   ];
 }
 

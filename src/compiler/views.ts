@@ -29,6 +29,11 @@ export function hasDenseRows({ shape, strides }: StridedView): boolean {
   return shape.length === 0 || shape.at(-1)! <= 1 || strides.at(-1) === 1;
 }
 
+const aliases: readonly string[] = ["stopGradient", "reshape", "permute", "broadcast", "slice", "split"];
+
+/** True for nodes whose results are views of their input. */
+export const isAlias = ({ op }: Node): boolean => aliases.includes(op.name);
+
 /** The view that output `index` of a view node has on its input's buffer; `undefined` when only a copy can make it. */
 export function viewThrough(
   node: Node,

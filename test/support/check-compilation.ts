@@ -1,7 +1,7 @@
 // Compiles a program in every way and wants the same bits as the graph means: the reference engine and a strided target, with
 // and without optimization.
 import type { HostArray } from "../../src/base/index.ts";
-import { compile } from "../../src/compiler/index.ts";
+import { type CompileOptions, compile } from "../../src/compiler/index.ts";
 import type { Graph } from "../../src/core/index.ts";
 import { ReferenceEngine } from "../../src/engine/index.ts";
 import { assertClose } from "./close.ts";
@@ -15,30 +15,30 @@ export interface TracedProgram {
   readonly variables: Readonly<Record<string, HostArray>>;
 }
 
-/** Throws where any compilation of the program differs from its meaning; returns that. */
-export function checkCompilation(program: TracedProgram): Meaning {
+/** Throws where any compilation of the program, with these options, differs from its meaning; returns that. */
+export function checkCompilation(program: TracedProgram, options: CompileOptions = {}): Meaning {
   const meaning = meaningOf(program.graph, program.feeds, program.variables);
-  expectSame(onReference(program, false), meaning, "plain");
-  expectSame(onReference(program, true), meaning, "optimized");
-  expectSame(onStrides(program, false), meaning, "strided");
-  expectSame(onStrides(program, true), meaning, "strided and fused");
+  expectSame(onReference(program, { ...options, optimize: false }), meaning, "plain");
+  expectSame(onReference(program, { ...options, optimize: true }), meaning, "optimized");
+  expectSame(onStrides(program, { ...options, optimize: false }), meaning, "strided");
+  expectSame(onStrides(program, { ...options, optimize: true }), meaning, "strided and fused");
   return meaning;
 }
 
-function onReference({ graph, feeds, variables }: TracedProgram, optimize: boolean): Meaning {
+function onReference({ graph, feeds, variables }: TracedProgram, options: CompileOptions): Meaning {
   const engine = new ReferenceEngine();
   const store = engine.createStore();
-  const program = engine.load(compile(graph, engine.target, { verify: true, optimize }), store);
+  const program = engine.load(compile(graph, engine.target, { verify: true, ...options }), store);
   for (const name of store.names()) store.write(name, variables[name]!);
   const { committed, outputs } = engine.runNow({ program, feeds });
   return { committed, outputs, variables: Object.fromEntries(store.names().map((name) => [name, store.read(name)])) };
 }
 
-function onStrides({ graph, feeds, variables }: TracedProgram, optimize: boolean): Meaning {
+function onStrides({ graph, feeds, variables }: TracedProgram, options: CompileOptions): Meaning {
   const own = Object.fromEntries(
     Object.entries(variables).map(([name, array]) => [name, { ...array, data: array.data.slice() }]),
   );
-  const plan = compileStrided(graph, { optimize });
+  const plan = compileStrided(graph, options);
   const { committed, outputs } = interpret(plan, feeds, own);
   return { committed, outputs, variables: Object.fromEntries(plan.variables.map(({ name }) => [name, own[name]!])) };
 }

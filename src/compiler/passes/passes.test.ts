@@ -39,6 +39,7 @@ import { foldCasts } from "./fold-casts.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { fuseElementwise, singleTapes } from "./fuse.ts";
 import { orderEffectsLast } from "./order.ts";
+import { recompute, waitingIn } from "./recompute.ts";
 import { simplify } from "./simplify.ts";
 import { storeBf16 } from "./store-bf16.ts";
 
@@ -760,5 +761,81 @@ describe("the list of passes", () => {
       [AthanorError: [internal/graph] output type differs from the shape rule: f32[9,9] against f32[2,3]
         got       node 1 exp]
     `);
+  });
+});
+
+describe("recompute", () => {
+  // two layers of tanh(x·w), and what a backward pass would do with them; most is alive where `wide` is
+  const graph = trace({ ...x23, w: { dtype: "f32", shape: [3, 3] } }, ({ x, w }) => {
+    const first = x!.matmul(w!).tanh();
+    const second = first.matmul(w!).tanh();
+    const wide = second.sum().broadcastTo([50]).exp();
+    return second.mul(wide.sum()).matmul(w!).mul(first.square());
+  });
+
+  test("computes again, behind the turn and right before its first reader, what was chosen", () => {
+    expect(after(recompute(new Map([["matmul", 1]])), graph)).toMatchInlineSnapshot(`
+      "
+      %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+      %1:f32[3,3] = input {name=w, dtype=f32, shape=[3, 3]}
+      %2:f32[2,3] = matmul %0 %1 {transposeA=false, transposeB=false}
+      %3:f32[2,3] = tanh %2
+      %4:f32[2,3] = matmul %3 %1 {transposeA=false, transposeB=false}
+      %5:f32[2,3] = tanh %4
+      %6:f32[1,1] = sum %5 {axes=[0, 1]}
+      %7:f32[] = reshape %6 {shape=[]}
+      %8:f32[50] = broadcast %7 {shape=[50]}
+      %9:f32[50] = exp %8
+      %10:f32[1] = sum %9 {axes=[0]}
+      %11:f32[] = reshape %10 {shape=[]}
+      %12:f32[2,3] = broadcast %11 {shape=[2, 3]}
+      %13:f32[2,3] = mul %5 %12
+      %14:f32[2,3] = matmul %13 %1 {transposeA=false, transposeB=false}
+      %15:f32[2,3] = matmul %0 %1 {transposeA=false, transposeB=false}
+      %16:f32[2,3] = tanh %15
+      %17:f32[2,3] = square %16
+      %18:f32[2,3] = mul %14 %17
+      output result = %18
+      "
+    `);
+  });
+
+  test("kinds of work that free most for least come first; a kind is its dearest operation", () => {
+    expect(waitingIn(graph).map(({ work, nodes, bytes }) => ({ work, nodes, bytes }))).toMatchInlineSnapshot(`
+      [
+        {
+          "bytes": 24,
+          "nodes": [
+            3,
+          ],
+          "work": "matmul",
+        },
+        {
+          "bytes": 24,
+          "nodes": [
+            5,
+          ],
+          "work": "matmul 2",
+        },
+      ]
+    `);
+  });
+
+  test("what both were forgotten is computed again once, one from the other", () => {
+    const all = recompute(new Map(waitingIn(graph).map(({ work, nodes }) => [work, nodes.length])));
+    const count = (op: string) => all.run(graph).nodesOf(op).length - graph.nodesOf(op).length;
+    expect([count("tanh"), count("matmul")]).toEqual([2, 2]);
+    after(all, graph);
+  });
+
+  test("outputs, next values and what the busiest node reads stay", () => {
+    const kept = graphOf((x) => {
+      const [seen, assigned] = [x.exp(), x.tanh()];
+      assign("v", assigned);
+      const wide = x.sin();
+      const busy = wide.mul(x.cos()).sum();
+      return { seen, result: seen.mul(busy).add(assigned).add(wide) };
+    });
+    expect(waitingIn(kept)).toEqual([]);
   });
 });
