@@ -1,9 +1,16 @@
 // planRecipe(): what a run will need and do, before any step. Nothing is trained and no memory is taken for the model.
 import { optimize, type Pass, type Plan } from "../compiler/index.ts";
 import type { Graph } from "../core/index.ts";
-import type { Engine } from "../engine/index.ts";
-import { type Prepared, prepare, type Recipe } from "../recipe/index.ts";
-import { availableMemory, type Forecast, forecast, requireMemory, StepGraphs, type StepPlans } from "../train/index.ts";
+import { prepare, type Recipe } from "../recipe/index.ts";
+import {
+  availableMemory,
+  type Forecast,
+  forecast,
+  type RecomputeOption,
+  requireMemory,
+  StepGraphs,
+  type StepProgram,
+} from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
 
 export interface RunPlan extends Forecast {
@@ -19,6 +26,8 @@ export interface RunPlan extends Forecast {
   /** From a short measurement of matrix products on this machine; undefined without one. */
   readonly expectedSeconds: number | undefined;
   readonly availableBytes: number;
+  /** What recomputing more and more of the activations would cost; one is taken. */
+  readonly recompute: readonly RecomputeOption[];
 }
 
 /** The forecast of a recipe. Errors with `plan/memory` when it cannot fit. `flopsPerSecond` is what steps reach on this machine. */
@@ -26,7 +35,7 @@ export async function planRecipe(
   recipe: Recipe,
   options: { flopsPerSecond?: number; onNote?: (text: string) => void } = {},
 ): Promise<RunPlan> {
-  const { prepared, graphs, plans, engine } = await compileRecipe(recipe, options.onNote);
+  const { prepared, graphs, plans, engine } = await compileRecipe(recipe, { weigh: true, ...options });
   const planned = forecast(graphs, plans, engine);
   const available = availableMemory();
   requireMemory(planned, available);
@@ -46,6 +55,7 @@ export async function planRecipe(
     totalFlops,
     expectedSeconds: options.flopsPerSecond === undefined ? undefined : totalFlops / options.flopsPerSecond,
     availableBytes: available.bytes,
+    recompute: plans.choices!,
   };
 }
 
@@ -59,29 +69,26 @@ export interface Inspection {
 
 export async function inspectRecipe(recipe: Recipe, programs: readonly string[]): Promise<Inspection[]> {
   const { graphs, plans, engine } = await compileRecipe(recipe);
-  const made: { readonly [name in keyof StepPlans]: readonly [Graph, Plan] } = {
+  const made: { readonly [name in StepProgram]: readonly [Graph, Plan] } = {
     accumulate: [graphs.accumulate(0), plans.accumulate[0]!],
     update: [graphs.update(), plans.update],
     evaluate: [graphs.evaluate(), plans.evaluate],
   };
-  return (Object.keys(made) as (keyof StepPlans)[])
+  return (Object.keys(made) as StepProgram[])
     .filter((name) => programs.includes(name))
     .map((program) => {
       const [traced, plan] = made[program];
       const passes: { pass: Pass; graph: Graph }[] = [];
       const onPass = (pass: Pass, graph: Graph) => void passes.push({ pass, graph });
-      optimize(traced, engine.target, { ...graphs.compileOptions(program), onPass });
+      optimize(traced, engine.target, { ...graphs.compileOptions(program, plans.recompute), onPass });
       return { program, traced, passes, plan };
     });
 }
 
-async function compileRecipe(
-  recipe: Recipe,
-  onNote?: (text: string) => void,
-): Promise<{ prepared: Prepared; graphs: StepGraphs; plans: StepPlans; engine: Engine }> {
+async function compileRecipe(recipe: Recipe, options: { weigh?: boolean; onNote?: (text: string) => void } = {}) {
   const { engine, note } = chooseEngine(recipe);
-  if (note !== undefined) onNote?.(note);
+  if (note !== undefined) options.onNote?.(note);
   const prepared = await prepare(recipe);
   const graphs = new StepGraphs(prepared.description);
-  return { prepared, graphs, plans: graphs.compile(engine), engine };
+  return { prepared, graphs, plans: graphs.compile(engine, options), engine };
 }

@@ -26,9 +26,9 @@ export interface CompileOptions {
   /** Leaves out every pass that is not needed for correctness. */
   readonly optimize?: boolean;
   /** Mixed precision: what matmuls and attention read and hand on is stored in bf16. */
-  readonly storage?: "bf16";
+  readonly storage?: "bf16" | undefined;
   /** What is computed again in the backward pass, to take less memory. */
-  readonly recompute?: Recompute;
+  readonly recompute?: Recompute | undefined;
   /** Called with the graph after each pass, for `athanor inspect`. */
   readonly onPass?: (pass: Pass, graph: Graph) => void;
 }
@@ -37,7 +37,7 @@ export interface CompileOptions {
 export function passesFor(target: Target, options: CompileOptions = {}): readonly Pass[] {
   const { optimize = true, storage } = options;
   const storing = storage === "bf16" ? [storeBf16] : [];
-  const forgetting = options.recompute === undefined ? [] : [recompute(options.recompute), removeDeadCode];
+  const forgetting = !options.recompute ? [] : [recompute(options.recompute), removeDeadCode];
   if (!optimize) {
     const tapes = target.tapes ? [singleTapes] : [];
     return [...storing, expandFused(target), removeDeadCode, orderEffectsLast, ...forgetting, ...tapes];

@@ -18,6 +18,9 @@ export interface Rung {
   readonly plan: Plan;
 }
 
+/** A rung is left out unless the arena shrinks to this share of what it was. */
+const worthwhile = 0.998;
+
 export class RecomputeLadder {
   /** From nothing to all that helps. */
   readonly rungs: readonly [Rung, ...Rung[]];
@@ -35,7 +38,7 @@ export class RecomputeLadder {
     const rungs: [Rung, ...Rung[]] = [this.rung(new Map(), "", 0)];
     for (const { work, nodes } of waitingIn(this.graph)) {
       const rung = this.rung(rungs.at(-1)!.recompute, work, nodes.length);
-      if (rung.plan.arenaBytes < rungs.at(-1)!.plan.arenaBytes) rungs.push(rung);
+      if (rung.plan.arenaBytes < worthwhile * rungs.at(-1)!.plan.arenaBytes) rungs.push(rung);
     }
     this.rungs = rungs;
   }

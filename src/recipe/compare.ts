@@ -17,6 +17,8 @@ const free = [
   "eval",
   "checkpoint",
   "samples",
+  "memory",
+  "recompute",
   "engine.threads",
   "engine.name",
 ];

@@ -1,6 +1,6 @@
 // From a validated recipe to what training needs: data read and encoded, model built, task, optimizer, batches. The names in
 // the recipe are resolved here and nowhere else.
-import { AthanorError, fail } from "../base/index.ts";
+import { AthanorError, fail, parseBytes } from "../base/index.ts";
 import type { Tokenizer } from "../data/index.ts";
 import { type BuiltModel, modelFamily } from "../models/index.ts";
 import { type Clock, type ClockRates, clockAt, parseOptimizer, validateSchedule } from "../optim/index.ts";
@@ -146,6 +146,8 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
       dtype: recipe.precision === "f64" ? "f64" : "f32",
       storage: recipe.precision === "bf16" ? "bf16" : undefined,
       seed: recipe.seed,
+      memoryBytes: recipe.memory === undefined ? undefined : parseBytes(recipe.memory),
+      recompute: recipe.recompute,
     },
     learningRate: (clock) => optimizer.learningRate.at(clock),
     clockAt: (step) => clockAt(step, rates),

@@ -1,9 +1,10 @@
 // The recipe: the typed description of a run. This one schema gives the type, the defaults, the validation, the help and the
 // JSON Schema for editors. Models and optimizers are checked by the folders that own them.
 import { z } from "zod";
-import { oneOf } from "../base/index.ts";
+import { AthanorError, oneOf, parseBytes } from "../base/index.ts";
 import { modelFamilies } from "../models/index.ts";
 import { optimizerSchema } from "../optim/index.ts";
+import { recomputeModes } from "../train/index.ts";
 
 const positive = z.number().int().positive();
 const share = z.number().gt(0).lt(1);
@@ -97,6 +98,19 @@ export const recipeSchema = z.strictObject({
     .describe(
       "f32; bf16: mixed, weights and sums in f32 and what matmuls read in bf16; f64: everything, on the reference engine alone",
     ),
+  memory: z
+    .union([z.string(), z.number().int().positive()])
+    .refine(isBytes, 'expected bytes, or a number with a unit such as "4GiB"')
+    .optional()
+    .describe(
+      'budget of the planned peak, such as "4GiB": what does not fit is recomputed; left out, memory is not spared',
+    ),
+  recompute: z
+    .enum(recomputeModes)
+    .default("auto")
+    .describe(
+      "activations computed again in the backward pass: as few as memory asks for, none, or all that save some",
+    ),
   engine: z
     .strictObject({
       name: z
@@ -162,6 +176,15 @@ export const recipeSchema = z.strictObject({
 export type Recipe = z.output<typeof recipeSchema>;
 /** What a user writes: defaults may be left out. */
 export type RecipeInput = z.input<typeof recipeSchema>;
+
+function isBytes(value: string | number): boolean {
+  try {
+    return parseBytes(value) > 0;
+  } catch (error) {
+    if (error instanceof AthanorError) return false;
+    throw error;
+  }
+}
 
 function isIterable(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;

@@ -3,7 +3,8 @@ import { byteSize, fail, formatBytes, sizeOf } from "../base/index.ts";
 import type { Plan, PlanType } from "../compiler/index.ts";
 import type { Engine } from "../engine/index.ts";
 import { availableMemory, type MemoryBound } from "./available-memory.ts";
-import type { StepGraphs, StepPlans } from "./programs.ts";
+import type { RecomputeMode } from "./fit-memory.ts";
+import type { StepGraphs, StepPlans, StepProgram } from "./programs.ts";
 
 /** Planned bytes by owner. */
 export interface MemoryForecast {
@@ -15,7 +16,7 @@ export interface MemoryForecast {
   readonly activations: number;
   /** What kernels use while they run, constants and feeds included. */
   readonly workspace: number;
-  /** What the JavaScript side grows by while it traces, compiles and feeds batches. */
+  /** The process itself, what it grows by while it traces, compiles and feeds batches, and the one tensor that a save reads at a time. */
   readonly host: number;
   readonly total: number;
 }
@@ -30,10 +31,12 @@ export interface Forecast {
   readonly itemsPerStep: number;
   /** Parameters and slots: what a checkpoint holds. */
   readonly checkpointBytes: number;
+  /** The program with the largest arena. */
+  readonly largest: StepProgram;
 }
 
-/** Growth of the JavaScript heap and of loaded code beyond an idle process: measured 30 to 60 MiB on models of 1 to 30 M parameters. */
-const hostBytes = 40 * 2 ** 20;
+/** The process without the engine: Node itself takes about 70 MiB, its heap and loaded code grow by 30 to 60 on models of 1 to 30 M parameters. */
+const processBytes = 110 * 2 ** 20;
 
 /** Bytes and operations of a run from its compiled plans. */
 export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): Forecast {
@@ -50,7 +53,10 @@ export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): 
   const activations = Math.max(...all.map((plan) => plan.arenaBytes));
   const fixed = all.reduce((sum, plan) => sum + plan.constants.length + bytesOf(plan.feeds), 0);
   const workspace = fixed + Math.max(...all.map((plan) => engine.workspaceBytes(plan)));
-  const flops = (plan: Plan) => plan.nodes.reduce((sum, node) => sum + node.flops, 0);
+  const host = processBytes + Math.max(...[...graphs.parameterTypes, ...graphs.slotTypes].map(typeBytes));
+  const largest = (["accumulate", "update", "evaluate"] as const).find((name) =>
+    [plans[name]].flat().some(({ arenaBytes }) => arenaBytes === activations),
+  )!;
   return {
     memory: {
       parameters,
@@ -58,16 +64,20 @@ export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): 
       slots,
       activations,
       workspace,
-      host: hostBytes,
-      total: parameters + gradients + slots + activations + workspace + hostBytes,
+      host,
+      total: parameters + gradients + slots + activations + workspace + host,
     },
     numParameters: graphs.parameterTypes.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
     parametersByModule: countByModule(graphs.parameterTypes),
-    flopsPerStep: lanes * flops(plans.accumulate[0]!) + flops(plans.update),
+    flopsPerStep: lanes * flopsOf(plans.accumulate[0]!) + flopsOf(plans.update),
     itemsPerStep: batchSize * task.itemsPerRow,
     checkpointBytes: parameters + slots,
+    largest,
   };
 }
+
+/** Operations of one run of a plan. */
+export const flopsOf = ({ nodes }: Plan): number => nodes.reduce((sum, { flops }) => sum + flops, 0);
 
 const typeBytes = ({ dtype, shape }: PlanType): number => sizeOf(shape) * byteSize(dtype);
 
@@ -82,19 +92,32 @@ function countByModule(types: readonly PlanType[]): { module: string; count: num
   return [...counts].map(([module, count]) => ({ module, count }));
 }
 
-/** Refuses a run that cannot fit. Errors with `plan/memory` and a table of bytes, naming the knob that helps most. */
-export function requireMemory({ memory }: Forecast, { bytes, by }: MemoryBound = availableMemory()): void {
+/**
+ * Refuses a run that cannot fit; with `budget`, into the recipe's own bound, when it recomputes in that mode. Errors with
+ * `plan/memory` and a table of bytes, naming the knobs that help most.
+ */
+export function requireMemory(
+  { memory, largest }: Forecast,
+  { bytes, by }: MemoryBound = availableMemory(),
+  budget?: RecomputeMode,
+): void {
   if (memory.total <= bytes) return;
   const rows = (["parameters", "gradients", "slots", "activations", "workspace", "host"] as const).map(
     (owner) => `${owner.padEnd(12)} ${formatBytes(memory[owner]).padStart(10)}`,
   );
   const states = memory.parameters + memory.gradients + memory.slots;
+  const less = budget === undefined ? ["set recompute: full"] : budget === "none" ? ["set recompute: auto"] : [];
+  const knobs =
+    states > bytes
+      ? ["use a smaller model (model.*.width, layers): parameters, gradients and slots alone do not fit"]
+      : largest === "evaluate"
+        ? ["lower eval.batch: evaluation takes more than training"]
+        : [...less, "lower batch.size", "raise batch.lanes (activations are per lane)", "shorten model.*.context"];
+  if (budget !== undefined) knobs.push(`set memory to at least ${Math.ceil(memory.total / 2 ** 20)}MiB`);
   fail("plan/memory", "the run does not fit into the memory it may use", {
+    where: budget === undefined ? "this machine" : "memory",
     expected: `at most ${formatBytes(bytes)}: ${by}`,
-    got: `${formatBytes(memory.total)}\n${rows.join("\n")}`,
-    fix:
-      states > bytes
-        ? "use a smaller model (model.*.width, layers): parameters, gradients and slots alone do not fit"
-        : "lower batch.size or raise batch.lanes (activations are per lane), or shorten model.*.context",
+    got: `${formatBytes(memory.total)}${budget === "auto" ? ", with all recomputed that helps" : ""}\n${rows.join("\n")}`,
+    fix: knobs.join(", or "),
   });
 }

@@ -2,6 +2,7 @@ export { availableMemory } from "./available-memory.ts";
 export * from "./clock.ts";
 export { diagnose } from "./diagnose.ts";
 export { type EvaluationResult, evaluateAll } from "./evaluate.ts";
+export { type RecomputeMode, type RecomputeOption, recomputeModes } from "./fit-memory.ts";
 export { type Forecast, forecast, type MemoryForecast, requireMemory } from "./forecast.ts";
 export { levelAfter, levelsHeld, levelsUsed, rowsPerLane } from "./lanes.ts";
 export {
@@ -9,6 +10,7 @@ export {
   StepGraphs,
   type StepInputs,
   type StepPlans,
+  type StepProgram,
   StepPrograms,
   type StepResult,
 } from "./programs.ts";

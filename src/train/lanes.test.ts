@@ -1,17 +1,18 @@
 // The tree that lanes are added by: each lane is counted once, in one order that is written down here.
 import { describe, expect, test } from "vitest";
-import { levelAfter, levelsHeld, levelsUsed, rowsPerLane } from "./lanes.ts";
+import { levelAfter, levelsHeld, levelsUsed, placeOfLevel, rowsPerLane } from "./lanes.ts";
 
-/** Plays the programs' part with text: level k holds what was added, as it was bracketed. */
+/** Plays the programs' part with text: the place of level k holds what was added, as it was bracketed. */
 function bracketed(lanes: number): string {
-  const levels: string[] = [];
+  const places: string[] = [];
+  const at = (level: number) => placeOfLevel(level, lanes);
   for (let lane = 0; lane < lanes; lane++) {
     let combined = String(lane);
-    for (let below = 0; below < levelAfter(lane); below++) combined = `(${levels[below]}+${combined})`;
-    levels[levelAfter(lane)] = combined;
+    for (let below = 0; below < levelAfter(lane); below++) combined = `(${places[at(below)]}+${combined})`;
+    places[at(levelAfter(lane))] = combined;
   }
   return levelsHeld(lanes)
-    .map((level) => levels[level]!)
+    .map((level) => places[at(level)]!)
     .reduce((lower, higher) => `(${higher}+${lower})`);
 }
 
@@ -33,6 +34,18 @@ test("every lane is counted once, and no level is used beyond those that are mad
     const used = Math.max(...Array.from({ length: lanes }, (_, lane) => levelAfter(lane)));
     expect(levelsUsed(lanes)).toBe(used + 1);
   }
+});
+
+test.each([
+  [1, 1],
+  [2, 1],
+  [3, 2],
+  [4, 2],
+  [6, 3],
+  [8, 3],
+])("%i lanes need %i places", (lanes, places) => {
+  const levels = Array.from({ length: levelsUsed(lanes) }, (_, level) => placeOfLevel(level, lanes));
+  expect(new Set(levels).size).toBe(places);
 });
 
 describe("rows of a lane", () => {

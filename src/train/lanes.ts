@@ -24,6 +24,13 @@ export function levelsUsed(lanes: number): number {
   return Math.floor(Math.log2(lanes)) + 1;
 }
 
+/**
+ * Where a level's sum is kept. That of 2^k lanes together comes last and takes in all below it: it lies where level k − 1 lay.
+ */
+export function placeOfLevel(level: number, lanes: number): number {
+  return level > 0 && lanes === 2 ** level ? level - 1 : level;
+}
+
 /** Rows of each lane. Errors with `config/lanes` when the batch does not divide. */
 export function rowsPerLane(batch: number, lanes: number): number {
   if (!Number.isInteger(lanes) || lanes < 1 || batch % lanes !== 0) {

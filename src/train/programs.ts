@@ -1,6 +1,6 @@
 // The programs of a step, traced and loaded once: `accumulate` per lane level, `update`, `evaluate`. All share one store.
 import { byteSize, type FloatDType, fail, formatType, fromNumbers, type HostArray, sizeOf } from "../base/index.ts";
-import { type CompileOptions, compile, type Plan, type PlanType } from "../compiler/index.ts";
+import { type CompileOptions, compile, type Plan, type PlanType, type Recompute } from "../compiler/index.ts";
 import {
   assign,
   constant,
@@ -16,7 +16,9 @@ import {
 import type { Engine, Feeds, Program, ProgramCall, Store } from "../engine/index.ts";
 import { functionalCall, initialize, type Module } from "../nn/index.ts";
 import type { Optimizer } from "../optim/index.ts";
-import { levelAfter, levelsHeld, levelsUsed, rowsPerLane } from "./lanes.ts";
+import { type RecomputeMode, type RecomputeOption, StepLadder } from "./fit-memory.ts";
+import { forecast, requireMemory } from "./forecast.ts";
+import { levelAfter, levelsHeld, levelsUsed, placeOfLevel, rowsPerLane } from "./lanes.ts";
 import type { LossSums, Task } from "./task.ts";
 
 export interface StepDescription {
@@ -32,6 +34,10 @@ export interface StepDescription {
   /** Mixed precision: what matmuls and attention read and hand on is stored in bf16. Parameters and slots stay `dtype`. */
   readonly storage?: "bf16" | undefined;
   readonly seed: number;
+  /** Budget of the planned peak. Left out, memory is not spared. */
+  readonly memoryBytes?: number | undefined;
+  /** What is computed again in the backward pass: what the budget asks for (default), nothing, all that helps. */
+  readonly recompute?: RecomputeMode | undefined;
 }
 
 /** What one step needs beside the data. */
@@ -52,11 +58,17 @@ export interface StepResult {
   readonly count: number;
 }
 
+export type StepProgram = "accumulate" | "update" | "evaluate";
+
 /** Plans of a step, compiled but not loaded: what `athanor plan` and `inspect` look at. */
 export interface StepPlans {
   readonly accumulate: readonly Plan[];
   readonly update: Plan;
   readonly evaluate: Plan;
+  /** What the backward pass computes again. */
+  readonly recompute?: Recompute | undefined;
+  /** What each choice would cost, where that was asked for. */
+  readonly choices?: readonly RecomputeOption[];
 }
 
 const gradName = (level: number, name: string): string => `grad.${level}.${name}`;
@@ -99,7 +111,7 @@ export class StepGraphs {
         for (let below = 0; below < level; below++) {
           combined = variable(variableName(below), dtype, total.shape).add(combined);
         }
-        assign(variableName(level), combined);
+        assign(variableName(placeOfLevel(level, lanes)), combined);
       };
       names.forEach((name, at) => {
         const grad = grads[at];
@@ -114,7 +126,7 @@ export class StepGraphs {
   /** One optimizer step from the summed gradients. */
   update(): Graph {
     const { lanes, optimizer, dtype } = this.description;
-    const held = levelsHeld(lanes);
+    const held = levelsHeld(lanes).map((level) => placeOfLevel(level, lanes));
     const total = (nameAt: (level: number) => string, shape: readonly number[]): Tensor =>
       held.map((level) => variable(nameAt(level), dtype, shape)).reduce((lower, higher) => higher.add(lower));
     return trace(
@@ -210,22 +222,39 @@ export class StepGraphs {
     });
   }
 
-  /** How a program is compiled: `update` works on parameters and slots, which mixed precision leaves as they are. */
-  compileOptions(program: keyof StepPlans): CompileOptions {
-    const { storage } = this.description;
-    return storage === undefined || program === "update" ? {} : { storage };
+  /** The level of the program that combines most sums. */
+  get topLevel(): number {
+    return levelsUsed(this.description.lanes) - 1;
   }
 
-  compile(engine: Engine): StepPlans {
-    const plan = (program: keyof StepPlans, graph: Graph) =>
-      compile(graph, engine.target, this.compileOptions(program));
-    return {
-      accumulate: Array.from({ length: levelsUsed(this.description.lanes) }, (_, level) =>
-        plan("accumulate", this.accumulate(level)),
-      ),
-      update: plan("update", this.update()),
-      evaluate: plan("evaluate", this.evaluate()),
-    };
+  /** How a program is compiled: `update` works on parameters and slots, which mixed precision leaves as they are. */
+  compileOptions(program: StepProgram, recompute?: Recompute): CompileOptions {
+    const { storage } = this.description;
+    return program === "update" ? {} : { storage, recompute: program === "accumulate" ? recompute : undefined };
+  }
+
+  /**
+   * The plans of a step, within the description's budget; with `weigh`, also what each way of keeping one would cost. Errors with
+   * `plan/memory` where nothing brings the run into its budget.
+   */
+  compile(engine: Engine, { weigh = false } = {}): StepPlans {
+    const { memoryBytes, recompute: mode = "auto" } = this.description;
+    const made = (program: StepProgram, graph: Graph, recompute?: Recompute) =>
+      compile(graph, engine.target, this.compileOptions(program, recompute));
+    const others = { update: made("update", this.update()), evaluate: made("evaluate", this.evaluate()) };
+    const spares = mode === "full" || (mode === "auto" && memoryBytes !== undefined);
+    const ladder = spares || weigh ? new StepLadder(this, engine, others) : undefined;
+    const taken = ladder?.choose();
+    const recompute = taken?.recompute;
+    const accumulate = Array.from({ length: this.topLevel + 1 }, (_, level) =>
+      taken !== undefined && level === this.topLevel
+        ? taken.plan
+        : made("accumulate", this.accumulate(level), recompute),
+    );
+    const plans = { ...others, accumulate, recompute };
+    if (memoryBytes !== undefined)
+      requireMemory(forecast(this, plans, engine), { bytes: memoryBytes, by: "the recipe's memory" }, mode);
+    return weigh ? { ...plans, choices: ladder!.choices(taken!) } : plans;
   }
 }
 

@@ -4,7 +4,6 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 export interface Measured {
-  readonly idleBytes: number;
   readonly peakBytes: number;
   readonly plannedBytes: number;
   /** After every 500th step. */

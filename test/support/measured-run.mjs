@@ -7,7 +7,6 @@ const { train } = await import(new URL("../../dist/index.js", import.meta.url));
 const kilobytes = (name) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(readFileSync("/proc/self/status", "utf8"))[1]);
 
 const recipe = JSON.parse(process.argv[2]);
-const idleKb = kilobytes("VmRSS");
 const late = [];
 let expected = performance.now() + 10;
 const timer = setInterval(() => {
@@ -37,7 +36,6 @@ late.sort((a, b) => a - b);
 const at = (share) => late[Math.min(late.length - 1, Math.floor(late.length * share))];
 console.log(
   JSON.stringify({
-    idleBytes: idleKb * 1024,
     peakBytes: kilobytes("VmHWM") * 1024,
     plannedBytes,
     residentBytes: resident.map((kb) => kb * 1024),

@@ -26,6 +26,13 @@ async function plan({ output }: CommandContext, path: string, flags: RecipeOptio
   output.print("\npeak memory");
   for (const owner of ["parameters", "gradients", "slots", "activations", "workspace", "host", "total"] as const)
     row(owner, formatBytes(memory[owner]));
+  output.print("\nrecompute (each line with those above it)");
+  for (const { work, nodes, peakBytes, extraFlops, isTaken } of planned.recompute) {
+    const [some, all] = nodes;
+    const what = work === "" ? "nothing" : `${some === all ? all : `${some} of ${all}`} ${work}`;
+    const cost = `${formatBytes(peakBytes).padStart(10)} ${`+${(100 * extraFlops).toFixed(1)}`.padStart(6)} % FLOP`;
+    output.print(`${isTaken ? "*" : " "} ${what.padEnd(36)} ${cost}`);
+  }
   output.print("\nrun");
   row("steps", planned.steps.toLocaleString("en"));
   row("items", formatCount(planned.items));

@@ -766,7 +766,8 @@ describe("the list of passes", () => {
 
 describe("recompute", () => {
   // two layers of tanh(x·w), and what a backward pass would do with them; most is alive where `wide` is
-  const graph = trace({ ...x23, w: { dtype: "f32", shape: [3, 3] } }, ({ x, w }) => {
+  const types: Types = { ...x23, w: { dtype: "f32", shape: [3, 3] } };
+  const graph = trace(types, ({ x, w }) => {
     const first = x!.matmul(w!).tanh();
     const second = first.matmul(w!).tanh();
     const wide = second.sum().broadcastTo([50]).exp();
