@@ -2,15 +2,7 @@
 import { optimize, type Pass, type Plan } from "../compiler/index.ts";
 import type { Graph } from "../core/index.ts";
 import { prepare, type Recipe } from "../recipe/index.ts";
-import {
-  availableMemory,
-  type Forecast,
-  forecast,
-  type RecomputeOption,
-  requireMemory,
-  StepGraphs,
-  type StepProgram,
-} from "../train/index.ts";
+import { availableMemory, type Forecast, forecast, requireMemory, StepGraphs } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
 
 export interface RunPlan extends Forecast {
@@ -26,8 +18,6 @@ export interface RunPlan extends Forecast {
   /** From a short measurement of matrix products on this machine; undefined without one. */
   readonly expectedSeconds: number | undefined;
   readonly availableBytes: number;
-  /** What recomputing more and more of the activations would cost; one is taken. */
-  readonly recompute: readonly RecomputeOption[];
 }
 
 /** The forecast of a recipe. Errors with `plan/memory` when it cannot fit. `flopsPerSecond` is what steps reach on this machine. */
@@ -55,7 +45,6 @@ export async function planRecipe(
     totalFlops,
     expectedSeconds: options.flopsPerSecond === undefined ? undefined : totalFlops / options.flopsPerSecond,
     availableBytes: available.bytes,
-    recompute: plans.choices!,
   };
 }
 
@@ -69,15 +58,14 @@ export interface Inspection {
 
 export async function inspectRecipe(recipe: Recipe, programs: readonly string[]): Promise<Inspection[]> {
   const { graphs, plans, engine } = await compileRecipe(recipe);
-  const made: { readonly [name in StepProgram]: readonly [Graph, Plan] } = {
-    accumulate: [graphs.accumulate(0), plans.accumulate[0]!],
-    update: [graphs.update(), plans.update],
-    evaluate: [graphs.evaluate(), plans.evaluate],
-  };
-  return (Object.keys(made) as StepProgram[])
-    .filter((name) => programs.includes(name))
-    .map((program) => {
-      const [traced, plan] = made[program];
+  const made = [
+    ["accumulate", graphs.accumulate(0), plans.accumulate[0]!],
+    ["update", graphs.update(), plans.update],
+    ["evaluate", graphs.evaluate(), plans.evaluate],
+  ] as const;
+  return made
+    .filter(([program]) => programs.includes(program))
+    .map(([program, traced, plan]) => {
       const passes: { pass: Pass; graph: Graph }[] = [];
       const onPass = (pass: Pass, graph: Graph) => void passes.push({ pass, graph });
       optimize(traced, engine.target, { ...graphs.compileOptions(program, plans.recompute), onPass });

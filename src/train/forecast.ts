@@ -3,7 +3,7 @@ import { byteSize, fail, formatBytes, sizeOf } from "../base/index.ts";
 import type { Plan, PlanType } from "../compiler/index.ts";
 import type { Engine } from "../engine/index.ts";
 import { availableMemory, type MemoryBound } from "./available-memory.ts";
-import type { RecomputeMode } from "./fit-memory.ts";
+import type { RecomputeMode, RecomputeOption } from "./fit-memory.ts";
 import type { StepGraphs, StepPlans, StepProgram } from "./programs.ts";
 
 /** Planned bytes by owner. */
@@ -33,6 +33,8 @@ export interface Forecast {
   readonly checkpointBytes: number;
   /** The program with the largest arena. */
   readonly largest: StepProgram;
+  /** What computing more and more again would cost, where that was weighed; one is taken. */
+  readonly recompute: readonly RecomputeOption[];
 }
 
 /** The process without the engine: Node itself takes about 70 MiB, its heap and loaded code grow by 30 to 60 on models of 1 to 30 M parameters. */
@@ -73,6 +75,7 @@ export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): 
     itemsPerStep: batchSize * task.itemsPerRow,
     checkpointBytes: parameters + slots,
     largest,
+    recompute: plans.choices ?? [],
   };
 }
 
