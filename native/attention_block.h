@@ -178,17 +178,41 @@ ATHANOR_INLINE int64_t keysPerBlock(int64_t S, int64_t most) {
 /** Floats between rows of a block of scores: not a power of two, so that rows do not share cache sets. */
 ATHANOR_INLINE int64_t scoreStride(int64_t keys) { return roundUp(keys, tileColumns) + 16; }
 
+// Products of pairs: operands that are bf16 as they lie, probabilities and their gradients rounded to bf16. Sums, softmax and its
+// statistics are f32 all the same. Strides and panels are then counted in pairs, depths as ever.
+
+/** Whether a call's q, k and v can be multiplied so. The scale is applied to scores: their maxima must stay maxima. */
+ATHANOR_INLINE bool multipliesPairs(const Attention& x) {
+  const bool narrow = x.q.data.narrow && x.k.data.narrow && x.v.data.narrow;
+  return hasPairs && narrow && x.D % 2 == 0 && x.q.row % 2 == 0 && x.scale > 0;
+}
+
+ATHANOR_INLINE int64_t unitsOf(int64_t depth, bool pairs) { return pairs ? ceilDiv(depth, 2) : depth; }
+
+/** One panel with the depth's strides in elements. */
+ATHANOR_INLINE void packUnits(float* to, Elements from, int64_t depthStride, int64_t widthStride, int64_t depth, int64_t count,
+                              bool pairs) {
+  const int64_t width = minOf<int64_t>(tileColumns, count);
+  if constexpr (hasPairs) {
+    if (pairs) {
+      const bool odd = depth % 2 != 0;
+      return packPairs<tileColumns>(to, from.words(), 2 * depthStride, widthStride, ceilDiv(depth, 2), odd, width);
+    }
+  }
+  packPanel<tileColumns>(to, from, depthStride, widthStride, depth, width);
+}
+
 /** Panels of k^T: [D][tileColumns] for every tileColumns of the `count` keys (or values) from `first` on. */
-ATHANOR_INLINE void packTransposed(Elements first, int64_t row, int64_t count, int64_t D, float* to) {
+ATHANOR_INLINE void packTransposed(Elements first, int64_t row, int64_t count, int64_t D, bool pairs, float* to) {
   for (int64_t j = 0; j < count; j += tileColumns) {
-    packPanel<tileColumns>(to + j * D, first + j * row, 1, row, D, minOf<int64_t>(tileColumns, count - j));
+    packUnits(to + j * unitsOf(D, pairs), first + j * row, 1, row, D, count - j, pairs);
   }
 }
 
 /** Panels of `count` rows as they are: [count][tileColumns] for every tileColumns of the D columns. */
-ATHANOR_INLINE void packStraight(Elements first, int64_t row, int64_t count, int64_t D, float* to) {
+ATHANOR_INLINE void packStraight(Elements first, int64_t row, int64_t count, int64_t D, bool pairs, float* to) {
   for (int64_t j = 0; j < D; j += tileColumns) {
-    packPanel<tileColumns>(to + j * count, first + j, row, 1, count, minOf<int64_t>(tileColumns, D - j));
+    packUnits(to + j * unitsOf(count, pairs), first + j, row, 1, count, D - j, pairs);
   }
 }
 
@@ -204,8 +228,8 @@ struct TileRange {
  * c (+)= a b with b packed in panels of `panelDepth`: a(i, k) = a[i * aRow + k * aDepth]. `rangeOf(i, n)` tells what the n rows
  * from i on need; causal attention leaves out half the work so.
  */
-template <class RangeOf>
-ATHANOR_INLINE void multiplyPacked(int64_t rows, int64_t columns, const float* a, int64_t aRow, int64_t aDepth,
+template <bool pairs, class RangeOf>
+ATHANOR_INLINE void multiplyUnits(int64_t rows, int64_t columns, const float* a, int64_t aRow, int64_t aDepth,
                                    const float* packedB, int64_t panelDepth, float* c, int64_t cRow, bool accumulate,
                                    const RangeOf& rangeOf) {
   TileJob job{};
@@ -219,12 +243,36 @@ ATHANOR_INLINE void multiplyPacked(int64_t rows, int64_t columns, const float* a
       const TileRange range = rangeOf(i, count);
       const int64_t width = minOf<int64_t>(tileColumns, minOf(columns, range.endColumn) - j);
       if (width <= 0 || j + tileColumns <= range.firstColumn) continue;
-      job.depth = range.endDepth - range.firstDepth;
-      job.a = a + i * aRow + range.firstDepth * aDepth;
-      job.b = packedB + j * panelDepth + range.firstDepth * tileColumns;
+      const int64_t first = pairs ? range.firstDepth / 2 : range.firstDepth;
+      job.depth = unitsOf(range.endDepth, pairs) - first;
+      job.a = a + i * aRow + first * aDepth;
+      job.b = packedB + j * panelDepth + first * tileColumns;
       job.c = c + i * cRow + j;
-      runTile<false, true>(job, count, width);
+      runTile<false, true, pairs>(job, count, width);
     }
+  }
+}
+
+template <class RangeOf>
+ATHANOR_INLINE void multiplyPacked(bool pairs, int64_t rows, int64_t columns, const float* a, int64_t aRow, int64_t aDepth,
+                                   const float* packedB, int64_t panelDepth, float* c, int64_t cRow, bool accumulate,
+                                   const RangeOf& rangeOf) {
+  if constexpr (hasPairs) {
+    if (pairs) return multiplyUnits<true>(rows, columns, a, aRow, aDepth, packedB, panelDepth, c, cRow, accumulate, rangeOf);
+  }
+  multiplyUnits<false>(rows, columns, a, aRow, aDepth, packedB, panelDepth, c, cRow, accumulate, rangeOf);
+}
+
+/** Rounds [first, end) of a row, whole vectors of it, in its own place: element j becomes word j. */
+ATHANOR_INLINE void narrowRow(float* row, int64_t first, int64_t end) {
+  convertRow(reinterpret_cast<Bf16*>(row) + first, row + first, roundUp(end - first, LANES));
+}
+
+/** to[j] = the pair of a[j] and b[j] for `count` elements, in whole vectors; b may be null: zeros. */
+ATHANOR_INLINE void pairRows(float* to, const float* a, const float* b, int64_t count) {
+  for (int64_t j = 0; j < count; j += LANES) {
+    const VI high = b == nullptr ? setInt(0) : shiftLeft<16>(bf16Words(load(b + j)));
+    store(to + j, asFloat(bf16Words(load(a + j)) | high));
   }
 }
 

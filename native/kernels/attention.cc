@@ -78,16 +78,16 @@ ATHANOR_INLINE void rowMaxima(const float* scores, int64_t stride, int64_t rows,
 }
 
 /**
- * Turns a row of scores from `first` on into probabilities times e^shift, dropped where `draws` say so, zeros up to `end`.
+ * Turns a row of scores times `scale` from `first` on into probabilities times e^shift, dropped where `draws` say so, zeros up to `end`.
  * Returns their sum before dropout.
  */
-ATHANOR_INLINE float exponentiate(float* scores, int64_t first, int64_t end, const KeyFilter& filter, float shift,
-                                  const Dropout& dropout, const float* draws) {
-  const V center = set(shift);
+ATHANOR_INLINE float exponentiate(float* scores, int64_t first, int64_t end, const KeyFilter& filter, float scale,
+                                  float shift, const Dropout& dropout, const float* draws) {
+  const V factor = set(scale), center = set(shift);
   V sum = zero();
   int64_t j = first;
   for (; j < filter.range.end; j += LANES) {
-    V e = select(filter.at(j), exp(load(scores + j) - center), zero());
+    V e = select(filter.at(j), exp(load(scores + j) * factor - center), zero());
     sum += e;
     if (draws != nullptr) e = select(load(draws + j) >= set(dropout.p), e * set(dropout.keepScale), zero());
     store(scores + j, e);
@@ -107,6 +107,8 @@ void run(const Call& call) {
   const View& lse = call.out[1];
   Scratch measure{nullptr};
   layoutThread(x, o.data.narrow, measure);
+  const bool pairs = multipliesPairs(x);
+  const float scoreScale = pairs ? x.scale : 1;  // else q has it
   const int64_t blockKeys = forwardKeys(x);
   const int64_t stride = scoreStride(blockKeys);
   const int64_t numHeads = x.B * x.H;
@@ -127,14 +129,16 @@ void run(const Call& call) {
       s.max[i - start] = -INFINITY;
       s.sum[i - start] = 0;
     }
-    copyScaled(x.q.at(b, start, h), x.q.row, end - start, x.D, x.scale, s.queries);
+    const Elements q = x.q.at(b, start, h);
+    const FloatRows rows = pairs ? FloatRows{q.floats(), x.q.row / 2} : FloatRows{s.queries, x.D};
+    if (!pairs) copyScaled(q, x.q.row, end - start, x.D, x.scale, s.queries);
     const Documents documents = readDocuments(x, b);
     const KeyRange seen = keysOfQueries(x, documents, start, end - start);
     bool begun[ceilDiv(chunkQueries, tileRows)] = {};  // per tile of queries: whether its output holds sums
     for (int64_t firstKey = seen.first; firstKey < seen.end; firstKey += blockKeys) {
       const int64_t keys = minOf(blockKeys, seen.end - firstKey);
-      packTransposed(x.k.at(b, firstKey, group), x.k.row, keys, x.D, s.keys);
-      packStraight(x.v.at(b, firstKey, group), x.v.row, keys, x.D, s.values);
+      packTransposed(x.k.at(b, firstKey, group), x.k.row, keys, x.D, pairs, s.keys);
+      packStraight(x.v.at(b, firstKey, group), x.v.row, keys, x.D, pairs, s.values);
       for (int64_t first = start; first < end; first += tileRows) {
         const int64_t queries = minOf<int64_t>(tileRows, end - first);
         const KeyRange all = keysOfQueries(x, documents, first, queries);
@@ -142,7 +146,8 @@ void run(const Call& call) {
         const KeyRange tile{maxOf<int64_t>(0, all.first - firstKey) / tileColumns * tileColumns, minOf(keys, all.end - firstKey)};
         if (tile.empty()) continue;
         bool& adding = begun[(first - start) / tileRows];
-        multiplyPacked(queries, tile.end, s.queries + (first - start) * x.D, x.D, 1, s.keys, x.D, s.scores, stride, false,
+        multiplyPacked(pairs, queries, tile.end, rows.data + (first - start) * rows.row, rows.row, 1, s.keys,
+                       unitsOf(x.D, pairs), s.scores, stride, false,
                        [&](int64_t, int64_t) { return TileRange{tile.first, tile.end, 0, x.D}; });
         KeyFilter filters[tileRows];
         float maxima[tileRows];
@@ -151,18 +156,20 @@ void run(const Call& call) {
         for (int64_t r = 0; r < queries; ++r) {
           const int64_t i = first + r;
           float &highest = s.max[i - start], &sum = s.sum[i - start];
+          const float best = maxima[r] * scoreScale;
           float rescale = 1;
-          if (maxima[r] > highest) {
-            rescale = adding ? expOf(highest - maxima[r]) : 1;
-            highest = maxima[r];
+          if (best > highest) {
+            rescale = adding ? expOf(highest - best) : 1;
+            highest = best;
           }
           const float shift = highest == -INFINITY ? 0 : highest;  // nothing seen yet: -inf - -inf would be NaN
           const float* draws = dropout.draws(x, h, i, firstKey, tile.end, s.draws);
-          sum = sum * rescale + exponentiate(s.scores + r * stride, tile.first, tile.end, filters[r], shift, dropout, draws);
+          sum = sum * rescale + exponentiate(s.scores + r * stride, tile.first, tile.end, filters[r], scoreScale, shift, dropout, draws);
+          if (pairs) narrowRow(s.scores + r * stride, tile.first, tile.end);
           if (rescale != 1) scaleRow(outputAt(i), x.D, rescale);
         }
-        multiplyPacked(queries, x.D, s.scores, stride, 1, s.values, keys, outputAt(first), outputRow,
-                       adding, [&](int64_t, int64_t) { return TileRange{0, x.D, tile.first, tile.end}; });
+        multiplyPacked(pairs, queries, x.D, s.scores, stride, 1, s.values, unitsOf(keys, pairs), outputAt(first), outputRow, adding,
+                       [&](int64_t, int64_t) { return TileRange{0, x.D, tile.first, tile.end}; });
         adding = true;
       }
     }

@@ -58,6 +58,7 @@ struct ThreadScratch {
   float *queries;                    // scale q, dense
   float *queryPanels, *gradPanels;   // packed blocks of q and g
   float *scores, *gradScores;        // P' and dS
+  float* gradPairs;                  // dS in pairs of queries
   float *draws;
   float *grads, *outputs;            // blocks of a bf16 g and o, widened
   float *keyGrads, *valueGrads;      // blocks of a bf16 dk and dv, in f32
@@ -82,6 +83,7 @@ ThreadScratch layoutThread(const Attention& x, const Narrow& narrow, int64_t key
   s.gradPanels = scratch.take<float>(straightFloats(queryBlock, x.D));
   s.scores = scratch.take<float>(queryBlock * scoreStride(keys));
   s.gradScores = scratch.take<float>(queryBlock * scoreStride(keys));
+  s.gradPairs = scratch.take<float>(multipliesPairs(x) ? queryBlock / 2 * scoreStride(keys) : 0);
   s.draws = scratch.take<float>(x.hasDropout ? uniformsRoom(keys) : 0);
   s.grads = scratch.take<float>(narrow.g ? queryBlock * x.D : 0);
   s.outputs = scratch.take<float>(narrow.o ? queryBlock * x.D : 0);
@@ -141,18 +143,19 @@ ATHANOR_INLINE float dot(const float* a, const float* b, int64_t n) {
   return sumVectors(n, [&](int64_t i, auto mask) { return load(a + i, mask) * load(b + i, mask); });
 }
 
-/** One row: scores become P', gradScores (g v^T) becomes dS, both zeros where no key may be seen, up to `count`. Only from `first`
+/** One row: scores, times their scale, become P', gradScores (g v^T) becomes dS, both zeros where no key may be seen, up to `count`. Only from `first`
  * on are there scores. */
 ATHANOR_INLINE void differentiateRow(float* scores, float* gradScores, int64_t first, int64_t count, const KeyFilter& filter,
-                                     float lse, float gradDotOutput, float scale, const Dropout& dropout, const float* draws) {
+                                     float scoreScale, float lse, float gradDotOutput, float scale, const Dropout& dropout,
+                                     const float* draws) {
   const V shift = set(lse == -INFINITY ? 0.0f : lse);
   const V center = set(gradDotOutput);
-  const V factor = set(scale);
+  const V factor = set(scale), scoreFactor = set(scoreScale);
   memset(scores, 0, static_cast<size_t>(first) * sizeof(float));
   memset(gradScores, 0, static_cast<size_t>(first) * sizeof(float));
   int64_t j = first;
   for (; j < filter.range.end; j += LANES) {
-    const V p = select(filter.at(j), exp(load(scores + j) - shift), zero());
+    const V p = select(filter.at(j), exp(load(scores + j) * scoreFactor - shift), zero());
     V kept = p;
     V grad = load(gradScores + j);
     if (draws != nullptr) {
@@ -178,6 +181,7 @@ void run(const Call& call) {
   const KeyCut cut = cutKeys(x);
   const int64_t stride = scoreStride(cut.blockKeys);
   const int64_t headsPerGroup = x.H / x.G;
+  const bool pairs = multipliesPairs(x) && g.data.narrow && g.row % 2 == 0;
   Scratch whole{call.workspace};
   const Layout layout = layoutScratch(call, x, cut, call.pool->numThreads(), whole);
   const int64_t partSize = x.B * x.T * x.H * x.D;
@@ -200,9 +204,9 @@ void run(const Call& call) {
 
     for (int64_t firstKey = partStart; firstKey < partEnd; firstKey += cut.blockKeys) {
       const int64_t keys = minOf(cut.blockKeys, partEnd - firstKey);
-      packTransposed(x.k.at(b, firstKey, group), x.k.row, keys, x.D, s.keysT);
-      packTransposed(x.v.at(b, firstKey, group), x.v.row, keys, x.D, s.valuesT);
-      packStraight(x.k.at(b, firstKey, group), x.k.row, keys, x.D, s.keys);
+      packTransposed(x.k.at(b, firstKey, group), x.k.row, keys, x.D, pairs, s.keysT);
+      packTransposed(x.v.at(b, firstKey, group), x.v.row, keys, x.D, pairs, s.valuesT);
+      packStraight(x.k.at(b, firstKey, group), x.k.row, keys, x.D, pairs, s.keys);
       const BlockGrads keyGrads{dk, b, firstKey, group, keys, x.D, s.keyGrads};
       const BlockGrads valueGrads{dv, b, firstKey, group, keys, x.D, s.valueGrads};
       keyGrads.clear();
@@ -216,34 +220,47 @@ void run(const Call& call) {
           if (count <= begin) continue;
           const FloatRows grads = g.read(b, first, h, queries, x.D, s.grads);
           const FloatRows outputs = o.read(b, first, h, queries, x.D, s.outputs);
-          copyScaled(x.q.at(b, first, h), x.q.row, queries, x.D, x.scale, s.queries);
-          packStraight(x.q.at(b, first, h), x.q.row, queries, x.D, s.queryPanels);
-          packStraight(g.at(b, first, h), g.row, queries, x.D, s.gradPanels);
+          const Elements q = x.q.at(b, first, h), dOutput = g.at(b, first, h);
+          const FloatRows qRows = pairs ? FloatRows{q.floats(), x.q.row / 2} : FloatRows{s.queries, x.D};
+          const FloatRows gRows = pairs ? FloatRows{dOutput.floats(), g.row / 2} : grads;
+          if (!pairs) copyScaled(q, x.q.row, queries, x.D, x.scale, s.queries);
+          packStraight(q, x.q.row, queries, x.D, pairs, s.queryPanels);
+          packStraight(dOutput, g.row, queries, x.D, pairs, s.gradPanels);
           const auto endOfSeen = [&](int64_t i) { return maxOf<int64_t>(0, minOf(count, x.endOfKeys(first + i) - firstKey)); };
           const auto scoreRange = [&](int64_t i, int64_t n) { return TileRange{begin, endOfSeen(i + n - 1), 0, x.D}; };
-          multiplyPacked(queries, count, s.queries, x.D, 1, s.keysT, x.D, s.scores, stride, false, scoreRange);
-          multiplyPacked(queries, count, grads.data, grads.row, 1, s.valuesT, x.D, s.gradScores, stride, false, scoreRange);
+          const int64_t D = unitsOf(x.D, pairs);
+          multiplyPacked(pairs, queries, count, qRows.data, qRows.row, 1, s.keysT, D, s.scores, stride, false, scoreRange);
+          multiplyPacked(pairs, queries, count, gRows.data, gRows.row, 1, s.valuesT, D, s.gradScores, stride, false, scoreRange);
           for (int64_t r = 0; r < queries; ++r) {
             const int64_t i = first + r;
             const KeyFilter filter = filterKeys(x, documents, b, h, i, firstKey, count);
             const float rowLse = floats(lse)[b * lse.strides[0] + h * lse.strides[1] + i * lse.strides[2]];
             const float gradDotOutput = dot(grads.data + r * grads.row, outputs.data + r * outputs.row, x.D);
             const float* draws = dropout.draws(x, h, i, firstKey, count, s.draws);
-            differentiateRow(s.scores + r * stride, s.gradScores + r * stride, begin, count, filter, rowLse, gradDotOutput,
-                             x.scale, dropout, draws);
+            differentiateRow(s.scores + r * stride, s.gradScores + r * stride, begin, count, filter, pairs ? x.scale : 1, rowLse,
+                             gradDotOutput, x.scale, dropout, draws);
           }
+          for (int64_t r = 0; r < queries && pairs; r += 2) {
+            const auto pairUp = [&](float* to, const float* rows) {
+              pairRows(to + r / 2 * stride, rows + r * stride, r + 1 < queries ? rows + (r + 1) * stride : nullptr, count);
+            };
+            pairUp(s.scores, s.scores);  // what is overwritten has been read
+            pairUp(s.gradPairs, s.gradScores);
+          }
+          for (int64_t r = 0; r < queries && pairs; ++r) narrowRow(s.gradScores + r * stride, 0, count);
           // keys are seen from some query on, queries see keys up to some key
           const auto keyRange = [&](int64_t j, int64_t) {
             const int64_t firstQuery = x.causal ? maxOf<int64_t>(0, firstKey + j - (x.S - x.T) - first) : 0;
             return TileRange{0, x.D, minOf(firstQuery, queries), queries};
           };
           const auto queryRange = [&](int64_t i, int64_t n) { return TileRange{0, x.D, minOf(begin, endOfSeen(i + n - 1)), endOfSeen(i + n - 1)}; };
-          multiplyPacked(count, x.D, s.scores, 1, stride, s.gradPanels, queries, valueGrads.data(), valueGrads.row(), true,
+          const int64_t panel = unitsOf(queries, pairs);
+          multiplyPacked(pairs, count, x.D, s.scores, 1, stride, s.gradPanels, panel, valueGrads.data(), valueGrads.row(), true,
                          keyRange);
-          multiplyPacked(count, x.D, s.gradScores, 1, stride, s.queryPanels, queries, keyGrads.data(), keyGrads.row(), true,
-                         keyRange);
-          multiplyPacked(queries, x.D, s.gradScores, stride, 1, s.keys, keys, queryGrads.floatsAt(b, first, h), queryGrads.row,
-                         true, queryRange);
+          multiplyPacked(pairs, count, x.D, pairs ? s.gradPairs : s.gradScores, 1, stride, s.queryPanels, panel, keyGrads.data(),
+                         keyGrads.row(), true, keyRange);
+          multiplyPacked(pairs, queries, x.D, s.gradScores, stride, 1, s.keys, unitsOf(keys, pairs),
+                         queryGrads.floatsAt(b, first, h), queryGrads.row, true, queryRange);
         }
       }
       keyGrads.finish();
