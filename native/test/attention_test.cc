@@ -40,11 +40,11 @@ struct AttentionInputs {
   Tensor q, k, v, p, key, rows, mask, g;
 };
 
-AttentionInputs makeInputs(const AttentionCase& c) {
-  AttentionInputs in{Tensor(DType::f32, {c.B, c.T, c.H, c.D}, c.layout), Tensor(DType::f32, {c.B, c.S, c.G, c.D}, c.layout),
-                     Tensor(DType::f32, {c.B, c.S, c.G, c.D}, c.layout), Tensor(DType::f32, {}),
+AttentionInputs makeInputs(const AttentionCase& c, DType dtype) {
+  AttentionInputs in{Tensor(dtype, {c.B, c.T, c.H, c.D}, c.layout), Tensor(dtype, {c.B, c.S, c.G, c.D}, c.layout),
+                     Tensor(dtype, {c.B, c.S, c.G, c.D}, c.layout), Tensor(DType::f32, {}),
                      Tensor(DType::i32, {3}),                            Tensor(DType::i32, {c.B}),
-                     c.documents ? Tensor(DType::i32, {c.B, c.S}) : Tensor(DType::bool_, c.maskShape), Tensor(DType::f32, {c.B, c.T, c.H, c.D}, c.layout)};
+                     c.documents ? Tensor(DType::i32, {c.B, c.S}) : Tensor(DType::bool_, c.maskShape), Tensor(dtype, {c.B, c.T, c.H, c.D}, c.layout)};
   in.q.random(2);
   in.k.random(2);
   in.v.random();
@@ -122,26 +122,35 @@ Oracle attend(const AttentionCase& c, const AttentionInputs& in, double scale) {
   return out;
 }
 
-void testAttention(const AttentionCase& c) {
-  const AttentionInputs in = makeInputs(c);
+void testAttention(const AttentionCase& c, DType dtype) {
+  const AttentionInputs in = makeInputs(c, dtype);
+  const Tensor outQ(DType::f32, in.q.shape(), c.layout), outK(DType::f32, in.k.shape(), c.layout);
   const double scale = 1 / std::sqrt(static_cast<double>(c.D));
   const Oracle expected = attend(c, in, static_cast<double>(static_cast<float>(scale)));
   const std::vector<double> params = {c.causal ? 1.0 : 0.0, scale, c.dropout < 0 ? -1.0 : static_cast<double>(stream),
                                       static_cast<double>(c.window)};
   const bool hasMask = !c.maskShape.empty() || c.documents;
-  Case forward{"attention", {in.q, in.k, in.v, in.p, in.key, in.rows}, {in.q, Tensor(DType::f32, {c.B, c.H, c.T})}, params};
+  Case forward{"attention", {in.q, in.k, in.v, in.p, in.key, in.rows}, {outQ, Tensor(DType::f32, {c.B, c.H, c.T})}, params};
   if (hasMask) forward.inputs.push_back(in.mask);
-  expectValues(forward, {expected.o, expected.lse}, {2e-6, 1e-5});
+  // of bf16 operands, probabilities (up to 1 / (1 - 0.3)) and their gradients may be rounded to bf16; statistics never
+  const bool rounds = dtype == DType::bf16;
+  expectValues(forward, {{}, expected.lse}, {2e-6, 1e-5});
+  expectValues(forward, {expected.o}, rounds ? Tolerance{0x1.8p-9, 0} : Tolerance{2e-6, 1e-5});
 
-  Tensor o = in.q, lse(DType::f32, {c.B, c.H, c.T});
+  Tensor o = outQ, lse(DType::f32, {c.B, c.H, c.T});
   for (int64_t i = 0; i < o.size(); ++i) o.put(i, expected.o[static_cast<size_t>(i)]);
   for (int64_t i = 0; i < lse.size(); ++i) lse.put(i, expected.lse[static_cast<size_t>(i)]);
-  Case backward{"attentionGrad", {in.g, in.q, in.k, in.v, in.p, in.key, in.rows}, {in.q, in.k, in.v}, params};
+  Case backward{"attentionGrad", {in.g, in.q, in.k, in.v, in.p, in.key, in.rows}, {outQ, outK, outK}, params};
   backward.inputs.push_back(o);
   backward.inputs.push_back(lse);
   if (hasMask) backward.inputs.push_back(in.mask);
   const double terms = std::sqrt(static_cast<double>(c.T * (c.H / c.G) + 1));
-  expectValues(backward, {expected.dq, expected.dk, expected.dv}, {2e-6 * terms, 1e-5});
+  expectValues(backward, {expected.dq, expected.dk, expected.dv}, rounds ? Tolerance{0x1p-9 * terms, 0} : Tolerance{2e-6 * terms, 1e-5});
+}
+
+void testAttention(const AttentionCase& c) {
+  testAttention(c, DType::f32);
+  testAttention(c, DType::bf16);
 }
 
 void sizes() {
@@ -214,7 +223,7 @@ void empty() {
 
 void refused() {
   const AttentionCase good{1, 4, 6, 4, 2, 8, false, -1, {1, 1, 4, 6}};
-  const AttentionInputs in = makeInputs(good);
+  const AttentionInputs in = makeInputs(good, DType::f32);
   const Tensor lse(DType::f32, {1, 4, 4});
   const std::vector<double> params = {0, 0.5, -1, 0};
   const auto forward = [&](auto change) {

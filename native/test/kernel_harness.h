@@ -27,6 +27,7 @@ class Tensor {
   Tensor(DType dtype, Shape shape, Layout layout = Layout::dense);
 
   DType dtype() const { return view.dtype; }
+  Shape shape() const { return Shape(view.shape, view.shape + view.rank); }
   int64_t size() const { return view.size; }
   /** Element number `index` in row-major order of the shape. */
   double at(int64_t index) const;
