@@ -85,7 +85,7 @@ const widen = (mask: Tensor, q: Tensor, k: Tensor): Tensor =>
   mask.shape.length === 4 ? mask : mask.broadcastTo([q.shape[0]!, q.shape[2]!, q.shape[1]!, k.shape[1]!]);
 
 /** Ops of the file that are no layer or loss: core's own tests take them. */
-const elsewhere = new Set(["softmax", "logSoftmax", "erf", "softplus"]);
+const elsewhere = new Set(["softmax", "logSoftmax", "erf", "softplus", "rotary"]);
 
 describe("PyTorch's figures", () => {
   for (const { name, op, attrs, inputs, output, cotangent, grads } of cases) {
