@@ -3,14 +3,14 @@ import { takeTurns } from "./rounds.mjs";
 import { ours, productSystems, stepSystems } from "./systems.mjs";
 import { products } from "./workloads.mjs";
 
-/** Seconds that a system is given in a round, and the least number of steps. */
-const patience = (quick) => (quick ? { seconds: 0.3, least: 2 } : { seconds: 3, least: 5 });
+/** Seconds that a system is given in a round, and the least number of steps: fewer where a step takes seconds. */
+const patience = (quick, large) => (quick ? { seconds: 0.3, least: 2 } : { seconds: 3, least: large ? 3 : 5 });
 
 /** One workload in one precision. */
 export async function measureStep(found, workload, { precision, rounds, quick, say }) {
   const systems = stepSystems(found, workload, { precision, quick });
   const probe = { ...ours('{"model":"matmul"}', ["--precision", precision]), name: "peak" };
-  const request = { ...patience(quick), products: [[1024, 1024]] };
+  const request = { ...patience(quick, workload.large), products: [[1024, 1024]] };
   const { systems: ran, failed, load } = await takeTurns([...systems, probe], { rounds, request, say });
   const peak = ran.find(({ name }) => name === "peak");
   const best = Math.min(...(peak?.rounds ?? []).map((round) => round.products[0].bestMs));

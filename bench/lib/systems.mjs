@@ -66,8 +66,8 @@ export function stepSystems(found, { shape, large }, { precision, quick }) {
     });
     systems.push(torch("eager, passive", [], "PASSIVE"));
     if (!quick) {
-      systems.push(torch("eager", []), torch("compiled, passive", ["--compile"], "PASSIVE"));
-      systems.push(torch("compiled", ["--compile"]));
+      systems.push(torch("compiled, passive", ["--compile"], "PASSIVE"), torch("compiled", ["--compile"]));
+      if (!large) systems.push(torch("eager", [])); // gigabytes each, and how threads wait matters little there
       if (tiny) systems.push(torch("eager, 1 thread", ["--threads", "1"]));
       if (tiny) systems.push(torch("compiled, 1 thread", ["--compile", "--threads", "1"]));
     }
