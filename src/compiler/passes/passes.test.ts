@@ -144,6 +144,33 @@ test("dead-code drops what nothing reads; feeds and assignments stay", () => {
   `);
 });
 
+test("order makes sums that only assignments wait for as soon as they can be; not of variables that are read elsewhere", () => {
+  const graph = graphOf((x) => {
+    const [first, second] = [x.exp(), x.mul(variable("bias", "f32", [3]))];
+    assign("total", variable("total", "f32", [2, 3]).add(first));
+    assign("bias", variable("bias", "f32", [3]).add(1));
+    return second;
+  });
+  expect(after(orderEffectsLast, graph)).toMatchInlineSnapshot(`
+    "
+    %0:f32[2,3] = input {name=x, dtype=f32, shape=[2, 3]}
+    %1:f32[2,3] = exp %0
+    %2:f32[2,3] = variable {name=total, dtype=f32, shape=[2, 3]}
+    %3:f32[2,3] = add %2 %1
+    %4:f32[3] = variable {name=bias, dtype=f32, shape=[3]}
+    %5:f32[2,3] = broadcast %4 {shape=[2, 3]}
+    %6:f32[2,3] = mul %0 %5
+    %7:f32[3] = variable {name=bias, dtype=f32, shape=[3]}
+    %8:f32[] = constant {value=f32[](1)}
+    %9:f32[3] = broadcast %8 {shape=[3]}
+    %10:f32[3] = add %7 %9
+    assign %3 {name=total, dtype=f32, shape=[2, 3]}
+    assign %10 {name=bias, dtype=f32, shape=[3]}
+    output result = %6
+    "
+  `);
+});
+
 describe("simplify", () => {
   test("removes what changes nothing", () => {
     const graph = graphOf((x) =>
