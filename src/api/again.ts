@@ -31,18 +31,20 @@ export interface EvaluateOptions {
  */
 export async function evaluateRun(folder: string, options: EvaluateOptions = {}): Promise<RunEvaluation> {
   const { set = [], onNote } = options;
-  const asTrained = await recipeOfRun(folder, set);
-  requireData(asTrained, folder);
-  // no batch is trained on here, so that the data may well be smaller than one
-  const recipe: Recipe = { ...asTrained, data: { ...asTrained.data, onShort: "wrap" } };
+  const recipe = await recipeOfRun(folder, set);
+  requireData(recipe, folder);
   const checkpoint = await checkpointAt(folder);
   const files = new Map([...checkpoint.files].map(([name, bytes]) => [name, Buffer.from(bytes).toString("utf8")]));
-  const prepared = await prepare(recipe, { files });
+  const prepared = await prepare(recipe, { files, ...(onNote === undefined ? {} : { onNote }) });
   const { engine, note } = chooseEngine(recipe);
   if (note !== undefined) onNote?.(note);
-  const programs = new StepPrograms(prepared.description, engine);
-  writeParameters(programs, checkpoint);
-  return { ...(await evaluateAll(programs, prepared.heldOut())), step: checkpoint.step };
+  try {
+    const programs = new StepPrograms(prepared.description, engine);
+    writeParameters(programs, checkpoint);
+    return { ...(await evaluateAll(programs, prepared.heldOut())), step: checkpoint.step };
+  } finally {
+    await prepared.close?.();
+  }
 }
 
 /** Data given from code is in no record. Errors with `run/data`. */

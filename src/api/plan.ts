@@ -76,7 +76,8 @@ export async function inspectRecipe(recipe: Recipe, programs: readonly string[])
 async function compileRecipe(recipe: Recipe, options: { weigh?: boolean; onNote?: (text: string) => void } = {}) {
   const { engine, note } = chooseEngine(recipe);
   if (note !== undefined) options.onNote?.(note);
-  const prepared = await prepare(recipe);
+  const prepared = await prepare(recipe, options);
+  await prepared.close?.(); // nothing is read from here on
   const graphs = new StepGraphs(prepared.description);
   return { prepared, graphs, plans: graphs.compile(engine, options), engine };
 }

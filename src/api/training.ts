@@ -89,28 +89,33 @@ async function makeReady(recipe: Recipe, options: TrainOptions, earlier?: Earlie
   const { engine, note } = chooseEngine(recipe, earlier?.record.environment.isa ?? options.isa);
   if (note !== undefined) onNote(note);
   const prepared = await prepare(recipe, { onNote });
-  requirePrompt(prepared);
-  const graphs = new StepGraphs(prepared.description);
-  const plans = graphs.compile(engine);
-  const planned = forecast(graphs, plans, engine);
-  requireMemory(planned);
-  refuseHours(engine, planned.flopsPerStep * recipe.steps);
-  const expected = earlier?.record.dataHash ?? options.expectedDataHash;
-  if (expected !== undefined && expected !== prepared.dataHash) {
-    fail("resume/data", "the data is not what this run was trained on", {
-      where: recipe.data.path ?? "data",
-      expected: `SHA-256 ${expected}`,
-      got: prepared.dataHash,
-      fix: "restore the data, or start a new run with --init-from",
-    });
+  try {
+    requirePrompt(prepared);
+    const graphs = new StepGraphs(prepared.description);
+    const plans = graphs.compile(engine);
+    const planned = forecast(graphs, plans, engine);
+    requireMemory(planned);
+    refuseHours(engine, planned.flopsPerStep * recipe.steps);
+    const expected = earlier?.record.dataHash ?? options.expectedDataHash;
+    if (expected !== undefined && expected !== prepared.dataHash) {
+      fail("resume/data", "the data is not what this run was trained on", {
+        where: recipe.data.path ?? "data",
+        expected: `SHA-256 ${expected}`,
+        got: prepared.dataHash,
+        fix: "restore the data, or start a new run with --init-from",
+      });
+    }
+    const programs = new StepPrograms(prepared.description, engine, { graphs, plans });
+    programs.initialize();
+    const start = earlier && (await restore(earlier, programs, prepared, onNote));
+    // A run that began with other weights and was cut off before its first checkpoint begins with them again.
+    const origin = earlier === undefined ? options.initFrom : start === undefined ? earlier.record.origin : undefined;
+    if (origin !== undefined) await initFrom(origin, programs, prepared);
+    return { prepared, programs, planned, start, isContinued: earlier !== undefined };
+  } catch (error) {
+    await prepared.close?.();
+    throw error;
   }
-  const programs = new StepPrograms(prepared.description, engine, { graphs, plans });
-  programs.initialize();
-  const start = earlier && (await restore(earlier, programs, prepared, onNote));
-  // A run that began with other weights and was cut off before its first checkpoint begins with them again.
-  const origin = earlier === undefined ? options.initFrom : start === undefined ? earlier.record.origin : undefined;
-  if (origin !== undefined) await initFrom(origin, programs, prepared);
-  return { prepared, programs, planned, start, isContinued: earlier !== undefined };
 }
 
 /** Trains in a folder that is made and locked; gives the lock back. */
@@ -126,6 +131,7 @@ async function runIn(folder: string, lock: RunLock, ready: Ready, options: Train
       await log.close();
     }
   } finally {
+    await ready.prepared.close?.();
     await lock.release();
   }
 }

@@ -105,7 +105,7 @@ export class CsvParser {
       fail("data/csv-quote", "a quote is never closed", {
         where: `${this.name}, row ${this.row} (line ${this.quoteLine})`,
         expected: 'a closing " before the end of the file',
-        fix: 'close the quote, write a quote inside a quoted cell as "", or set quote: none',
+        fix: 'close the quote, write a quote inside a quoted cell as "", or set data.quote to none',
       });
     }
     const records: CsvRecord[] = [];
@@ -147,7 +147,7 @@ export class CsvParser {
     fail("data/csv-quote", what, {
       where: `${this.name}, row ${this.row} (line ${this.line})`,
       expected: 'cells with quotes, separators or newlines wrapped in ", with every inner " doubled',
-      fix: "mend the row, or set quote: none to take quotes as text",
+      fix: "mend the row, or set data.quote to none, to take quotes as text",
     });
   }
 }

@@ -114,7 +114,7 @@ export async function* readBytes(path: string, limits: ByteLimits = {}): AsyncGe
           where: path,
           expected: `at most ${maxExpansion} times its size and ${formatBytes(maxFileBytes)}`,
           got: `${formatBytes(bytesOut)} out of the first ${formatBytes(raw.bytesRead)}`,
-          fix: "if the file is trusted, raise maxExpansion, or decompress it first",
+          fix: "if the file is trusted, decompress it first",
         });
       }
       yield chunk;

@@ -162,7 +162,7 @@ describe("Loader", () => {
       [AthanorError: [data/short-batch] the batch is larger than the data
         expected  at least 4 rows
         got       3
-        fix       set batch.size to 3 or less, or onShort to truncate or wrap]
+        fix       set batch.size to 3 or less, or data.onShort to truncate or wrap]
     `);
     const truncated = new Loader(dataset, { ...short, onShort: "truncate" });
     expect(truncated.batchSize).toBe(3);

@@ -75,7 +75,7 @@ export class Loader<B extends Batch> implements AsyncIterable<LoadedBatch<B>> {
       fail("data/short-batch", "the batch is larger than the data", {
         expected: `at least ${batchSize} ${dataset.unit}s`,
         got: `${dataset.length}`,
-        fix: `set batch.size to ${dataset.length} or less, or onShort to truncate or wrap`,
+        fix: `set batch.size to ${dataset.length} or less, or data.onShort to truncate or wrap`,
       });
     }
     this.batchSize = short && onShort === "truncate" ? dataset.length : batchSize;

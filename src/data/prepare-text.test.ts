@@ -94,6 +94,16 @@ describe("prepareText", () => {
     const mended = await prepare();
     expect(mended.report.cached).toBe(false);
     same(await readAll(mended.train), await readAll(fresh.train));
+    const trained = join(cacheFolder, readdirSync(cacheFolder).find((name) => name.endsWith(".json"))!);
+    const [first, second] = (fresh.tokenizer.toJSON().model as { merges: string[] }).merges;
+    const swapped = readFileSync(trained, "utf8")
+      .replace(JSON.stringify(first), "A")
+      .replace(JSON.stringify(second), JSON.stringify(first))
+      .replace("A", JSON.stringify(second));
+    for (const damage of [swapped, "{", ""]) {
+      writeFileSync(trained, damage);
+      expect((await prepare()).tokenizer.hash).toBe(fresh.tokenizer.hash);
+    }
     writeFileSync(path, `${english} more`);
     expect((await prepare()).report.cached).toBe(false);
     expect(readdirSync(cacheFolder).filter((name) => name.includes(".tmp-"))).toEqual([]);

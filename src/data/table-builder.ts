@@ -3,6 +3,7 @@ import { createHash, type Hash } from "node:crypto";
 import { didYouMean, fail, formatBytes } from "../base/index.ts";
 import type { CsvRecord } from "./csv.ts";
 import type { Cell, Table, TableReadOptions } from "./table.ts";
+import type { TextTally } from "./text-source.ts";
 
 const defaultMissingMarkers = ["", "?", "NA", "N/A", "null", "NULL"];
 const maxInterned = 4096;
@@ -10,6 +11,8 @@ const cellOverheadBytes = 16;
 
 /** Grows a table row by row. The first row (or header) fixes the columns; every later one must agree. */
 export class TableBuilder {
+  /** Filled in by whoever reads the text. */
+  readonly tally: TextTally = { documents: 0, skipped: [], replaced: 0 };
   private readonly tableName: string;
   private fileName: string;
   private readonly missing: ReadonlySet<string>;
@@ -57,7 +60,7 @@ export class TableBuilder {
         where,
         expected: "distinct names",
         got: repeated,
-        fix: "rename one, or give the names with `header: [...]`",
+        fix: "rename one, or set data.header to the names",
       });
     }
     this.names = names;
@@ -100,8 +103,9 @@ export class TableBuilder {
     if (this.rows.length === 0 || this.names === undefined) {
       fail("data/empty", "the table holds no rows", { where: this.tableName, expected: "at least one row" });
     }
-    const { tableName: name, names, columns, rows } = this;
-    return { name, names, columns, rows, sha256: this.hash.digest("hex") };
+    const { tableName: name, names, columns, rows, tally } = this;
+    const { skipped, replaced } = tally;
+    return { name, names, columns, rows, skipped, replaced, sha256: this.hash.digest("hex") };
   }
 
   private add(cells: Cell[], row: number): void {
@@ -112,7 +116,7 @@ export class TableBuilder {
       fail("data/too-large", "the table does not fit the memory given to it", {
         where: `${this.fileName}, row ${row}`,
         expected: `at most ${formatBytes(this.maxMemoryBytes)}`,
-        fix: "raise maxMemoryBytes, or take a sample of the rows",
+        fix: "take a sample of the rows, or leave columns out of the file",
       });
     }
   }

@@ -82,7 +82,7 @@ function inferType(table: Table, column: number, maxCategories: number): ColumnT
       where: `${table.name}, row ${table.rows[strangeRow]}, column ${name}`,
       expected: "a number, or a marker of a missing value",
       got: JSON.stringify(cells[strangeRow]),
-      fix: "mend the cell, add it to missingMarkers, or declare the column's type (category, ignore)",
+      fix: `mend the cell, add it to data.missingMarkers, or set data.columns.${name} to category or ignore`,
     });
   }
   // an identifier or a sentence differs in nearly every row

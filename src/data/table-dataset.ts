@@ -27,8 +27,8 @@ export interface TableOptions<K = string> extends TableReadOptions, ColumnOption
   readonly encoder?: TableEncoder;
 }
 
-/** What was done to the data, for the run's record. */
-export interface TableReport {
+/** What was done to the data, to be told. */
+export interface TableReport extends Pick<Table, "skipped" | "replaced"> {
   readonly sha256: string;
   readonly rows: number;
   readonly droppedRows: number;
@@ -120,7 +120,10 @@ export async function prepareTable<R extends object = TableRecord, const K exten
 
   const { missing = "impute", notFinite = "error" } = options;
   const policy: FeaturePolicy = { missing: missing === "drop" ? "error" : missing, notFinite };
-  const fitted = fitColumns(table, features, rowsOf("train"), policy, options.constant ?? "drop");
+  const fitted =
+    options.encoder === undefined
+      ? fitColumns(table, features, rowsOf("train"), policy, options.constant ?? "drop")
+      : { features: [], imputed: {}, constantColumns: {} };
   const encoder = new TableEncoder<R, K>(
     options.encoder?.data ?? {
       format: "athanor-table-encoder",
@@ -150,6 +153,8 @@ export async function prepareTable<R extends object = TableRecord, const K exten
     classNames: encoder.classNames,
     report: {
       sha256: table.sha256,
+      skipped: table.skipped,
+      replaced: table.replaced,
       rows: table.rows.length,
       droppedRows: table.rows.length - kept.length,
       constantColumns: fitted.constantColumns,
@@ -170,7 +175,7 @@ function assignRoles<K>(table: Table, options: TableOptions<K>) {
       where: table.name,
       expected: "numbers, categories, true/false",
       got: texts.join(", "),
-      fix: `set their type: columns: { ${texts[0]}: ignore } (or category)`,
+      fix: `set data.columns.${texts[0]} to ignore or category`,
     });
   }
   const features = others.filter(({ type }) => type !== "ignore");
@@ -204,7 +209,7 @@ function checkLabels(table: Table, target: TypedColumn, rows: readonly number[])
   fail("data/label-missing", `${without.length === 1 ? "a row has" : `${without.length} rows have`} no label`, {
     where: `${table.name}, row ${table.rows[without[0]]}, column ${target.name}`,
     expected: "a label in every row",
-    fix: "fill it in, set missingTarget: drop, or choose another target column",
+    fix: "fill it in, set data.missingTarget to drop, or choose another data.target",
   });
 }
 
@@ -232,7 +237,7 @@ function fitColumns(
       where: table.name,
       expected: "columns with at least two values in the training part",
       ...(constants.length > 0 ? { got: constants.join("\n") } : {}),
-      fix: "leave them out with the type ignore, or set constant: drop",
+      fix: "set its data.columns to ignore, or give more rows",
     });
   }
   return { features, imputed, constantColumns };

@@ -155,7 +155,7 @@ export class TableEncoder<R extends object = TableRecord, K extends keyof R = ke
       fail("data/label-missing", "a row has no label", {
         where: where(),
         expected: "a label in every row",
-        fix: "fill it in, or set missingTarget: drop",
+        fix: "fill it in, or set data.missingTarget to drop",
       });
     }
     if (target.task === "classification") {
@@ -193,7 +193,7 @@ export class TableEncoder<R extends object = TableRecord, K extends keyof R = ke
       where: table.name,
       expected: name,
       got: table.names.join(", ").slice(0, 300),
-      fix: "if the file has no header row, set header: [...]",
+      fix: "if the file has no header row, set data.header to the names",
     });
   }
 
@@ -203,7 +203,7 @@ export class TableEncoder<R extends object = TableRecord, K extends keyof R = ke
       where: table.name,
       expected: `at most ${formatBytes(maxFeatureBytes)}`,
       got: `${numRows} rows of ${this.numFeatures} features`,
-      fix: `set the type of ${widest.feature.name} (${widest.width} features) to ignore, or take fewer rows`,
+      fix: `set data.columns.${widest.feature.name} (${widest.width} features) to ignore, or take fewer rows`,
     });
   }
 }

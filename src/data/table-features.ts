@@ -62,7 +62,7 @@ export function fitFeature(table: Table, column: TypedColumn, rows: readonly num
       where: `${table.name}, column ${column.name}`,
       expected: "a finite mean and spread",
       got: `mean ${mean}, standard deviation ${scale}`,
-      fix: "rescale the column, or set its type to ignore",
+      fix: "rescale the column, or set its data.columns to ignore",
     });
   }
   return { feature: { kind: "number", name: column.name, mean, scale }, imputed };
@@ -143,7 +143,7 @@ function readNumber(cell: Cell, policy: FeaturePolicy, where: () => string): num
     where: where(),
     expected: "a finite number",
     got: String(cell),
-    fix: "mend the data, or set notFinite: missing to treat it as a missing value",
+    fix: "mend the data, or set data.notFinite to missing, to take it as a missing value",
   });
 }
 
@@ -162,6 +162,6 @@ function failMissing(where: string): never {
   fail("data/missing", "a value is missing", {
     where,
     expected: "a value in every row",
-    fix: "fill it in, or set missing: impute or missing: drop",
+    fix: "fill it in, or set data.missing to impute or drop",
   });
 }

@@ -19,7 +19,7 @@ export function decideTask(table: Table, column: TypedColumn, options: TargetOpt
   if (column.type === "text" && task === "classification") {
     fail("data/text-column", "the target differs in nearly every row, so it cannot be a class", {
       where: `${table.name}, column ${column.name}`,
-      fix: "choose the target column with `target`, or declare its type as category",
+      fix: "choose another data.target, or set its data.columns to category",
     });
   }
   return task;
@@ -45,7 +45,7 @@ export function findClasses(table: Table, column: TypedColumn, rows: readonly nu
       fail("data/too-many-classes", "the target has too many different values to be classes", {
         where: `${table.name}, column ${column.name}`,
         expected: `at most ${maxClasses}`,
-        fix: column.type === "number" ? "set task: regression" : "choose the target column with `target`",
+        fix: column.type === "number" ? "set data.task to regression" : "choose another data.target",
       });
     }
   }

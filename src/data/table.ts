@@ -4,7 +4,7 @@ import { fail } from "../base/index.ts";
 import { CsvParser, type CsvRecord, detectHeader, detectSeparator, type Separator } from "./csv.ts";
 import { listFiles } from "./files.ts";
 import { TableBuilder } from "./table-builder.ts";
-import { openText, type TextOptions, type TextSource } from "./text-source.ts";
+import { openText, type TextOptions, type TextReport, type TextSource } from "./text-source.ts";
 
 /** One value of a table. CSV gives strings and `null`; JSON Lines and records give what they hold. */
 export type Cell = string | number | boolean | null;
@@ -38,6 +38,9 @@ export interface Table {
   readonly names: readonly string[];
   readonly columns: readonly (readonly Cell[])[];
   readonly rows: readonly number[];
+  /** What `invalid` did: files left out, faults that became U+FFFD. */
+  readonly skipped: TextReport["skipped"];
+  readonly replaced: number;
   /** SHA-256 over names and cells in order: for the run's record. */
   readonly sha256: string;
 }
@@ -102,7 +105,7 @@ async function readCsv(source: TextSource, builder: TableBuilder, options: Table
     for (const record of waiting.slice(hasHeader ? 1 : 0)) builder.addCells(record);
     waiting = [];
   };
-  for await (const piece of source.pieces()) {
+  for await (const piece of source.pieces(builder.tally)) {
     if (parser !== undefined) take(parser.push(piece));
     else {
       sample += piece;
@@ -122,7 +125,7 @@ async function readJsonLines(source: TextSource, builder: TableBuilder): Promise
     row++;
     if (line.trim() !== "") builder.addRecord(parseLine(line, source.name, row), row);
   };
-  for await (const piece of source.pieces()) {
+  for await (const piece of source.pieces(builder.tally)) {
     const lines = (rest + piece).split("\n");
     rest = lines.pop()!;
     if (rest.length > maxLineLength) {

@@ -80,6 +80,9 @@ export interface TextClassData<R extends object, L extends keyof R> {
   readonly classNames: readonly ClassName<R[L]>[];
   readonly length: number;
   readonly sha256: string;
+  /** What `invalid` did: files left out, faults that became U+FFFD. */
+  readonly skipped: Table["skipped"];
+  readonly replaced: number;
 }
 
 /**
@@ -134,6 +137,8 @@ export async function prepareTextClassification<
     classNames: classes as readonly string[] as readonly ClassName<R[L]>[],
     length,
     sha256: table.sha256,
+    skipped: table.skipped,
+    replaced: table.replaced,
   };
 }
 

@@ -86,7 +86,7 @@ export async function openText(input: TextInput, options: TextOptions = {}): Pro
       fail("data/too-large", "the documents do not fit the memory given to them", {
         where: name,
         expected: `at most ${formatBytes(maxMemoryBytes)}`,
-        fix: "write the text to a file and give its path: files are read in pieces",
+        fix: "write the text to a file and name it in data.path: files are read in pieces",
       });
     }
     documents.push(stringDocument(name, text));
@@ -199,14 +199,14 @@ function refuse(name: string, what: string, offset: number): never {
       where: `${name}, byte ${offset}`,
       expected: "text as UTF-8",
       got: what,
-      fix: "take the file out of the data, convert it to UTF-8 text, or set invalid: skip",
+      fix: "take the file out of the data, convert it to UTF-8 text, or set data.invalid to skip",
     });
   }
   fail("data/utf8", "the text is not valid UTF-8", {
     where: `${name}, byte ${offset}`,
     expected: "UTF-8",
     got: what,
-    fix: "convert the file (`iconv -t UTF-8`), or set invalid: replace or invalid: skip",
+    fix: "convert the file (`iconv -t UTF-8`), or set data.invalid to replace or skip",
   });
 }
 

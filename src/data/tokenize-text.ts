@@ -18,7 +18,7 @@ import {
   type TextSource,
 } from "./text-source.ts";
 import { bytesPerToken, MemoryTokens, openTokens, type TokenArray, TokenWriter } from "./token-store.ts";
-import type { Tokenizer, TokenizerFile } from "./tokenizer.ts";
+import { saveTokenizer, type Tokenizer, type TokenizerFile } from "./tokenizer.ts";
 
 /** How text becomes ids: characters, bytes, BPE trained on the training part, or a tokenizer that exists already. */
 export type TokenizerSpec =
@@ -82,7 +82,8 @@ export async function tokenizeText(job: TokenizeJob, hooks: TokenizeHooks = {}):
       got: `${report.characters} characters, a validation share of ${job.validation}`,
     });
   }
-  if (job.cacheFolder !== undefined) await mkdir(job.cacheFolder, { recursive: true });
+  if (job.cacheFolder !== undefined)
+    await mkdir(job.cacheFolder, { recursive: true }).catch((cause) => failWrite(job.cacheFolder!, cause));
   const text: SplitText = { source, trainCharacters, report, hooks };
   const tokenizer = characters ? new CharTokenizer(characters.toArray()) : await makeTokenizer(job, text);
   const { saved, cached } = await encodeParts(job, text, tokenizer);
@@ -104,8 +105,8 @@ async function makeTokenizer(job: TokenizeJob, text: SplitText): Promise<Tokeniz
   if ("content" in spec) return parseTokenizer(spec.content);
   const key = keyOf("bpe", text.report.sha256, text.trainCharacters, spec.bpe, spec.specialTokens ?? []);
   const cachePath = job.cacheFolder && join(job.cacheFolder, `tokenizer-${key}.json`);
-  const cached = cachePath && (await readFile(cachePath, "utf8").catch(() => undefined));
-  if (cached) return parseTokenizer(cached);
+  const cached = cachePath && (await readCached(cachePath));
+  if (cached) return cached;
   const counter = new WordCounter();
   for await (const { part, words } of wordAligned(text, sliceLength)) {
     if (part !== "train") break;
@@ -116,8 +117,19 @@ async function makeTokenizer(job: TokenizeJob, text: SplitText): Promise<Tokeniz
   const { bpe: vocabSize, specialTokens = [] } = spec;
   const trained = await trainBpe(counter.counts, { vocabSize, specialTokens, ...(pause ? { pause } : {}) });
   const tokenizer = new BpeTokenizer(trained);
-  if (cachePath) await tokenizer.save(cachePath);
+  if (cachePath) await saveTokenizer({ hash: tokenizer.hash, tokenizer }, cachePath);
   return tokenizer;
+}
+
+/** The trained tokenizer that a cache holds; one that is damaged is trained again. */
+async function readCached(path: string): Promise<Tokenizer | undefined> {
+  try {
+    const { hash, tokenizer } = JSON.parse(await readFile(path, "utf8")) as { hash: string; tokenizer: TokenizerFile };
+    const parsed = parseTokenizer(tokenizer);
+    return parsed.hash === hash ? parsed : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function encodeParts(job: TokenizeJob, text: SplitText, tokenizer: Tokenizer) {
@@ -252,7 +264,7 @@ class MemorySink implements TokenSink {
     if (length * this.data.BYTES_PER_ELEMENT > this.maxBytes) {
       fail("data/too-large", "the tokens do not fit the memory given to them", {
         expected: `at most ${formatBytes(this.maxBytes)}`,
-        fix: "name a cacheFolder: token files are read in pieces",
+        fix: "set data.cache to a folder: token files are read in pieces",
       });
     }
     if (length > this.data.length) {
@@ -301,7 +313,7 @@ function failWrite(path: string, cause: unknown): never {
   fail("data/cache", "the token file cannot be written", {
     where: path,
     got: (cause as NodeJS.ErrnoException).code ?? String(cause),
-    fix: "make room, or choose another cacheFolder",
+    fix: "make room, or set data.cache to another folder",
     cause,
   });
 }

@@ -61,7 +61,7 @@ export function hashTokenizer(file: TokenizerFile): string {
 }
 
 /** Writes JSON beside `path` and renames it, so that a crash leaves the old file or the new. */
-export async function saveTokenizer(file: TokenizerFile, path: string): Promise<void> {
+export async function saveTokenizer(file: object, path: string): Promise<void> {
   const temporary = `${path}.tmp-${randomUUID().slice(0, 8)}`;
   try {
     const handle = await open(temporary, "wx");

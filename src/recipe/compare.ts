@@ -14,6 +14,7 @@ const free = [
   "steps",
   "data.path",
   "data.source",
+  "data.cache",
   "eval",
   "checkpoint",
   "samples",

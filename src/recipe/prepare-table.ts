@@ -4,6 +4,8 @@ import { modelFamily } from "../models/index.ts";
 import { classificationTask, type RowTypes, regressionTask } from "../train/index.ts";
 import { heldOutBatches, trainingSource, withFloats } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
+import { given, readingSettings } from "./given.ts";
+import { counted, tellTable } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import type { Recipe } from "./schema.ts";
 
@@ -20,11 +22,8 @@ export async function prepareTableData(recipe: Recipe, options: PrepareOptions):
     columns: data.columns,
     standardizeTarget: true,
     ...(saved === undefined ? {} : { encoder: TableEncoder.fromJSON(JSON.parse(saved)) }),
-    ...(data.target === undefined ? {} : { target: data.target }),
-    ...(data.task === undefined ? {} : { task: data.task }),
-    ...(data.header === undefined ? {} : { header: data.header }),
-    ...(data.separator === undefined ? {} : { separator: data.separator }),
-    ...(data.format === "csv" || data.format === "jsonl" ? { format: data.format } : {}),
+    ...given(data, ["target", "task", "missingTarget", "notFinite"]),
+    ...given(data, readingSettings),
   });
   const { encoder, train, validation } = table;
   const { target } = encoder.data;
@@ -32,8 +31,9 @@ export async function prepareTableData(recipe: Recipe, options: PrepareOptions):
   const [family, config] = chosenModel(recipe);
   const built = modelFamily(family).build(config, { task: target.task, features: encoder.numFeatures, outputs });
   options.onNote?.(
-    `${table.report.rows} rows, ${encoder.numFeatures} features, ${target.task === "classification" ? `${outputs} classes` : "regression"}`,
+    `${counted(table.report.rows, "row")}, ${counted(encoder.numFeatures, "feature")}, ${target.task === "classification" ? `${outputs} classes` : "regression"}`,
   );
+  tellTable(table.report, options.onNote);
   const dtype = recipe.precision === "f64" ? "f64" : "f32";
   const inputs: RowTypes = Object.fromEntries(
     Object.entries(built.inputs).map(([name, type]) => [name, type.dtype === "f32" ? { ...type, dtype } : type]),

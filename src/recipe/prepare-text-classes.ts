@@ -6,6 +6,8 @@ import { modelFamily } from "../models/index.ts";
 import { classificationTask } from "../train/index.ts";
 import { heldOutBatches, trainingSource } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
+import { given, readingSettings } from "./given.ts";
+import { counted, firstOf, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import { tokenizerSpec } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
@@ -27,18 +29,19 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
       fix: "name the column; a file without names has column1, column2, ...",
     });
   }
-  const { train, validation, tokenizer, classNames, sha256 } = await prepareTextClassification<Row, string>(input, {
-    text: textColumn,
-    label,
-    tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte", options),
-    length,
-    validation: data.heldOut,
-    seed: recipe.seed,
-    invalid: data.invalid,
-    ...(data.header === undefined ? {} : { header: data.header }),
-    ...(data.separator === undefined ? {} : { separator: data.separator }),
-    ...(data.format === "csv" || data.format === "jsonl" ? { format: data.format } : {}),
-  });
+  const { train, validation, tokenizer, classNames, sha256, ...report } = await prepareTextClassification<Row, string>(
+    input,
+    {
+      text: textColumn,
+      label,
+      tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte", options),
+      length,
+      validation: data.heldOut,
+      seed: recipe.seed,
+      invalid: data.invalid,
+      ...given(data, readingSettings),
+    },
+  );
   const classes = classNames.map(String);
   const built = modelFamily(family).build(config, {
     task: "classification",
@@ -46,8 +49,9 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
     outputs: classes.length,
   });
   options.onNote?.(
-    `${train.length + validation.length} texts in ${classes.length} classes: ${classes.slice(0, 8).join(", ")}${classes.length > 8 ? ", …" : ""}`,
+    `${counted(train.length + validation.length, "text")} in ${classes.length} classes: ${firstOf(classes)}`,
   );
+  tellInvalid(report, options.onNote);
   return {
     family,
     built,

@@ -13,6 +13,7 @@ import { modelFamily } from "../models/index.ts";
 import { languageModelTask } from "../train/index.ts";
 import { heldOutBatches, trainingSource } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
+import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import type { Recipe } from "./schema.ts";
 
@@ -21,15 +22,23 @@ export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptio
     tokenizer: tokenizerSpec(recipe.tokenizer ?? "char", options),
     validation: recipe.data.heldOut,
     invalid: recipe.data.invalid,
+    ...(recipe.data.cache === undefined ? {} : { cacheFolder: recipe.data.cache }),
   });
   const [family, config] = chosenModel(recipe);
   const built = modelFamily(family).build(config, { task: "language-model", vocab: tokenizer.vocabSize });
   const context = built.inputs.tokens!.shape[0]!;
   options.onNote?.(
-    `${report.characters.toLocaleString("en")} characters in ${report.documents} ${report.documents === 1 ? "document" : "documents"}, ${train.length.toLocaleString("en")} training tokens of ${tokenizer.vocabSize} kinds`,
+    `${counted(report.characters, "character")} in ${counted(report.documents, "document")}, ${counted(train.length, "training token")} of ${tokenizer.vocabSize} kinds${report.cached ? ", from data.cache" : ""}`,
   );
-  requireLength(train, "training", context, recipe, family);
-  requireLength(validation, "held-out", 1, recipe, family);
+  tellInvalid(report, options.onNote);
+  const close = async () => void (await Promise.all([train.close(), validation.close()]));
+  try {
+    requireLength(train, "training", context, recipe, family);
+    requireLength(validation, "held-out", 1, recipe, family);
+  } catch (error) {
+    await close();
+    throw error;
+  }
   const heldOut = new SequentialWindows(validation, context);
   return {
     family,
@@ -43,6 +52,7 @@ export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptio
     dataHash: report.sha256,
     tokenizer,
     files: { "tokenizer.json": JSON.stringify(tokenizer) },
+    close,
   };
 }
 

@@ -1,6 +1,8 @@
 // From recipe to data, model and task: each kind of data, and settings that nothing would read.
-import { readdirSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
 import type { Batch } from "../train/index.ts";
 import { prepare } from "./prepare.ts";
 import { parseRecipe, readRecipe } from "./read.ts";
@@ -69,6 +71,10 @@ describe("settings that nothing reads are refused", () => {
     [table, "tokenizer=char", "tokenizer"],
     [table, "samples.prompt=a", "samples"],
     [table, "data.text=x", "data.text"],
+    [gpt, "data.format=jsonl", "data.format"],
+    [gpt, "data.onShort=wrap", "data.onShort"],
+    [gpt, "data.quote=none", "data.quote"],
+    [table, "data.cache=kept", "data.cache"],
   ])("%o %s", async (recipe, change, key) => {
     await expect(prepare(parseRecipe(recipe, { set: [change] }))).rejects.toMatchObject({
       code: "config/unread",
@@ -80,6 +86,116 @@ describe("settings that nothing reads are refused", () => {
     await prepare(parseRecipe(gpt));
     await prepare(parseRecipe(table, { set: ["data.missing=drop"] }));
   });
+});
+
+describe("what reading left out or changed is told", () => {
+  const folder = mkdtempSync(join(tmpdir(), "athanor-notes-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const notesOf = async (recipe: RecipeInput, set: string[] = []) => {
+    const notes: string[] = [];
+    await prepare(parseRecipe(recipe, { set }), { onNote: (note) => notes.push(note) });
+    return notes;
+  };
+  const bad = Buffer.concat([Buffer.from("good words "), Buffer.from([0xff]), Buffer.from(" and more of them. ")]);
+
+  test("of texts", async () => {
+    writeFileSync(join(folder, "a.txt"), texts[0]!);
+    writeFileSync(join(folder, "b.txt"), bad);
+    const gpt = { data: { path: folder }, model: { gpt: { layers: 1, heads: 1, width: 8, context: 8 } } };
+    expect((await notesOf(gpt, ["data.invalid=replace"])).slice(1)).toEqual([
+      "put U+FFFD in place of 1 fault in the text",
+    ]);
+    expect((await notesOf(gpt, ["data.invalid=skip"])).slice(1)).toEqual([
+      `left out 1 file or text that is not valid text: ${join(folder, "b.txt")}`,
+    ]);
+  });
+
+  test("of tables", async () => {
+    const rows = Array.from({ length: 60 }, (_, at) => ({
+      x: at % 10 === 3 ? null : at,
+      colour: at === 7 ? "ochre" : at % 2 ? "red" : "blue",
+      one: 1,
+      y: at === 5 ? null : 2 * at,
+    }));
+    const table = {
+      data: { rows, target: "y", missingTarget: "drop", heldOut: 0.5 },
+      model: "mlp",
+      batch: { size: 8 },
+    } as const;
+    const notes = await notesOf(table);
+    expect(notes[0]).toMatch(/^60 rows, 5 features|^60 rows, 4 features/);
+    expect(notes.slice(1, 3)).toEqual(["left out 1 row with a gap", "left out 1 column that never changes: one = 1"]);
+    expect(notes[3]).toMatch(/^filled in [1-6] missing values?: x [1-6]$/);
+    expect((await notesOf(table, ["data.missing=drop"]))[1]).toBe("left out 7 rows with a gap");
+    // where the one row of its colour is held out
+    const seeds = await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map((seed) => notesOf({ ...table, seed })));
+    expect(seeds.flat()).toContain("1 value in a category that training did not see: colour 1");
+  });
+
+  test("of labelled texts, and of tables in files", async () => {
+    const lines = Array.from({ length: 30 }, (_, at) => `some words ${at},${at % 2 ? "a" : "b"}`).join("\n");
+    writeFileSync(
+      join(folder, "c.csv"),
+      Buffer.concat([Buffer.from(`text,label\n${lines}\n`), bad, Buffer.from(",a\n")]),
+    );
+    const recipe = {
+      data: { path: join(folder, "c.csv"), invalid: "replace" },
+      model: "textClassifier",
+      batch: { size: 8 },
+    } as const;
+    expect((await notesOf({ ...recipe, data: { ...recipe.data, quote: "none" } })).slice(1)).toEqual([
+      "put U+FFFD in place of 1 fault in the text",
+    ]);
+  });
+});
+
+test("a cache: the text is tokenized once, also with a trained BPE vocabulary, and again where it is damaged", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "athanor-cache-"));
+  const path = join(folder, "a.txt");
+  const cache = join(folder, "deep", "cache");
+  writeFileSync(path, texts[0]!);
+  const recipe: RecipeInput = {
+    data: { path, cache },
+    tokenizer: { bpe: 270 },
+    model: { gpt: { layers: 1, heads: 1, width: 8, context: 8 } },
+  };
+  const run = async (given: RecipeInput) => {
+    const notes: string[] = [];
+    const prepared = await prepare(parseRecipe(given), { onNote: (note) => notes.push(note) });
+    const { tokens } = await prepared.source.next();
+    await prepared.close?.();
+    return { cached: notes[0]!.endsWith(", from data.cache"), tokens: [...(tokens!.data as Int32Array)] };
+  };
+  const { cache: _, ...uncached } = recipe.data;
+  const { tokens } = await run({ ...recipe, data: uncached });
+  expect(await run(recipe)).toEqual({ cached: false, tokens });
+  expect(await run(recipe)).toEqual({ cached: true, tokens });
+  for (const name of readdirSync(cache)) truncateSync(join(cache, name), 200);
+  expect(await run(recipe)).toEqual({ cached: false, tokens });
+  writeFileSync(join(folder, "file"), "");
+  await expect(run({ ...recipe, data: { path, cache: join(folder, "file", "cache") } })).rejects.toMatchObject({
+    code: "data/cache",
+    fix: expect.stringContaining("data.cache"),
+  });
+  rmSync(folder, { recursive: true });
+});
+
+test("settings of a table reach it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "athanor-table-"));
+  const path = join(folder, "a.csv");
+  writeFileSync(
+    path,
+    Array.from({ length: 40 }, (_, at) => `${at === 3 ? "inf" : at === 4 ? "-" : at},"b${at % 2}`).join("\n"),
+  );
+  const data = { path, target: "kind", header: ["size", "kind"], quote: "none", missingMarkers: ["-"] } as const;
+  const recipe: RecipeInput = {
+    data: { ...data, header: [...data.header], missingMarkers: ["-"] },
+    model: { mlp: {} },
+  };
+  await expect(prepare(parseRecipe(recipe))).rejects.toMatchObject({ code: "data/not-finite" });
+  const { files } = await prepare(parseRecipe(recipe, { set: ["data.notFinite=missing"] }));
+  expect(JSON.parse(files["table.json"]!).target.classes).toEqual(['"b0', '"b1']);
+  rmSync(folder, { recursive: true });
 });
 
 test("data named twice, or not at all, is refused", async () => {

@@ -9,7 +9,7 @@ import { chosenModel } from "./chosen-model.ts";
 import { prepareTableData } from "./prepare-table.ts";
 import { prepareLanguageModel } from "./prepare-text.ts";
 import { prepareTextClasses } from "./prepare-text-classes.ts";
-import type { Recipe } from "./schema.ts";
+import { dataSchema, type Recipe } from "./schema.ts";
 
 /** Data and model of a run. */
 export interface PreparedData {
@@ -29,6 +29,8 @@ export interface PreparedData {
   readonly tokenizer?: Tokenizer;
   /** Small files that a checkpoint carries: `tokenizer.json`, `table.json`. */
   readonly files: { readonly [name: string]: string };
+  /** Closes the token files, where the data lies in some. */
+  readonly close?: () => Promise<void>;
 }
 
 export interface Prepared extends Omit<PreparedData, "built" | "task" | "family" | "classes" | "textColumn"> {
@@ -52,7 +54,9 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
   const { tasks, reads } = modelFamily(name);
   const reader = tasks.includes("language-model") ? "text" : reads === "texts" ? "labelledTexts" : "table";
   refuseUnread(recipe, reader, name);
-  return await readers[reader](recipe, options).catch((error) => tellSource(error, recipe));
+  // With a trained model's encoders no batch is trained on: the data may well be smaller than one.
+  const read = options.files === undefined ? recipe : { ...recipe, data: { ...recipe.data, onShort: "wrap" as const } };
+  return await readers[reader](read, options).catch((error) => tellSource(error, recipe));
 }
 
 /** The error again; where data is missing, with the recipe's own word on where to get it. */
@@ -71,20 +75,27 @@ const readers = { text: prepareLanguageModel, labelledTexts: prepareTextClasses,
 
 /** Settings that only some readers look at. */
 const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
+  "data.cache": ["text"],
+  "data.format": ["labelledTexts", "table"],
   "data.target": ["labelledTexts", "table"],
   "data.text": ["labelledTexts"],
   "data.header": ["labelledTexts", "table"],
   "data.separator": ["labelledTexts", "table"],
+  "data.quote": ["labelledTexts", "table"],
+  "data.missingMarkers": ["labelledTexts", "table"],
   "data.columns": ["table"],
   "data.task": ["table"],
   "data.missing": ["table"],
+  "data.missingTarget": ["table"],
+  "data.notFinite": ["table"],
+  "data.onShort": ["labelledTexts", "table"],
   tokenizer: ["text", "labelledTexts"],
   samples: ["text"],
 };
 
 /** A setting that nothing reads is a mistake, not a decoration. Errors with `config/unread`. */
 function refuseUnread(recipe: Recipe, reader: keyof typeof readers, family: string): void {
-  const defaults: Partial<Recipe["data"]> = { columns: {}, missing: "impute" };
+  const defaults = dataSchema.parse({});
   const unread = Object.entries(readBy).flatMap(([key, by]) => {
     const [first, second] = key.split(".") as ["data", keyof Recipe["data"]] | [keyof Recipe];
     const value = second === undefined ? recipe[first] : recipe.data[second];

@@ -105,7 +105,8 @@ function lineOf(document: Document, lines: LineCounter, keys: readonly PropertyK
 /** Relative paths become absolute, so that a run folder tells where its data was. */
 function resolvePaths(raw: Raw, folder: string): void {
   const { data, tokenizer } = raw;
-  if (isRecord(data) && typeof data.path === "string") data.path = resolve(folder, data.path);
+  for (const key of ["path", "cache"])
+    if (isRecord(data) && typeof data[key] === "string") data[key] = resolve(folder, data[key]);
   if (typeof tokenizer === "string" && tokenizer.endsWith(".json")) raw.tokenizer = resolve(folder, tokenizer);
 }
 
@@ -113,7 +114,8 @@ function applySets(source: Source, { set = [], cwd = process.cwd() }: ReadOption
   const changed = set.map((change) => {
     const { keys, value } = parseSet(change);
     const key = keys.join(".");
-    const isPath = key === "data.path" || (key === "tokenizer" && String(value).endsWith(".json"));
+    const isPath =
+      key === "data.path" || key === "data.cache" || (key === "tokenizer" && String(value).endsWith(".json"));
     assignDeep(source.raw, keys, isPath && typeof value === "string" ? resolve(cwd, value) : value);
     return key;
   });

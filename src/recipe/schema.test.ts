@@ -1,5 +1,6 @@
 // docs/recipes.md tells every key of the schema with its default, and no key that is not there.
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import ts from "typescript";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { recipeSchema } from "./schema.ts";
@@ -30,6 +31,40 @@ test("the page lists exactly the schema's keys, each once and with a meaning", (
   expect(keys.size).toBeGreaterThan(60);
   for (const [row, , , meaning] of rows) expect(meaning!.length, row).toBeGreaterThan(5);
 });
+
+test("every setting that a fix of the data or of recipes tells to set is in the schema", () => {
+  const settings = ["data", "recipe"].flatMap((folder) => fixesIn(folder)).flatMap(settingsIn);
+  expect(new Set(settings).size).toBeGreaterThan(10);
+  for (const setting of settings) {
+    const [known] = [setting, setting.replace(/\.\w*$/, "")].filter((key) => keys.has(key) || key.startsWith("model."));
+    expect(known, `the fix names ${setting}`).toBeDefined();
+  }
+});
+
+/** The expressions of all `fix` fields in a folder of src. */
+function fixesIn(folder: string): string[] {
+  const root = new URL(`../${folder}/`, import.meta.url);
+  const names = readdirSync(root).filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"));
+  return names.flatMap((name) => {
+    const source = ts.createSourceFile(name, readFileSync(new URL(name, root), "utf8"), ts.ScriptTarget.Latest);
+    const found: string[] = [];
+    const visit = (node: ts.Node): void => {
+      if (ts.isPropertyAssignment(node) && node.name.getText(source) === "fix")
+        found.push(node.initializer.getText(source));
+      else ts.forEachChild(node, visit);
+    };
+    visit(source);
+    return found;
+  });
+}
+
+/** Dotted settings, words that look like options of code, and `word:` after set; in templates an inserted name is one word. */
+function settingsIn(fix: string): string[] {
+  const text = fix.replace(/\$\{[^}]*\}/g, "NAME").replaceAll("\\n", " ");
+  const named = /\b(?:data|batch|model|eval)\.\w+(?:\.\w+)?|\b[a-z]+[A-Z]\w*|(?<=\b(?:set|or) `?)[a-z]\w*(?=: )/g;
+  const quoted = text.match(/(["`'])(?:(?!\1)[^\\]|\\.)*\1/g) ?? [];
+  return quoted.flatMap((one) => [...one.matchAll(named)].map(([word]) => word));
+}
 
 test("the page tells the schema's defaults", () => {
   for (const [, key, text] of rows) {

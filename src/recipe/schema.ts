@@ -24,7 +24,17 @@ export const dataSchema = z
       .custom<Iterable<unknown> | AsyncIterable<unknown>>(isIterable, "expected an array or an iterable")
       .optional()
       .describe("data in memory instead of a path, from code: texts, or records"),
-    format: z.enum(["text", "csv", "jsonl"]).optional().describe("how the files are read; left out, by their ending"),
+    cache: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "language models: folder where tokens and trained tokenizers are kept, so that a text is tokenized once; needed above 1 GiB of tokens",
+      ),
+    format: z
+      .enum(["csv", "jsonl"])
+      .optional()
+      .describe("table, labelled texts: how the files are read; left out, by their ending"),
     heldOut: share.default(0.1).describe("share of the data kept for evaluation"),
     invalid: z.enum(["error", "skip", "replace"]).default("error").describe("what to do with text that is not UTF-8"),
     target: z
@@ -34,8 +44,24 @@ export const dataSchema = z
         "column to predict: of a table by name or position, left out the last; of labelled texts by name, left out label",
       ),
     text: z.string().optional().describe("labelled texts: column of the text; left out, text"),
-    header: z.boolean().optional().describe("table: whether the first line holds names; left out, detected"),
-    separator: z.enum([",", ";", "\t", "|"]).optional().describe("table: what separates fields; left out, detected"),
+    header: z
+      .union([z.boolean(), z.array(z.string().min(1)).min(1)])
+      .optional()
+      .describe("table, labelled texts: whether the first line holds names, or the names; left out, detected"),
+    separator: z
+      .enum([",", ";", "\t", "|"])
+      .optional()
+      .describe("table, labelled texts: what separates fields; left out, detected"),
+    quote: z
+      .enum(['"', "none"])
+      .optional()
+      .describe('table, labelled texts: none takes quote characters as text; left out, "'),
+    missingMarkers: z
+      .array(z.string())
+      .optional()
+      .describe(
+        "table, labelled texts: cells that stand for a missing value; left out, empty, ?, NA, N/A, null and NULL, for labelled texts empty alone",
+      ),
     columns: z
       .record(z.string(), z.enum(columnTypes))
       .default({})
@@ -45,10 +71,18 @@ export const dataSchema = z
       .optional()
       .describe("table: what to learn; left out, by the target's type"),
     missing: z.enum(["impute", "drop", "error"]).default("impute").describe("table: what to do with missing numbers"),
+    missingTarget: z
+      .enum(["error", "drop"])
+      .optional()
+      .describe("table: what to do with rows without a target; left out, error"),
+    notFinite: z
+      .enum(["error", "missing"])
+      .optional()
+      .describe("table: numbers that are NaN or infinite: refuse them, or take them as missing; left out, error"),
     onShort: z
       .enum(["error", "truncate", "wrap"])
       .default("error")
-      .describe("a batch larger than the data: refuse, make it smaller, or repeat rows"),
+      .describe("table, labelled texts: a batch larger than the data: refuse, make it smaller, or repeat rows"),
   })
   .describe("where the data comes from");
 
@@ -118,7 +152,7 @@ export const recipeSchema = z.strictObject({
         .default("auto")
         .describe("auto: the native engine where it is built"),
       threads: z
-        .union([positive, z.literal("auto")])
+        .union([positive.max(256), z.literal("auto")])
         .default("auto")
         .describe("threads of the native engine; results do not depend on it"),
       isa: z

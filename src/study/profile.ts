@@ -57,7 +57,7 @@ export async function profileRecipe(
 ): Promise<StepProfile> {
   const { engine, note } = chooseEngine(recipe);
   if (note !== undefined) options.onNote?.(note);
-  const { description, source, learningRate, clockAt } = await prepare(recipe, options);
+  const { description, source, learningRate, clockAt, close } = await prepare(recipe, options);
   const profiler = new Profiler(engine);
   const graphs = new StepGraphs(description);
   const plans = graphs.compile(engine);
@@ -81,7 +81,7 @@ export async function profileRecipe(
     return { ms: performance.now() - ready, dataMs: ready - started };
   };
   const dtype = recipe.precision === "bf16" ? "bf16" : "f32";
-  return await profileSteps({ profiler, plans, dtype, step }, options);
+  return await profileSteps({ profiler, plans, dtype, step }, options).finally(() => close?.());
 }
 
 /** Times the instructions of some steps, after others to warm up; left out, `steps` is what a third of a second holds, at least 5. */
