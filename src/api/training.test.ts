@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { findCheckpoints, readLock } from "../checkpoint/index.ts";
+import { findCheckpoints, lockRun, type RunLock, readLock } from "../checkpoint/index.ts";
 import type { RecipeInput } from "../recipe/index.ts";
 import { type RunEvent, readEvents, readRun } from "../track/index.ts";
 import { evaluateRun, reproduceRun } from "./again.ts";
@@ -178,6 +178,25 @@ describe("faults", () => {
     } finally {
       process.off("unhandledRejection", listen);
     }
+  });
+
+  test("a run whose lock was taken writes no word more into what is another's now", async () => {
+    const notes: string[] = [];
+    let heir: { lock: RunLock; record: string; log: string } | undefined;
+    const onEvent = async ({ type, step }: RunEvent) => {
+      if (type !== "step" || step !== 6) return;
+      rmSync(join(run, "run.lock")); // someone mends by hand what was not broken
+      heir = { lock: await lockRun(run), record: "the heir's\n", log: "its first line\n" };
+      writeFileSync(join(run, "run.json"), heir.record);
+      writeFileSync(join(run, "metrics.ndjson"), heir.log);
+    };
+    const training = train(recipe(), { runDir: run, onEvent, onNote: (text) => void notes.push(text) });
+    await expect(training.outcome).rejects.toMatchObject({ code: "run/lock-lost" });
+    expect(readFileSync(join(run, "run.json"), "utf8")).toBe(heir!.record);
+    expect(readFileSync(join(run, "metrics.ndjson"), "utf8")).toBe(heir!.log);
+    await heir!.lock.check();
+    await heir!.lock.release();
+    expect(notes.join("\n")).toMatch(/\d+ lines of the run's log are lost/);
   });
 
   test("two runs in one folder: the second is refused", async () => {

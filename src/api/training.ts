@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { AthanorError, byteSize, fail, sizeOf } from "../base/index.ts";
 import { lockRun, type RunLock, saveCheckpoint, stateHash, type TensorSource } from "../checkpoint/index.ts";
 import { type Prepared, prepare, type Recipe, recipeJson } from "../recipe/index.ts";
-import { MetricsLog, metricsName, type RunEvent, restartRun, updateRun } from "../track/index.ts";
+import { MetricsLog, metricsName, type RunEvent, type RunRecord, restartRun, updateRun } from "../track/index.ts";
 import {
   type Callback,
   type Ending,
@@ -123,6 +123,7 @@ async function runIn(folder: string, lock: RunLock, ready: Ready, options: Train
   try {
     const log = await MetricsLog.open(join(folder, metricsName), {
       ...(ready.isContinued ? { keepThrough: ready.start?.clock.step ?? 0 } : {}),
+      guard: () => lock.check(),
       onProblem: (problem) => options.onNote?.(problem.message),
     });
     try {
@@ -206,7 +207,7 @@ class TrainingRun {
     const hash = await stateHash(this.tensors());
     const result = { loss, ...(evalLoss === undefined ? {} : { evalLoss }), hash };
     if (ending === "finished") await this.emit({ type: "end", step, ...result });
-    await updateRun(this.folder, { status: ending, step, ...(ending === "finished" ? { result } : {}) });
+    await this.record({ status: ending, step, ...(ending === "finished" ? { result } : {}) });
     return { folder: this.folder, ending, step, loss, evalLoss, hash };
   }
 
@@ -217,7 +218,13 @@ class TrainingRun {
         ? fault
         : { code: "run/failed", message: fault instanceof Error ? fault.message : String(fault) };
     this.log.append({ type: "error", step, code, message });
-    await updateRun(this.folder, { status: "failed", step, error: { code, message } }).catch(() => undefined);
+    await this.record({ status: "failed", step, error: { code, message } }).catch(() => undefined);
+  }
+
+  /** Changes the run's record, while it is this run's: whoever took the folder over has it for its own. */
+  private async record(change: Partial<RunRecord>): Promise<void> {
+    await this.lock.check();
+    await updateRun(this.folder, change);
   }
 
   private async emit(event: RunEvent): Promise<void> {
@@ -302,6 +309,6 @@ class TrainingRun {
     }
     for (const problem of saved.problems) this.options.onNote?.(problem.message);
     await this.emit({ type: "checkpoint", step: saved.step, path: saved.path });
-    await updateRun(this.folder, { step: saved.step }).catch(() => undefined);
+    await this.record({ step: saved.step }).catch(() => undefined);
   }
 }

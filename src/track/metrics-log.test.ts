@@ -160,3 +160,23 @@ test("a log that cannot be opened is an error before the run begins", async () =
   await expect(MetricsLog.open(folder)).rejects.toMatchObject({ code: "track/open" });
   await expect(MetricsLog.open("/dev/full")).rejects.toMatchObject({ code: "track/open" });
 });
+
+test("lines that were never written are told at the end, those in memory and those dropped", async () => {
+  const problems: string[] = [];
+  let refuse = false;
+  const log = await MetricsLog.open(path, {
+    guard: async () => {
+      if (refuse) throw new Error("another's");
+    },
+    onProblem: (problem) => problems.push(problem.what),
+    maxHeldBytes: 1000,
+  });
+  log.append(step(1));
+  await log.flush();
+  refuse = true;
+  for (const n of range(2, 20)) log.append(step(n));
+  await log.close();
+  expect(await steps()).toEqual([1]);
+  expect(log.dropped).toBeGreaterThan(0);
+  expect(problems).toEqual(["the run's log cannot be written; the run goes on", "19 lines of the run's log are lost"]);
+});

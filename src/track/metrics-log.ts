@@ -9,13 +9,17 @@ import { readLines } from "./lines.ts";
 export interface MetricsLogOptions {
   /** On resume from step s: lines of later steps are cut, for the run will write them again. Default: keep all. */
   readonly keepThrough?: number;
-  /** Called at most once, with the first trouble (`track/write`). */
+  /** Awaited before each write: while it fails (the run's lock is another's by now) nothing is written. */
+  readonly guard?: () => Promise<void>;
+  /** Called with the first trouble, and at the end when lines were lost (`track/write`). */
   readonly onProblem?: (problem: AthanorError) => void;
   /** How long a line may wait in memory. Default 1000. */
   readonly flushMs?: number;
   /** Lines held back while the disk refuses; past this they are dropped and counted. Default 16 MiB. */
   readonly maxHeldBytes?: number;
 }
+
+const newline = 10;
 
 /**
  * Appends events to a run's log. Bytes go to positions that this object keeps account of, so a write that failed half-way
@@ -27,6 +31,7 @@ export class MetricsLog {
   /** Lines that were lost because the disk refused for too long. */
   dropped = 0;
   private readonly handle: FileHandle;
+  private readonly guard: () => Promise<void>;
   private readonly onProblem: (problem: AthanorError) => void;
   private readonly maxHeldBytes: number;
   private readonly timer: NodeJS.Timeout;
@@ -44,6 +49,7 @@ export class MetricsLog {
     this.handle = handle;
     this.position = kept.bytes;
     this.secondsBefore = kept.seconds;
+    this.guard = options.guard ?? (async () => undefined);
     this.onProblem = options.onProblem ?? (() => undefined);
     this.maxHeldBytes = options.maxHeldBytes ?? 16 * 1024 * 1024;
     this.timer = setInterval(() => void this.flush(), options.flushMs ?? 1000).unref();
@@ -95,13 +101,16 @@ export class MetricsLog {
     await this.writing;
   }
 
-  /** Flushes, fsyncs and closes. Never throws. */
+  /** Flushes, fsyncs and closes; tells how many lines were lost. Never throws. */
   async close(): Promise<void> {
     if (this.closed) return;
     clearInterval(this.timer);
     await this.flush({ durable: true });
     this.closed = true;
     await this.handle.close().catch((error) => this.tell(error));
+    const lost = this.dropped + Buffer.concat(this.held).filter((byte) => byte === newline).length;
+    if (lost > 0)
+      this.onProblem(new AthanorError("track/write", `${lost} lines of the run's log are lost`, { where: this.path }));
   }
 
   private async write(durable: boolean): Promise<void> {
@@ -110,6 +119,7 @@ export class MetricsLog {
     let done = 0;
     this.held = [];
     try {
+      await this.guard();
       while (done < bytes.length) {
         const { bytesWritten } = await this.handle.write(bytes, done, bytes.length - done, this.position);
         if (bytesWritten <= 0) throw new Error("EIO: a write wrote nothing");
