@@ -1,5 +1,5 @@
 // The run folder's lock inside one process, and against owners that are made up. Real second processes: test/pure/run-lock.test.ts.
-import { mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -103,11 +103,29 @@ test("a lock that another one took over meanwhile is not taken from it", async (
 });
 
 test("a lock that names no owner is not guessed at", async () => {
-  for (const text of ["", "{}", "null", '{"pid":1}']) {
+  for (const text of ["{}", "null", '{"pid":1}', "\0x"]) {
     await writeFile(join(run, "run.lock"), text);
     const error = await refusal(lockRun(run));
     expect([error.code, error.fix]).toEqual(["run/locked", "delete this file if no run is using the folder"]);
     expect(await readFile(join(run, "run.lock"), "utf8")).toBe(text);
+  }
+});
+
+test("an empty lock, as a power cut leaves it, is watched like one whose owner cannot be seen, and so is an empty claim", async () => {
+  const path = join(run, "run.lock");
+  for (const text of ["", "\0".repeat(200)]) {
+    await writeFile(path, text);
+    const beat = setInterval(() => void utimes(path, new Date(), new Date()), 50);
+    expect((await refusal(lockRun(run, { watchMs: 2000 }))).got).toBe("an empty lock that changes");
+    clearInterval(beat);
+    const nonce = (await stat(path)).ino.toString(16).padStart(16, "0");
+    await writeFile(join(run, `.run.lock.claim-${nonce}`), "");
+    const results = await Promise.allSettled([1, 2, 3].map(() => lockRun(run, { watchMs: 300 })));
+    const won = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+    expect(won.length).toBe(1);
+    await won[0]!.check();
+    expect(await readdir(run)).toEqual(["run.lock"]);
+    await won[0]!.release();
   }
 });
 

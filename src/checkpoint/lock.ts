@@ -116,14 +116,14 @@ async function acquire(runFolder: string, candidate: string, watchMs: number): P
   const path = join(runFolder, lockName);
   for (;;) {
     if (await createAs(candidate, path)) return;
-    const holder = await readOwner(path);
+    const holder = await readHolder(path);
     if (holder === undefined) continue; // released this very moment
     await refuseIfAlive(path, holder, watchMs);
     const claims = await claim(runFolder, candidate, holder, watchMs);
     let replaced = false;
     try {
       // only the one with the last claim on this nonce comes here, and only it may replace the lock
-      if ((await readOwner(path))?.nonce === holder.nonce) {
+      if ((await readHolder(path))?.nonce === holder.nonce) {
         await rename(candidate, path);
         replaced = true;
         return;
@@ -135,12 +135,12 @@ async function acquire(runFolder: string, candidate: string, watchMs: number): P
 }
 
 /** Claims the lock of a dead holder, past claims of others who died while they held one. Gives the claims, own one last. */
-async function claim(runFolder: string, candidate: string, holder: LockOwner, watchMs: number): Promise<string[]> {
+async function claim(runFolder: string, candidate: string, holder: Holder, watchMs: number): Promise<string[]> {
   const claims: string[] = [];
   for (let dead = holder; ; ) {
     const path = join(runFolder, `.${lockName}.claim-${dead.nonce}`);
     if (await createAs(candidate, path)) return [...claims, path];
-    const claimant = await readOwner(path);
+    const claimant = await readHolder(path);
     if (claimant === undefined) continue;
     await refuseIfAlive(path, claimant, watchMs);
     claims.push(path);
@@ -148,15 +148,15 @@ async function claim(runFolder: string, candidate: string, holder: LockOwner, wa
   }
 }
 
-async function refuseIfAlive(path: string, owner: LockOwner, watchMs: number): Promise<void> {
-  let state = liveness(owner);
+async function refuseIfAlive(path: string, { owner }: Holder, watchMs: number): Promise<void> {
+  let state = owner === undefined ? "unknown" : liveness(owner);
   const unseen = state === "unknown";
   if (unseen) state = (await changes(path, watchMs)) ? "alive" : "dead";
   if (state === "dead") return;
   fail("run/locked", "another run is using this folder", {
     where: path,
-    got: describe(owner),
-    fix: unseen
+    got: owner === undefined ? "an empty lock that changes" : describe(owner),
+    fix: owner === undefined || unseen
       ? "stop that run first, on its own machine or in its own container"
       : `wait for it, stop it (kill ${owner.pid}), or choose another run folder`,
   });
@@ -204,19 +204,50 @@ async function writeText(path: string, text: string): Promise<void> {
   const handle = await open(path, "wx");
   try {
     await writeAll(handle, Buffer.from(text), 0);
+    await handle.sync(); // before it has its name: a power cut shall not leave the name without the words
   } finally {
     await handle.close();
   }
 }
 
+/** Whose a lock or claim is. Without an owner: nothing, or zeros, which is what a power cut may leave of a file. */
+interface Holder {
+  /** The owner's, or the file's own number: as good a name for this one lock as long as it stands. */
+  readonly nonce: string;
+  readonly owner?: LockOwner;
+}
+
+/**
+ * As `readOwner`, but an empty lock counts as one whose owner cannot be seen from here, and is watched like that before it is
+ * taken over. That is safe: a living owner's is empty only while it is being written, on file systems without links, and
+ * from then on the heartbeat touches it.
+ */
+async function readHolder(path: string): Promise<Holder | undefined> {
+  const text = await readLockText(path);
+  if (text === undefined) return undefined;
+  if (/[^\0]/.test(text)) {
+    const owner = decodeOwner(text, path);
+    return { nonce: owner.nonce, owner };
+  }
+  const status = await stat(path).catch(() => undefined);
+  return status && { nonce: status.ino.toString(16).padStart(16, "0") };
+}
+
 async function readOwner(path: string): Promise<LockOwner | undefined> {
-  let text: string;
+  const text = await readLockText(path);
+  return text === undefined ? undefined : decodeOwner(text, path);
+}
+
+async function readLockText(path: string): Promise<string | undefined> {
   try {
-    text = await readFile(path, "utf8");
+    return await readFile(path, "utf8");
   } catch (error) {
     if (systemCode(error) === "ENOENT") return undefined;
     throw error;
   }
+}
+
+function decodeOwner(text: string, path: string): LockOwner {
   const owner = ownerSchema.safeParse(parseJson(text));
   if (owner.success) return owner.data;
   return fail("run/locked", "the run folder has a lock that names no owner", {

@@ -1,5 +1,5 @@
 // A run through the command line: its events, its end, and that nothing stops it from ending in the same bytes.
-import { existsSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { runCli, scratchFolder, startCli, writeTinyRecipe } from "../support/cli.ts";
@@ -104,6 +104,12 @@ describe("athanor train", () => {
     expect(one?.records[0]?.text).toBe(two?.records[0]?.text);
     const listed = await runCli(["runs", "--json"], folder.path);
     expect(listed.records).toEqual([expect.objectContaining({ name: "tiny", status: "finished", step: 60 })]);
+    cpSync(join(folder.path, "runs/tiny"), join(folder.path, "runs/cut"), { recursive: true });
+    const record = join(folder.path, "runs/cut/run.json");
+    writeFileSync(record, readFileSync(record, "utf8").replace('"finished"', '"running"'));
+    writeFileSync(join(folder.path, "runs/cut/run.lock"), ""); // as a power cut leaves it
+    const { code, records } = await runCli(["runs", "--json"], folder.path);
+    expect([code, ...records.map(({ status }) => status)]).toEqual([0, "lock unreadable", "finished"]);
   });
 
   test("starts from the weights of another run", async () => {

@@ -34,6 +34,7 @@ async function runs({ output }: CommandContext, folder?: string): Promise<undefi
 /** A record that says "running" while its process is gone was cut off. */
 async function statusOf({ folder, record }: Run): Promise<string> {
   if (record.status !== "running") return record.status;
-  const lock = await readLock(folder);
+  const lock = await readLock(folder).catch(() => "unreadable" as const);
+  if (lock === "unreadable") return "lock unreadable";
   return lock !== undefined && lock.liveness !== "dead" ? "running" : "cut off";
 }
