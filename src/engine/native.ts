@@ -215,7 +215,24 @@ function toAthanorError(plan: Plan | undefined, error: unknown): unknown {
   }
 }
 
-/** The native engine, or why it cannot be had. Errors with `engine/isa` when a path is asked for that is not there. */
+/** Engines by what was asked for, and by what that came to be. */
+const engines = new Map<string, NativeEngine>();
+
+function sharedEngine(addon: Addon, options: NativeOptions): NativeEngine {
+  const asked = `${options.threads} ${options.isa}`;
+  const known = engines.get(asked);
+  if (known !== undefined) return known;
+  const made = new NativeEngine(addon, options);
+  const resolved = `${made.threads} ${made.isa}`;
+  const engine = engines.get(resolved) ?? made;
+  engines.set(asked, engine).set(resolved, engine);
+  return engine;
+}
+
+/**
+ * The native engine, or why it cannot be had. For equal threads and path always the same one: a process has one pool, however
+ * many models it holds. Errors with `engine/isa` when a path is asked for that is not there.
+ */
 export function loadNativeEngine(
   options: NativeOptions = {},
 ):
@@ -223,5 +240,5 @@ export function loadNativeEngine(
   | { readonly engine: undefined; readonly reason: string } {
   const found = loadAddon();
   if (found.addon === undefined) return { engine: undefined, reason: found.reason };
-  return { engine: new NativeEngine(found.addon, options), reason: undefined };
+  return { engine: sharedEngine(found.addon, options), reason: undefined };
 }
