@@ -1,4 +1,8 @@
 // Tokenizers that others made, on the `tokenizers` library in a process of its own.
+import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { ForeignTokenizer } from "./foreign-tokenizer.ts";
 import { parseTokenizer } from "./load-tokenizer.ts";
@@ -106,4 +110,41 @@ describe("ForeignTokenizer", () => {
     expect(performance.now() - start).toBeLessThan(60_000);
     expect([...tokenizer.encode("a")]).toEqual([0]);
   });
+
+  it.runIf(process.platform === "linux")(
+    "has one process for one content, which ends when the last tokenizer of it is gone",
+    async () => {
+      const before = childProcesses();
+      const own = () => childProcesses().filter((pid) => !before.includes(pid));
+      const file = { ...unigram, added_tokens: [] }; // this test's alone
+      // in a function of its own: this one's frame would hold the last of them
+      (() => {
+        const tokenizers = [1, 2, 3].map(() => new ForeignTokenizer(structuredClone(file)));
+        for (const tokenizer of tokenizers) expect(tokenizer.decode(tokenizer.encode("hello"))).toBe("hello");
+        expect(own()).toHaveLength(1);
+      })();
+      expect(() => new ForeignTokenizer({ ...file, model: { type: "Unigram", vocab: [] } })).toThrow("[tokenizer/");
+      setFlagsFromString("--expose-gc");
+      const collectGarbage = runInNewContext("gc") as () => void;
+      for (let waited = 0; waited < 20_000 && own().length > 0; waited += 50) {
+        collectGarbage();
+        await sleep(50);
+      }
+      expect(own()).toEqual([]);
+    },
+  );
 });
+
+/** Process ids of this process's children, zombies left out. */
+function childProcesses(): string[] {
+  return readdirSync("/proc").filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+      const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return Number(parent) === process.pid && state !== "Z";
+    } catch {
+      return false; // gone meanwhile
+    }
+  });
+}

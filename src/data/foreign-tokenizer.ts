@@ -11,29 +11,37 @@ import {
   type TokenizerFile,
 } from "./tokenizer.ts";
 
+/** What tokenizers hold by their content: those of the same file share a process. */
+const bridges = new Map<string, WeakRef<LibraryBridge>>();
+
 /** A tokenizer that the `tokenizers` library runs, in a process of its own. */
 export class ForeignTokenizer implements Tokenizer {
   readonly kind = "foreign";
+  readonly hash: string;
   readonly vocabSize: number;
   readonly specialTokens: ReadonlyMap<string, number>;
   private readonly file: TokenizerFile;
   private readonly bridge: LibraryBridge;
-  private cachedHash: string | undefined;
 
   /** Errors: `tokenizer/file`, `tokenizer/timeout` (a call longer than `timeoutMs`, default 30 s). */
   constructor(file: TokenizerFile, options: { readonly timeoutMs?: number } = {}) {
     this.file = file;
     const special = (file.added_tokens ?? []).filter((token) => token.special);
     this.specialTokens = new Map(special.map(({ content, id }) => [content, id]));
-    const plain = { ...file, truncation: null, padding: null };
-    const encoder = withoutSpecialTokens(plain, this.specialTokens);
-    this.bridge = new LibraryBridge(JSON.stringify(encoder), JSON.stringify(plain), options.timeoutMs);
+    this.hash = hashTokenizer(file);
+    this.bridge = this.share(options.timeoutMs);
     this.vocabSize = this.bridge.vocabSize;
   }
 
-  get hash(): string {
-    this.cachedHash ??= hashTokenizer(this.file);
-    return this.cachedHash;
+  private share(timeoutMs?: number): LibraryBridge {
+    const key = `${this.hash} ${timeoutMs}`;
+    const known = bridges.get(key)?.deref();
+    if (known !== undefined) return known;
+    const plain = { ...this.file, truncation: null, padding: null };
+    const encoder = withoutSpecialTokens(plain, this.specialTokens);
+    const bridge = new LibraryBridge(JSON.stringify(encoder), JSON.stringify(plain), timeoutMs);
+    bridges.set(key, new WeakRef(bridge));
+    return bridge;
   }
 
   encode(text: string): Int32Array {

@@ -79,7 +79,10 @@ port.on("message", async ({ call, timeoutMs, loadTimeoutMs }) => {
 
 const loadTimeoutMs = 60_000;
 
-/** A tokenizer of the library, out of reach of its crashes. */
+/** With its worker the library's process ends: it goes when it is disconnected. */
+const unused = new FinalizationRegistry<Worker>((worker) => void worker.terminate());
+
+/** A tokenizer of the library, out of reach of its crashes. Its process ends when nothing holds the bridge any more. */
 export class LibraryBridge {
   /** Ids run to `vocabSize - 1`. */
   readonly vocabSize: number;
@@ -104,6 +107,7 @@ export class LibraryBridge {
     });
     worker.unref();
     port1.unref();
+    unused.register(this, worker);
     const size = this.call({ method: "load", encoder, decoder });
     if (!Number.isInteger(size) || Number(size) < 1 || Number(size) > 2 ** 24) {
       fail("tokenizer/file", "the vocabulary's ids are out of range", {
