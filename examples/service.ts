@@ -21,9 +21,14 @@ const model = await train(
 );
 
 const server = createServer(async (request, response) => {
-  const text = new URL(request.url ?? "/", "http://localhost").searchParams.get("text") ?? "";
   response.setHeader("content-type", "application/json");
-  response.end(JSON.stringify(await model.predict(text)));
+  try {
+    const text = new URL(request.url ?? "/", "http://localhost").searchParams.get("text") ?? "";
+    response.end(JSON.stringify(await model.predict(text)));
+  } catch (error) {
+    response.statusCode = 400; // an address such as `//` is none
+    response.end(JSON.stringify({ error: String(error) }));
+  }
 });
 stop.signal.addEventListener("abort", () => server.close());
 server.listen(Number(process.env.PORT ?? 0), () =>

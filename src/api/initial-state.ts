@@ -14,6 +14,7 @@ import { compareSchedules, type Prepared } from "../recipe/index.ts";
 import type { StepPrograms, TrainerState } from "../train/index.ts";
 import type { EarlierRun } from "./run-folder.ts";
 import { findRun } from "./run-path.ts";
+import { version } from "./version.ts";
 
 /** The newest good checkpoint of a run folder, or the checkpoint that the path names. Errors with `path/missing`, `checkpoint/*`. */
 export async function checkpointAt(path: string): Promise<Checkpoint> {
@@ -63,7 +64,9 @@ export async function restore(
     onNote("no checkpoint yet: the run starts from its beginning");
     return undefined;
   }
-  const { tensors, files, step, state, path } = latest.checkpoint;
+  const { tensors, files, step, state, path, manifest } = latest.checkpoint;
+  const { codeVersion } = manifest.provenance;
+  if (codeVersion !== version) onNote(`the checkpoint was saved by Athanor ${codeVersion}; this is ${version}`);
   const { steps } = prepared.recipe;
   if (step > steps) {
     fail("resume/steps", "the run has done more steps than the recipe asks for", {

@@ -3,12 +3,13 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { findCheckpoints, lockRun, type RunLock, readLock } from "../checkpoint/index.ts";
+import { findCheckpoints, loadLatest, lockRun, type RunLock, readLock, saveCheckpoint } from "../checkpoint/index.ts";
 import type { RecipeInput } from "../recipe/index.ts";
 import { type RunEvent, readEvents, readRun } from "../track/index.ts";
 import { evaluateRun, reproduceRun } from "./again.ts";
 import { load } from "./model.ts";
 import { train } from "./train.ts";
+import { version } from "./version.ts";
 
 let folder: string;
 let run: string;
@@ -115,6 +116,21 @@ describe("stopped and continued", () => {
     await expect(train(recipe(second), { runDir: run, resume: true })).rejects.toMatchObject({ code });
     expect(await readLock(run)).toBeUndefined();
     expect((await readRun(run)).record.status).toBe("finished");
+  });
+
+  test("another version of the code is said", async () => {
+    await train(recipe({ steps: 5 }), { runDir: run }).outcome;
+    const { path, manifest, ...content } = (await loadLatest(run))!.checkpoint;
+    rmSync(path, { recursive: true });
+    await saveCheckpoint(run, {
+      ...content,
+      tensors: [...content.tensors].map(([name, tensor]) => ({ name, ...tensor })),
+      files: Object.fromEntries(content.files),
+      provenance: { ...manifest.provenance, codeVersion: "0.0.1" },
+    });
+    const notes: string[] = [];
+    await train(recipe(), { runDir: run, resume: true, onNote: (text) => void notes.push(text) }).outcome;
+    expect(notes).toContain(`the checkpoint was saved by Athanor 0.0.1; this is ${version}`);
   });
 
   test("other data is refused", async () => {

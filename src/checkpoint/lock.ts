@@ -156,9 +156,10 @@ async function refuseIfAlive(path: string, { owner }: Holder, watchMs: number): 
   fail("run/locked", "another run is using this folder", {
     where: path,
     got: owner === undefined ? "an empty lock that changes" : describe(owner),
-    fix: owner === undefined || unseen
-      ? "stop that run first, on its own machine or in its own container"
-      : `wait for it, stop it (kill ${owner.pid}), or choose another run folder`,
+    fix:
+      owner === undefined || unseen
+        ? "stop that run first, on its own machine or in its own container"
+        : `wait for it, stop it (kill ${owner.pid}), or choose another run folder`,
   });
 }
 

@@ -1,18 +1,14 @@
 // The command line. The only place that reads process.argv and process.env; each command is a file of its own.
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { version } from "../api/index.ts";
 import { fail } from "../base/index.ts";
 import type { CommandContext } from "./command.ts";
 import { commands } from "./commands/index.ts";
-import { createOutput, exitCodes, reportError, toLine } from "./output.ts";
-
-const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
+import { createOutput, exitCodes, reportError, stoppedCode, toLine } from "./output.ts";
 
 const program = new Command("athanor")
   .description("Train models in TypeScript: from raw data to a deployed model, without Python.")
-  .version(manifest.version)
+  .version(version)
   .option("--json", "machine-readable output on stdout; progress stays on stderr")
   .showSuggestionAfterError(true)
   .showHelpAfterError("(--help tells how it is used)")
@@ -24,7 +20,7 @@ const stop = new AbortController();
 let stoppedBy: NodeJS.Signals | undefined;
 
 function onSignal(signal: NodeJS.Signals): void {
-  if (stoppedBy !== undefined) process.exit(signal === "SIGINT" ? exitCodes.interrupted : exitCodes.preempted);
+  if (stoppedBy !== undefined) process.exit(stoppedCode(signal));
   stoppedBy = signal;
   stop.abort();
 }
@@ -34,7 +30,7 @@ function createContext(json: boolean): CommandContext {
   return {
     output: createOutput(json),
     get signal() {
-      for (const name of ["SIGINT", "SIGTERM", "SIGUSR2"] as const)
+      for (const name of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const)
         if (!process.listeners(name).includes(onSignal)) process.on(name, onSignal);
       return stop.signal;
     },
@@ -59,10 +55,10 @@ function wrap<A extends unknown[]>(action: (context: CommandContext, ...args: A)
   };
 }
 
-// A reader that went away (`| head`) wants no more: what can be saved is saved, nothing more is said.
+// A reader that went away (`| head`, a terminal that was closed) wants no more: what can be saved is saved, nothing more is said.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
+    if (error.code !== "EPIPE" && error.code !== "EIO") throw error;
     stop.abort();
   });
 }

@@ -5,6 +5,11 @@ import { AthanorError } from "../base/index.ts";
 /** Exit codes: 0 done, 1 failed, 2 the request was wrong, 75 preempted (saved; start again), 130 interrupted (saved). */
 export const exitCodes = { done: 0, failed: 1, wrongRequest: 2, preempted: 75, interrupted: 130 } as const;
 
+/** Of a command that a signal stopped. */
+export function stoppedCode(signal: NodeJS.Signals | undefined): number {
+  return signal === "SIGINT" ? exitCodes.interrupted : exitCodes.preempted;
+}
+
 /** Code prefixes of errors that the caller mends by asking for something else. */
 const requestCodes: readonly string[] = [
   "config/",

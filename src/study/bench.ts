@@ -30,8 +30,14 @@ export interface StepFigures {
   readonly profile: StepProfile;
 }
 
-/** Times a step of this shape. `steps` per round; left out, as many as fill about half a second. */
-export async function benchStep(shape: StepShape, options: BenchRun & { steps?: number } = {}): Promise<StepFigures> {
+/**
+ * Times a step of this shape. `steps` per round; left out, as many as fill about half a second. The signal ends it after the
+ * round under way; before the first one there is nothing to tell.
+ */
+export async function benchStep(
+  shape: StepShape,
+  options: BenchRun & { steps?: number } = {},
+): Promise<StepFigures | undefined> {
   const { rounds = 5, signal } = options;
   const bench = new StepBench(shape, options);
   await bench.step();
@@ -43,6 +49,7 @@ export async function benchStep(shape: StepShape, options: BenchRun & { steps?: 
     peak = Math.max(peak, await measureMatmul(bench.engine, probeSize(bench), 3, bench.precision));
     for (let step = 0; step < steps; step++) times.push(await bench.step());
   }
+  if (times.length === 0) return undefined;
   const ms = median(times);
   return {
     shape,

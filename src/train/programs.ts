@@ -43,6 +43,8 @@ export interface StepDescription {
 /** What one step needs beside the data. */
 export interface StepInputs {
   readonly step: number;
+  /** Steps before this one whose update was left out: what corrects for few updates counts without them. Default 0. */
+  readonly skipped?: number;
   readonly learningRate: number;
   /** Feeds of the whole batch, first dimension = rows. */
   readonly batch: Feeds;
@@ -327,9 +329,9 @@ export class StepPrograms {
     });
   }
 
-  private updateCall({ step, learningRate }: StepInputs): ProgramCall {
+  private updateCall({ step, skipped = 0, learningRate }: StepInputs): ProgramCall {
     const { optimizer, dtype } = this.graphs.description;
-    const scalars = optimizer.scalarsAt(step, learningRate);
+    const scalars = optimizer.scalarsAt(step - skipped, learningRate);
     const feeds = Object.fromEntries(
       Object.entries(scalars).map(([name, value]) => [name, fromNumbers(dtype, [], [value])]),
     );

@@ -149,6 +149,63 @@ describe("a step that is not finite", () => {
   });
 });
 
+describe("steps left out", () => {
+  /** Rows whose first `count` batches hold nothing but NaN. */
+  function spoilt(count: number) {
+    let batches = 0;
+    const collate = async (rows: number[]) => {
+      const batch = await lineData().collate(rows);
+      if (batches++ < count) (batch.features!.data as Float64Array).fill(Number.NaN);
+      return batch;
+    };
+    return { ...lineData(), collate };
+  }
+  const policy = { onNonFinite: "skip" } as const;
+
+  test("are not counted by Adam: the first update that is made has the learning rate's length", async () => {
+    const trainer = lineTrainer({ ...policy, data: spoilt(3), steps: 3 });
+    await trainer.run();
+    const before = lineState(trainer)["linear.bias"]![0]!;
+    const next = lineTrainer({ ...policy, steps: 4 });
+    moveState(trainer, next);
+    await next.run();
+    // Kingma & Ba 2015, algorithm 1: at t = 1 the corrected moments are g and g², so |Δ| = lr · |g| / (|g| + eps)
+    expect(Math.abs(lineState(next)["linear.bias"]![0]! - before)).toBeCloseTo(0.05 / 4, 8);
+  });
+
+  test("do not keep a resumed run from the bytes of one that was never stopped", async () => {
+    const options = { ...policy, data: lineData(5) }; // one batch of each epoch of 4
+    const whole = lineTrainer({ ...options, steps: 9 });
+    await whole.run();
+    expect(whole.state().skips?.total).toBeGreaterThan(1);
+    for (let cut = 0; cut <= 9; cut++) {
+      const first = lineTrainer({ ...options, steps: cut });
+      await first.run();
+      const second = lineTrainer({ ...options, steps: 9 });
+      moveState(first, second);
+      await second.run();
+      expect(lineState(second), `cut at ${cut}`).toEqual(lineState(whole));
+      expect(second.state()).toEqual(whole.state());
+    }
+  });
+
+  test("ten in a row stop the run with the diagnosis, also over a resume; nine do not", async () => {
+    const patient = lineTrainer({ ...policy, data: spoilt(9), steps: 12 });
+    expect(await patient.run()).toBe("finished");
+    expect(patient.state().skips).toEqual({ total: 9, running: 0 });
+    const first = lineTrainer({ ...policy, data: spoilt(100), steps: 6 });
+    await first.run();
+    const second = lineTrainer({ ...policy, data: spoilt(100), steps: 100 });
+    moveState(first, second);
+    await expect(second.run()).rejects.toMatchObject({
+      code: "train/non-finite",
+      what: "10 steps in a row were left out: no update is possible any more",
+      got: expect.stringContaining('feed "features"'),
+    });
+    expect(second.clock.step).toBe(9);
+  });
+});
+
 test.each([1, 2, 3, 6])("gradients of %i lanes are those of the whole batch", async (lanes) => {
   const evaluations = [];
   for (const count of [1, lanes]) {

@@ -58,6 +58,8 @@ export interface TrainerOptions {
   readonly checkpointEvery?: number;
   /** On a step that is not finite: stop with an error (default), or leave the update out and go on. */
   readonly onNonFinite?: "stop" | "skip";
+  /** So many left out in a row stop the run after all: then the fault is in the state, and no batch will do. Default 10. */
+  readonly maxSkips?: number;
   readonly callbacks?: readonly Callback[];
   /** Ends the run after the step or the evaluation batch under way, with a checkpoint. */
   readonly signal?: AbortSignal;
@@ -68,6 +70,12 @@ export interface Evaluation extends EvaluationResult {
   readonly step: number;
 }
 
+/** Steps whose update was left out: in all, and since the last that was made. */
+export interface Skips {
+  readonly total: number;
+  readonly running: number;
+}
+
 /** What a checkpoint keeps beside tensors: everything that the rest of the run depends on. */
 export interface TrainerState {
   readonly clock: Clock;
@@ -75,6 +83,8 @@ export interface TrainerState {
   /** Of the last step; null before the first. */
   readonly lastLoss: number | null;
   readonly lastEvaluation: Evaluation | null;
+  /** Not there while there were none. */
+  readonly skips?: Skips;
 }
 
 export class Trainer {
@@ -82,6 +92,7 @@ export class Trainer {
   clock: Clock = clockStart;
   lastLoss = Number.NaN;
   lastEvaluation: Evaluation | undefined;
+  private skips: Skips = { total: 0, running: 0 };
   /** The step whose state is on disk already. */
   private savedAt: number | undefined;
 
@@ -106,6 +117,7 @@ export class Trainer {
       source: this.options.source.state(),
       lastLoss: Number.isFinite(this.lastLoss) ? this.lastLoss : null,
       lastEvaluation: this.lastEvaluation ?? null,
+      ...(this.skips.total > 0 ? { skips: this.skips } : {}),
     };
   }
 
@@ -114,6 +126,7 @@ export class Trainer {
     this.clock = state.clock;
     this.lastLoss = state.lastLoss ?? Number.NaN;
     this.lastEvaluation = state.lastEvaluation ?? undefined;
+    this.skips = state.skips ?? this.skips;
     this.options.source.restore(state.source);
     this.savedAt = state.clock.step;
   }
@@ -157,24 +170,39 @@ export class Trainer {
   }
 
   private async step(): Promise<void> {
-    const { programs, source, learningRate, onNonFinite = "stop" } = this.options;
+    const { programs, source, learningRate } = this.options;
     const { task, batchSize } = programs.graphs.description;
     const started = performance.now();
     const { rows, ...batch } = await source.next();
     const lr = learningRate(this.clock);
-    const inputs = { step: this.clock.step, learningRate: lr, batch, sampleIds: rows!.data as Int32Array };
+    const { total: skipped } = this.skips;
+    const inputs = { step: this.clock.step, skipped, learningRate: lr, batch, sampleIds: rows!.data as Int32Array };
     const result = await programs.step(inputs);
     const seconds = (performance.now() - started) / 1000;
-    if (!result.committed) {
-      const error = await diagnose(programs, inputs);
-      await this.each((callback) => callback.anomaly?.(error, this));
-      if (onNonFinite === "stop") throw error;
-    }
+    if (result.committed) this.skips = { total: skipped, running: 0 };
+    else await this.skip(await diagnose(programs, inputs));
     this.clock = advance(this.clock, batchSize, task.itemsPerRow, source.samplesPerEpoch);
     const loss = result.loss * (task.units?.loss ?? 1);
     if (result.committed) this.lastLoss = loss;
     const report = { ...result, loss, clock: this.clock, learningRate: lr, items: result.count, seconds };
     await this.each((callback) => callback.step?.(report, this));
+  }
+
+  /** Leaves an update out, if that is the policy and has not been so for too long. */
+  private async skip(error: AthanorError): Promise<void> {
+    const { onNonFinite = "stop", maxSkips = 10 } = this.options;
+    await this.each((callback) => callback.anomaly?.(error, this));
+    if (onNonFinite === "stop") throw error;
+    const { total, running } = this.skips;
+    this.skips = { total: total + 1, running: running + 1 };
+    if (running + 1 < maxSkips) return;
+    fail("train/non-finite", `${maxSkips} steps in a row were left out: no update is possible any more`, {
+      where: "onNonFinite: skip",
+      expected: "a step that is finite",
+      got: error.message,
+      fix: "go on from a checkpoint before the first of them, after mending what they name",
+      cause: error,
+    });
   }
 
   /** Evaluates on the held-out data now. `undefined` without such data, or when the signal fired meanwhile. */

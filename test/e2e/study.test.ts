@@ -83,7 +83,7 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 
 const expected: { readonly [file: string]: RegExp } = {
   "gradient-descent.ts": /\[ 1\.\d+, 0\.\d+ \] 0\.\d+/,
-  "service.ts": /"label":"(up|down)"/,
+  "service.ts": /400 \{"label":"(up|down)"/,
   "spam.ts": /label: '(ham|spam)'/,
   "table-regression.ts": /value: -?\d/,
   "tiny-gpt.ts": /\d+ \d\.\d+\n/,
@@ -111,10 +111,14 @@ describe("examples", () => {
     });
     child.stdout.on("data", (data) => {
       stdout += data;
-      // the service: one request, then the signal that ends it
+      // the service: an address that is none, a request, then the signal that ends it
       const port = /listening on (\d+)/.exec(String(data))?.[1];
       if (port !== undefined) {
-        fetch(`http://localhost:${port}/?text=a+fine+day`)
+        fetch(`http://localhost:${port}//`)
+          .then(({ status }) => {
+            stdout += `${status} `;
+            return fetch(`http://localhost:${port}/?text=a+fine+day`);
+          })
           .then((response) => response.text())
           .then((text) => {
             stdout += text;

@@ -78,6 +78,7 @@ describe("athanor train", () => {
   test.each([
     ["SIGINT", 130],
     ["SIGTERM", 75],
+    ["SIGHUP", 75],
   ] as const)("%s saves and says how to go on", async (signal, code) => {
     const recipe = writeTinyRecipe(folder.path, { steps: 100_000, checkpoint: { every: 100_000 }, eval: { every: 0 } });
     const running = startCli(["train", recipe, "--run-dir", "run"], folder.path);

@@ -3,15 +3,16 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { RandomStream } from "../../src/base/index.ts";
 import { amount } from "../amount.ts";
+import { randomMoments } from "../random-moments.ts";
 import { runCli, scratchFolder, startCli, writeTinyRecipe } from "../support/cli.ts";
 
+const saveEvery = 10;
 let folder: ReturnType<typeof scratchFolder>;
 let recipe: string;
 beforeAll(() => {
   folder = scratchFolder();
-  recipe = writeTinyRecipe(folder.path, { steps: 300, checkpoint: { every: 10 }, eval: { every: 100 } });
+  recipe = writeTinyRecipe(folder.path, { steps: 300, checkpoint: { every: saveEvery }, eval: { every: 100 } });
 });
 afterAll(() => folder.remove());
 
@@ -26,12 +27,13 @@ test("25 kills, one hash", async () => {
   const hash = hashOf(whole.records);
   expect(hash).toBeDefined();
 
-  const moments = new RandomStream(Date.now() % 2 ** 32, "kills");
+  const moments = randomMoments("kills");
   const kills = amount(25, 3);
   let insideSave = 0;
   for (let done = 0; done < kills; ) {
     const run = `killed-${done}`;
     // Each run is killed again and again until it gets through, so kills fall on every phase, resuming included.
+    let seen = 0; // the last step that any of them told
     for (let attempt = 0; ; attempt++) {
       const resume = attempt > 0 ? await exists(run) : false;
       const running = startCli([...argumentsOf(run), ...(resume ? ["--resume"] : [])], folder.path);
@@ -39,6 +41,9 @@ test("25 kills, one hash", async () => {
       const timer = setTimeout(() => running.child.kill("SIGKILL"), done < kills ? delay : 2 ** 30);
       const result = await running.done;
       clearTimeout(timer);
+      const from = result.records.find(({ type }) => type === "start")?.step ?? seen;
+      expect(from, `${run}, attempt ${attempt}`).toBeGreaterThanOrEqual(seen - saveEvery);
+      seen = Math.max(seen, Number(result.records.findLast(({ type }) => type === "step")?.step ?? 0));
       if (result.signal === "SIGKILL") {
         done++;
         if (result.records.at(-1)?.type !== "step") insideSave++;

@@ -2,9 +2,9 @@
 
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { RandomStream } from "../../src/base/index.ts";
 import { latestGood } from "../../src/checkpoint/index.ts";
 import { amount } from "../amount.ts";
+import { randomMoments } from "../random-moments.ts";
 import { scratchFolder, startCli, writeTinyRecipe } from "../support/cli.ts";
 
 let folder: ReturnType<typeof scratchFolder>;
@@ -15,12 +15,12 @@ beforeAll(() => {
 });
 afterAll(() => folder.remove());
 
-const moments = new RandomStream(Date.now() % 2 ** 32, "signals");
-const codes = { SIGINT: 130, SIGTERM: 75, SIGUSR2: 75 } as const;
+const moments = randomMoments("signals");
+const signals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const;
 
 test("one signal saves, two end at once", async () => {
   for (let round = 0; round < amount(50, 4); round++) {
-    const signal = (["SIGINT", "SIGTERM", "SIGUSR2"] as const)[round % 3]!;
+    const signal = signals[round % signals.length]!;
     const run = `run-${round}`;
     const running = startCli(["train", recipe, "--run-dir", run, "--json"], folder.path);
     const begun = new Promise<void>((resolve) =>
@@ -34,7 +34,7 @@ test("one signal saves, two end at once", async () => {
     if (twice) setTimeout(() => running.child.kill(signal), 1);
     const result = await running.done;
     expect(performance.now() - sent).toBeLessThan(twice ? 1_500 : 10_000);
-    expect(result.code, result.stderr).toBe(codes[signal]);
+    expect(result.code, result.stderr).toBe(signal === "SIGINT" ? 130 : 75);
     const last = result.records.filter(({ type }) => type === "step").at(-1)?.step;
     const found = await latestGood(join(folder.path, run));
     if (!twice) expect(found?.step).toBe(last);

@@ -1,7 +1,7 @@
 // R8: stopped and resumed at random steps, a run ends in the same bytes and sees the same samples.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { RandomStream } from "../../src/base/index.ts";
 import { amount } from "../amount.ts";
+import { randomMoments } from "../random-moments.ts";
 import { runCli, scratchFolder, writeTinyRecipe } from "../support/cli.ts";
 
 let folder: ReturnType<typeof scratchFolder>;
@@ -14,7 +14,7 @@ test("random stops, one hash", async () => {
   const recipe = writeTinyRecipe(folder.path, { steps: 300, checkpoint: { every: 300 }, eval: { every: 0 } });
   const whole = await runCli(["train", recipe, "--run-dir", "whole", "--json"], folder.path);
   const hash = whole.records.find(({ type }) => type === "end")?.hash;
-  const moments = new RandomStream(Date.now() % 2 ** 32, "stops");
+  const moments = randomMoments("stops");
   for (let pair = 0; pair < amount(20, 2); pair++) {
     const stop = 1 + moments.below(299, pair);
     const run = `stopped-${pair}`;

@@ -4,6 +4,7 @@ import { fail, formatCount } from "../../base/index.ts";
 import { benchMatmul, benchStep, type StepFigures, type StepShape, stepModels, stepShapes } from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { wholeOption } from "../options.ts";
+import { exitCodes, stoppedCode } from "../output.ts";
 import { profileRecord, renderOps } from "../profile-table.ts";
 
 interface StepFlags extends Partial<Omit<StepShape, "model">> {
@@ -57,7 +58,7 @@ async function matmul({ output }: CommandContext, flags: MatmulFlags): Promise<u
   return undefined;
 }
 
-async function step({ output, signal }: CommandContext, flags: StepFlags): Promise<undefined> {
+async function step({ output, signal, stoppedBy }: CommandContext, flags: StepFlags): Promise<number> {
   const { model, dtype, rounds, steps, threads, ...given } = flags;
   const known = stepModels.find((name) => name === model);
   if (known === undefined) {
@@ -79,9 +80,11 @@ async function step({ output, signal }: CommandContext, flags: StepFlags): Promi
     ...(steps === undefined ? {} : { steps }),
     ...(threads === undefined ? {} : { threads }),
   });
-  output.record({ ...figures, profile: profileRecord(figures.profile) });
-  output.print(render(figures));
-  return undefined;
+  if (figures !== undefined) {
+    output.record({ ...figures, profile: profileRecord(figures.profile) });
+    output.print(render(figures));
+  }
+  return signal.aborted ? stoppedCode(stoppedBy()) : exitCodes.done;
 }
 
 function toPrecision(dtype: string): "f32" | "bf16" {

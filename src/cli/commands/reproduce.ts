@@ -3,7 +3,7 @@ import pc from "picocolors";
 import { reproduceRun } from "../../api/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { pathOption } from "../options.ts";
-import { exitCodes } from "../output.ts";
+import { exitCodes, stoppedCode } from "../output.ts";
 
 export const defineReproduce: DefineCommand = (program, run) => {
   program
@@ -26,7 +26,7 @@ async function reproduce(
   });
   if (outcome.ending === "interrupted") {
     output.note(`stopped at step ${outcome.step}, before there was anything to compare: ${outcome.folder}`);
-    return stoppedBy() === "SIGINT" ? exitCodes.interrupted : exitCodes.preempted;
+    return stoppedCode(stoppedBy());
   }
   output.record({ same, expected, hash: outcome.hash, folder: outcome.folder });
   output.print(

@@ -7,7 +7,7 @@ import type { Recipe } from "../../recipe/index.ts";
 import type { RunEvent } from "../../track/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { pathOption } from "../options.ts";
-import { exitCodes, shellWord } from "../output.ts";
+import { exitCodes, shellWord, stoppedCode } from "../output.ts";
 import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
 import { StatusLine } from "../status-line.ts";
 
@@ -59,7 +59,7 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
     output.note(
       `${pc.yellow(`stopped at step ${step}; everything is saved.`)} Go on with:\n  npx athanor train ${shellWord(path)} --run-dir ${shellWord(folder)} --resume${(flags.set ?? []).map((change) => ` --set ${shellWord(change)}`).join("")}`,
     );
-    return context.stoppedBy() === "SIGINT" ? exitCodes.interrupted : exitCodes.preempted;
+    return stoppedCode(context.stoppedBy());
   }
   const seconds = (performance.now() - started) / 1000;
   output.print(`${pc.green("done")} in ${formatDuration(seconds)}: ${folder}`);
