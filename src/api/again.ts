@@ -4,7 +4,7 @@ import { parseRecipe, prepare, type Recipe, type RecipeInput } from "../recipe/i
 import { readRun } from "../track/index.ts";
 import { type EvaluationResult, evaluateAll, StepPrograms } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
-import { checkpointAt, writeParameters } from "./initial-state.ts";
+import { checkpointAt, textsOf, writeParameters } from "./initial-state.ts";
 import { findRun } from "./run-path.ts";
 import { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
 
@@ -34,7 +34,7 @@ export async function evaluateRun(folder: string, options: EvaluateOptions = {})
   const recipe = await recipeOfRun(folder, set);
   requireData(recipe, folder);
   const checkpoint = await checkpointAt(folder);
-  const files = new Map([...checkpoint.files].map(([name, bytes]) => [name, Buffer.from(bytes).toString("utf8")]));
+  const files = textsOf(checkpoint);
   const prepared = await prepare(recipe, { files, ...(onNote === undefined ? {} : { onNote }) });
   const { engine, note } = chooseEngine(recipe);
   if (note !== undefined) onNote?.(note);

@@ -28,12 +28,12 @@ export async function checkpointAt(path: string): Promise<Checkpoint> {
  */
 export async function initFrom(path: string, programs: StepPrograms, prepared: Prepared): Promise<void> {
   const checkpoint = await checkpointAt(path);
-  const { files, path: where } = checkpoint;
+  const [files, where] = [textsOf(checkpoint), checkpoint.path];
   if (differs("tokenizer.json", prepared, files)) {
     fail("model/vocabulary", "the other run has another vocabulary: its tokens mean something else", {
       where,
       expected: vocabularyOf(prepared.files["tokenizer.json"]),
-      got: vocabularyOf(textOf(files, "tokenizer.json")),
+      got: vocabularyOf(files.get("tokenizer.json")),
       fix: `use its tokenizer: --set tokenizer=${where}/tokenizer.json`,
     });
   }
@@ -64,7 +64,8 @@ export async function restore(
     onNote("no checkpoint yet: the run starts from its beginning");
     return undefined;
   }
-  const { tensors, files, step, state, path, manifest } = latest.checkpoint;
+  const { tensors, step, state, path, manifest } = latest.checkpoint;
+  const files = textsOf(latest.checkpoint);
   const { codeVersion } = manifest.provenance;
   if (codeVersion !== version) onNote(`the checkpoint was saved by Athanor ${codeVersion}; this is ${version}`);
   const { steps } = prepared.recipe;
@@ -89,7 +90,7 @@ export async function restore(
     if (differs(name, prepared, files)) {
       fail("resume/vocabulary", `${name} is not the one that the checkpoint was trained with`, {
         where: path,
-        expected: vocabularyOf(textOf(files, name)),
+        expected: vocabularyOf(files.get(name)),
         got: vocabularyOf(prepared.files[name]),
         fix: "restore the tokenizer's file, or start a new run",
       });
@@ -114,14 +115,14 @@ function trainerState(state: Checkpoint["state"], where: string): TrainerState {
   });
 }
 
-const textOf = (files: Checkpoint["files"], name: string): string | undefined => {
-  const bytes = files.get(name);
-  return bytes === undefined ? undefined : Buffer.from(bytes).toString("utf8");
-};
+/** The files beside a checkpoint's tensors, by name. */
+export function textsOf({ files }: Pick<Checkpoint, "files">): ReadonlyMap<string, string> {
+  return new Map([...files].map(([name, bytes]) => [name, Buffer.from(bytes).toString("utf8")]));
+}
 
 /** True when both have the file and the contents are not the same. */
-function differs(name: string, prepared: Prepared, files: Checkpoint["files"]): boolean {
-  const [own, saved] = [prepared.files[name], textOf(files, name)];
+function differs(name: string, prepared: Prepared, files: ReadonlyMap<string, string>): boolean {
+  const [own, saved] = [prepared.files[name], files.get(name)];
   return own !== undefined && saved !== undefined && own !== saved;
 }
 

@@ -4,7 +4,8 @@ import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fail, type HostArray } from "../base/index.ts";
 import { SafetensorsFile, writeSafetensors } from "../checkpoint/index.ts";
-import { checkpointAt } from "./initial-state.ts";
+import { makeFolders } from "../track/index.ts";
+import { checkpointAt, textsOf } from "./initial-state.ts";
 import { findRun } from "./run-path.ts";
 
 /** `model.json`: enough to build the module again. */
@@ -36,7 +37,7 @@ export async function readModelFiles(path: string): Promise<ModelFiles> {
   const folder = await findRun(path);
   if (await exists(join(folder, tensorsName))) return await readSaved(folder);
   const checkpoint = await checkpointAt(folder);
-  const files = new Map([...checkpoint.files].map(([name, bytes]) => [name, Buffer.from(bytes).toString("utf8")]));
+  const files = textsOf(checkpoint);
   return {
     folder,
     description: describe(files.get("model.json"), checkpoint.path),
@@ -67,7 +68,7 @@ export async function writeModelFiles(folder: string, model: Omit<ModelFiles, "f
     fail("path/exists", "there is something at this path already", { where: folder, fix: "choose a new folder" });
   const staging = `${resolve(folder)}.tmp-${process.pid}`;
   try {
-    await mkdir(dirname(staging), { recursive: true });
+    await makeFolders(dirname(staging));
     await mkdir(staging);
     await writeSafetensors(
       join(staging, tensorsName),

@@ -1,12 +1,20 @@
 // The folder of a run: a new one, made only once everything else is ready, or an earlier one to go on with; each with its lock.
 import { createHash } from "node:crypto";
-import { mkdir, rmdir } from "node:fs/promises";
+import { rmdir } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { fail } from "../base/index.ts";
 import { lockRun, type RunLock } from "../checkpoint/index.ts";
 import type { Engine } from "../engine/index.ts";
 import { compareRecipes, type Prepared, type Recipe, recipeJson } from "../recipe/index.ts";
-import { createRun, describeEnvironment, type NewRun, type RunRecord, readRun, requireFree } from "../track/index.ts";
+import {
+  createRun,
+  describeEnvironment,
+  makeFolders,
+  type NewRun,
+  type RunRecord,
+  readRun,
+  requireFree,
+} from "../track/index.ts";
 import { findRun } from "./run-path.ts";
 import { version } from "./version.ts";
 
@@ -55,15 +63,7 @@ export async function newRun(place: RunPlace, prepared: Prepared, engine: Engine
 
 /** The lock comes before the record: of two runs started in one folder, only one may write. */
 async function newRunAt(folder: string, record: NewRun): Promise<LockedRun> {
-  const made = await mkdir(folder, { recursive: true }).catch((cause: Error) =>
-    fail("run/disk", "the run folder cannot be made", {
-      where: folder,
-      expected: "a folder that can be written",
-      got: cause.message,
-      fix: "choose another --run-dir",
-      cause,
-    }),
-  );
+  const made = await makeFolders(folder);
   const lock = await lockRun(folder);
   try {
     await createRun({ folder }, record);

@@ -19,6 +19,7 @@ export { metricsName, type ReadMetricsOptions, readEvents, readMetrics } from ".
 export {
   createRun,
   listRuns,
+  makeFolders,
   type NewRun,
   type Run,
   type RunList,

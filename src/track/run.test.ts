@@ -130,6 +130,12 @@ describe("the record", () => {
     expect((await readdir(root)).sort()).toEqual(["file", "loop"]);
   });
 
+  test.runIf(process.platform === "linux")("a folder that /proc does not take is an error, not a wait", async () => {
+    const run = await newRun();
+    for (const folder of ["/proc/nope", "/proc/nope/x"])
+      await expect(createRun({ folder }, run)).rejects.toMatchObject({ code: "run/disk", where: folder });
+  });
+
   test("what is no record is said to be none", async () => {
     await expect(readRun(root)).rejects.toMatchObject({ code: "run/missing" });
     const { folder } = await createRun({ root, label: "a" }, await newRun());

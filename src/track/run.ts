@@ -1,7 +1,7 @@
 // The run folder and its record, `run.json`: what was asked, on what machine, and how it stands. The log is in metrics-log.ts.
 import { randomInt } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { AthanorError, fail } from "../base/index.ts";
 import type { Environment } from "./environment.ts";
@@ -111,11 +111,11 @@ export async function requireFree(folder: string): Promise<void> {
 
 async function makeFolder(place: RunPlace, now: Date): Promise<{ folder: string; isNew: boolean }> {
   if ("folder" in place) {
-    const first = await onDisk(place.folder, () => mkdir(place.folder, { recursive: true }));
+    const first = await makeFolders(place.folder);
     await requireFree(place.folder);
     return { folder: place.folder, isNew: first !== undefined };
   }
-  await onDisk(place.root, () => mkdir(place.root, { recursive: true }));
+  await makeFolders(place.root);
   for (let attempt = 0; ; attempt++) {
     const folder = join(place.root, runName(place.label, now, randomInt(2 ** 32) / 2 ** 32));
     const made = await onDisk(folder, async () => {
@@ -240,12 +240,34 @@ async function writeRecord(folder: string, record: RunRecord): Promise<void> {
   });
 }
 
+/**
+ * Makes a folder and what is missing above it; gives the first that it made. Errors with `run/disk`. One after the other:
+ * Node 20's recursive mkdir never returns where a folder that is there (/proc) answers ENOENT to a new one in it.
+ */
+export async function makeFolders(folder: string): Promise<string | undefined> {
+  return await onDisk(folder, () => makeWithParents(resolve(folder)));
+}
+
+async function makeWithParents(path: string): Promise<string | undefined> {
+  try {
+    await mkdir(path);
+    return path;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" && (await stat(path)).isDirectory()) return undefined;
+    if (code !== "ENOENT" || dirname(path) === path) throw error;
+    const first = await makeWithParents(dirname(path));
+    await mkdir(path);
+    return first ?? path;
+  }
+}
+
 async function onDisk<T>(where: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
     if (cause instanceof AthanorError || !(cause instanceof Error)) throw cause;
-    return fail("run/disk", "the run folder cannot be written", {
+    return fail("run/disk", "the folder cannot be written", {
       where,
       got: cause.message,
       fix: "choose a folder on a disk that can be written and has space",
