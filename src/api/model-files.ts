@@ -87,11 +87,18 @@ function describe(text: string | undefined, where: string): ModelDescription {
     return fail("model/files", "there is no model here", {
       where,
       expected: "a run, a checkpoint, or a saved model with model.json",
+      got: "no model.json",
+      fix: "check the path; `npx athanor runs` lists the runs",
     });
   }
   const description = JSON.parse(text) as ModelDescription;
   if (description.format !== "athanor-model")
-    fail("model/files", "model.json is of another kind", { where, got: String(description.format) });
+    fail("model/files", "model.json is of another kind", {
+      where,
+      expected: "the format athanor-model",
+      got: String(description.format),
+      fix: "give a folder that Athanor wrote",
+    });
   return description;
 }
 

@@ -91,7 +91,7 @@ function textFor(group: TimedGroup, member: TimedInstruction, limits: MachineLim
   }
   if (isComputing)
     return `computes, at ${share(flops, ms, limits)} of the peak of products: more bandwidth or a larger batch does not help, a smaller model does`;
-  return `${memory(times)}: its bytes grow with the batch; fewer of them (bf16 storage, more fusion) would help, which this version does not have`;
+  return `${memory(times)}: its bytes grow with the batch; fewer of them (precision bf16 halves those of activations) would help`;
 }
 
 function product({ members, ms, flops, floorMs }: TimedGroup, limits: MachineLimits): string {

@@ -10,7 +10,8 @@ export interface RecipeOptions {
 export function withRecipe(command: Command): Command {
   return command
     .argument("<recipe>", "recipe file: .yaml, .json or .ts")
-    .option("--set <key=value>", "change a setting, such as model.gpt.layers=4 (repeatable)", collect);
+    .option("--set <key=value>", "change a setting, such as model.gpt.layers=4 (repeatable)", collect)
+    .addHelpText("after", "\nThe keys of a recipe: docs/recipes.md, or `npx athanor schema`.");
 }
 
 export function collect(value: string, earlier: readonly string[] = []): string[] {

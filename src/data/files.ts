@@ -34,6 +34,7 @@ async function listOne(path: string): Promise<string[]> {
     if (isGlob(path) && (cause.code === "ENOENT" || cause.code === "ENOTDIR")) return undefined;
     return fail("data/no-file", "the data cannot be found", {
       where: path,
+      expected: "a file, a .gz file, a folder or a glob",
       got: cause.code ?? String(cause),
       fix: "check data.path; a path in a recipe counts from the recipe's folder",
       cause,
@@ -46,6 +47,7 @@ async function listOne(path: string): Promise<string[]> {
       where: path,
       expected: "a file, a .gz file, a folder or a glob",
       got: info.isFIFO() ? "a pipe" : info.isSocket() ? "a socket" : "a device",
+      fix: "write the data to a file and give its path",
     });
   }
   const patterns = expandBraces(path.replaceAll("\\", "/")).map(splitGlob);
@@ -62,7 +64,14 @@ async function listOne(path: string): Promise<string[]> {
 }
 
 function notEmpty(files: string[], path: string, what: string): string[] {
-  return files.length > 0 ? files : fail("data/no-file", what, { where: path, fix: "check data.path" });
+  return files.length > 0
+    ? files
+    : fail("data/no-file", what, {
+        where: path,
+        expected: "at least one visible file",
+        got: "none",
+        fix: "check data.path",
+      });
 }
 
 function byCodeUnits(a: string, b: string): number {
@@ -73,7 +82,13 @@ function byCodeUnits(a: string, b: string): number {
 async function walk(folder: string, depth = Number.POSITIVE_INFINITY): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === "ENOENT" || cause.code === "ENOTDIR") return [];
-    return fail("data/no-file", "the folder cannot be read", { where: folder, got: cause.code ?? "", cause });
+    return fail("data/no-file", "the folder cannot be read", {
+      where: folder,
+      expected: "a folder that this user may list",
+      got: cause.code ?? String(cause),
+      fix: "check its permissions",
+      cause,
+    });
   });
   const files: string[] = [];
   for (const entry of entries) {
@@ -123,6 +138,7 @@ export async function* readBytes(path: string, limits: ByteLimits = {}): AsyncGe
     if (!(cause as NodeJS.ErrnoException).code?.startsWith("Z_")) readFailure(path, cause);
     fail("data/gzip", "the compressed file is damaged", {
       where: `${path}, decompressed byte ${bytesOut}`,
+      expected: "a whole gzip file",
       got: (cause as Error).message,
       fix: "fetch the file again; `gzip -t` tells whether it is whole",
       cause,
@@ -146,5 +162,11 @@ async function isCompressed(path: string): Promise<boolean> {
 function readFailure(path: string, cause: unknown): never {
   if (cause instanceof AthanorError) throw cause;
   const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
-  fail("data/read", "the file cannot be read", { where: path, got: code, cause });
+  fail("data/read", "the file cannot be read", {
+    where: path,
+    expected: "a file that this user may read, to its end",
+    got: code,
+    fix: "check its permissions and the disk, or take it out of the data",
+    cause,
+  });
 }

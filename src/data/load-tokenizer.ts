@@ -20,13 +20,20 @@ const maxFileBytes = 2 ** 28;
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
   const info = await stat(path).catch((cause: NodeJS.ErrnoException) =>
-    fail("tokenizer/no-file", "the tokenizer cannot be found", { where: path, got: cause.code ?? "", cause }),
+    fail("tokenizer/no-file", "the tokenizer cannot be found", {
+      where: path,
+      expected: "a tokenizer.json",
+      got: cause.code ?? String(cause),
+      fix: "check the path; in a recipe it counts from the recipe's folder",
+      cause,
+    }),
   );
   if (!info.isFile() || info.size > maxFileBytes) {
     fail("tokenizer/file", "this is not a tokenizer file", {
       where: path,
       expected: `a tokenizer.json of at most ${formatBytes(maxFileBytes)}`,
       got: info.isFile() ? formatBytes(info.size) : "not a regular file",
+      fix: "give the path of a tokenizer.json",
     });
   }
   try {

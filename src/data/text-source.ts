@@ -117,6 +117,7 @@ export async function scanText(
       where: source.name,
       expected: "at least one character",
       got: ["0 characters", ...reasons].join("\n"),
+      fix: "check data.path, and what data.invalid leaves out",
     });
   }
   return { ...tally, characters, bytes, sha256: hash.digest("hex") };

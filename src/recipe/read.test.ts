@@ -129,6 +129,7 @@ describe("--set", () => {
       tokenizer: "/home/t.json",
     });
     expect(set("data.path=/c.txt").data.path).toBe("/c.txt");
+    expect(set("data.cache=kept").data.cache).toBe("/home/kept");
   });
 
   test.each(["steps", "=1", "a..b=1", "__proto__.x=1", "x.__proto__=1", "steps=[1,"])(

@@ -170,6 +170,7 @@ function validate(source: Source): Recipe {
     problems.length === 1 ? "the recipe has a fault" : `the recipe has ${problems.length} faults`,
     {
       ...(source.path ? { where: source.path } : {}),
+      expected: "the keys and values that docs/recipes.md lists",
       got: problems.join("\n"),
       fix: "mend what is listed; nothing has been started",
     },

@@ -38,6 +38,7 @@ const refused: readonly [what: string, args: string[], code: string, names: RegE
   ["learning rate NaN", set("optimizer.adamw.lr=.nan"), "config/invalid", /lr/],
   ["heads do not divide the width", set("model.gpt.heads=5"), "config/invalid", /multiple of heads/],
   ["lanes do not divide the batch", set("batch.lanes=3"), "config/lanes", /divisor/],
+  ["more threads than an engine may have", set("engine.threads=1000"), "config/invalid", /engine\.threads/],
   ["no such data", set("data.path=nowhere.txt"), "data/", /nowhere\.txt/],
   ["empty corpus", set("data.path=empty.txt"), "data/empty", /empty\.txt/],
   ["binary corpus", set("data.path=binary.txt"), "data/binary", /binary\.txt/],
@@ -56,7 +57,9 @@ describe("refused before any work", () => {
     expect(result.stderr).toMatch(new RegExp(`\\[(${code})`));
     expect(result.stderr).toMatch(names);
     expect(result.stderr).not.toMatch(/\n\s+at .*\.(js|ts):\d+:\d+/); // no stack trace
-    expect([1, 2]).toContain(result.code);
+    for (const field of ["at", "expected", "got", "fix"])
+      expect(result.stderr).toMatch(new RegExp(`^  ${field} {2,}\\S`, "m"));
+    expect(result.code).toBe(2);
     expect(existsSync(join(folder.path, "never"))).toBe(false);
   });
 
@@ -70,6 +73,9 @@ describe("refused before any work", () => {
       folder.path,
     );
     expect(result.stderr).toMatch(/^\S*\[data\//m);
+    for (const field of ["at", "expected", "got", "fix"])
+      expect(result.stderr).toMatch(new RegExp(`^  ${field} {2,}\\S`, "m"));
+    expect(result.code).toBe(2);
     expect(result.stderr).toMatch(names);
     expect(existsSync(join(folder.path, "never"))).toBe(false);
   });

@@ -93,3 +93,13 @@ test("every command and flag that a shell block shows exists", ({ skip }) => {
   }
   expect(problems).toEqual([]);
 });
+
+test("athanor schema is what the pages of a recipe are compared with", () => {
+  const { status, stdout } = spawnSync(process.execPath, [join(root, "bin/athanor.mjs"), "schema"], {
+    encoding: "utf8",
+  });
+  expect(status).toBe(0);
+  const { properties } = JSON.parse(stdout);
+  expect(properties.steps).toMatchObject({ type: "integer", default: 1000 });
+  expect(properties.data.properties.missing).toMatchObject({ enum: ["impute", "drop", "error"] });
+});

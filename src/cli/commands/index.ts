@@ -11,6 +11,7 @@ import { definePredict } from "./predict.ts";
 import { defineProve } from "./prove.ts";
 import { defineReproduce } from "./reproduce.ts";
 import { defineRuns } from "./runs.ts";
+import { defineSchema } from "./schema.ts";
 import { defineTrain } from "./train.ts";
 
 export const commands: readonly DefineCommand[] = [
@@ -26,4 +27,5 @@ export const commands: readonly DefineCommand[] = [
   defineEngine,
   defineBench,
   defineProve,
+  defineSchema,
 ];
