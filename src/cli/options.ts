@@ -15,15 +15,17 @@ export function pathOption(name: string): (text: string) => string {
 }
 
 /** A parser for a positive whole number. Errors with `cli/number`. */
-export function wholeOption(name: string): (text: string) => number {
+export function wholeOption(name: string, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   const parse = numberOption(name);
   return (text) => {
     const value = parse(text);
-    if (Number.isInteger(value) && value > 0) return value;
+    if (Number.isInteger(value) && value > 0 && value <= most) return value;
+    const expected = `a whole number, at least 1${most < Number.MAX_SAFE_INTEGER ? ` and at most ${most}` : ""}`;
     return fail("cli/number", `${name} is not a positive whole number`, {
       where: name,
-      expected: "a whole number, at least 1",
+      expected,
       got: text,
+      fix: "give one",
     });
   };
 }
@@ -33,6 +35,11 @@ export function numberOption(name: string): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (text.trim() !== "" && Number.isFinite(value)) return value;
-    return fail("cli/number", `${name} is not a number`, { where: name, expected: "a finite number", got: text });
+    return fail("cli/number", `${name} is not a number`, {
+      where: name,
+      expected: "a finite number",
+      got: text,
+      fix: "give a number, with a point for decimals",
+    });
   };
 }

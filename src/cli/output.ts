@@ -1,6 +1,7 @@
 // Where words go: results on stdout, progress and errors on stderr, and with --json one object or NDJSON on stdout.
 import pc from "picocolors";
 import { AthanorError } from "../base/index.ts";
+import { plainFigures } from "../track/index.ts";
 
 /** Exit codes: 0 done, 1 failed, 2 the request was wrong, 75 preempted (saved; start again), 130 interrupted (saved). */
 export const exitCodes = { done: 0, failed: 1, wrongRequest: 2, preempted: 75, interrupted: 130 } as const;
@@ -53,10 +54,9 @@ export function createOutput(json: boolean): Output {
   };
 }
 
-/** JSON has no NaN and would write null, which hides what a loss became: it is told by name, as in the run's log. */
+/** One line, in which a loss that is NaN is told as in the run's log. */
 export function toLine(value: object): string {
-  const named = (_: string, one: unknown) => (typeof one === "number" && !Number.isFinite(one) ? String(one) : one);
-  return `${JSON.stringify(value, named)}\n`;
+  return `${JSON.stringify(value, plainFigures)}\n`;
 }
 
 /** A word as a shell reads it back whole. */

@@ -21,9 +21,9 @@ export interface TraceEvent {
 /** One process, a track per program, an event per instruction that ran, in the order in which they ran. */
 export function traceEvents({ runs, engine }: StepProfile): TraceEvent[] {
   const tracks = [...new Set(runs.map(({ program }) => program))];
-  const named = (name: string, tid: number, label: string): TraceEvent => ({
-    ...{ name, ph: "M", pid: 1, tid, args: { name: label } },
-  });
+  const named = (name: string, tid: number, label: string): TraceEvent => {
+    return { name, ph: "M", pid: 1, tid, args: { name: label } };
+  };
   const origin = runs[0]?.startMs ?? 0;
   const events = runs.flatMap(({ program, startMs, nanoseconds, instructions }) => {
     let ts = 1000 * (startMs - origin);
@@ -31,10 +31,8 @@ export function traceEvents({ runs, engine }: StepProfile): TraceEvent[] {
       const dur = nanoseconds[at]! / 1000;
       if (dur === 0) return []; // left out by the guard
       const { op, layer, text, calls } = instruction;
-      const [flops, bytes] = [instruction.flops / calls, instruction.bytes / calls];
-      const { gflops, gbPerSecond, ofFloor } = rates({
-        ...{ calls: 1, ms: dur / 1000, flops, bytes, floorMs: instruction.floorMs / calls },
-      });
+      const [flops, bytes, floorMs] = [instruction.flops, instruction.bytes, instruction.floorMs].map((n) => n / calls);
+      const { gflops, gbPerSecond, ofFloor } = rates({ calls: 1, ms: dur / 1000, flops, bytes, floorMs });
       const args = { layer, bytes, flops, gflops, gbPerSecond, ofFloor, instruction: text };
       const event: TraceEvent = {
         name: op,

@@ -9,6 +9,7 @@ export {
   encodeEvent,
   type Figures,
   type LoggedEvent,
+  plainFigures,
   type RunEvent,
   type SampleEvent,
   type StartEvent,

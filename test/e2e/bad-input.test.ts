@@ -96,6 +96,17 @@ describe("refused before any work", () => {
     expect(result.stderr).toMatch(/\[config\/syntax\][\s\S]*broken\.yaml:\d+:\d+/);
   });
 
+  test.each([
+    ["bench", "step", "--threads", "1000"],
+    ["bench", "step", "--dtype", "f8"],
+    ["inspect", "tiny.json", "--steps", "2"],
+  ])("athanor %s %s %s %s", async (...args) => {
+    const result = await runCli(args, folder.path);
+    for (const field of ["at", "expected", "got", "fix"])
+      expect(result.stderr).toMatch(new RegExp(`^  ${field} {2,}\\S`, "m"));
+    expect(result.code).toBe(2);
+  });
+
   test("an unknown flag, with a suggestion", async () => {
     const result = await runCli(["train", recipe, "--resum"], folder.path);
     expect(result.code).toBe(2);

@@ -44,7 +44,7 @@ export const defineBench: DefineCommand = (program, run) => {
 const common = (command: Command): Command =>
   command
     .option("--rounds <n>", "rounds", wholeOption("--rounds"), 5)
-    .option("--threads <n>", "threads of the engine (default: one per processor)", wholeOption("--threads"));
+    .option("--threads <n>", "threads of the engine (default: one per processor)", wholeOption("--threads", 256));
 
 async function matmul({ output }: CommandContext, flags: MatmulFlags): Promise<undefined> {
   const sizes = flags.sizes.split(",").map(wholeOption("--sizes"));
@@ -63,7 +63,12 @@ async function step({ output, signal, stoppedBy }: CommandContext, flags: StepFl
   const known = stepModels.find((name) => name === model);
   if (known === undefined) {
     const expected = stepModels.join(", ");
-    return fail("cli/bench", "there is no such model to time", { where: "--model", expected, got: model });
+    return fail("cli/bench", "there is no such model to time", {
+      where: "--model",
+      expected,
+      got: model,
+      fix: "name one of these",
+    });
   }
   const base = known === "gpt" ? stepShapes.c1 : stepShapes[known];
   const shape: StepShape = { ...base, ...pick(given) };
@@ -72,6 +77,7 @@ async function step({ output, signal, stoppedBy }: CommandContext, flags: StepFl
       where: "--width",
       expected: `a multiple of ${shape.heads}`,
       got: String(shape.width),
+      fix: "change --width or --heads",
     });
   const figures = await benchStep(shape, {
     rounds,
@@ -93,6 +99,7 @@ function toPrecision(dtype: string): "f32" | "bf16" {
     where: "--dtype",
     expected: "f32 or bf16",
     got: dtype,
+    fix: "name one of these",
   });
 }
 

@@ -50,6 +50,7 @@ async function inspect({ output }: CommandContext, path: string, flags: InspectF
       where: "--program",
       expected: "accumulate, update or evaluate",
       got: program,
+      fix: "name one of these",
     });
   const { traced, passes, plan } = found;
   const graph = flags.pass === "traced" ? traced : passes.findLast(({ pass }) => pass.name === flags.pass)?.graph;
@@ -58,6 +59,7 @@ async function inspect({ output }: CommandContext, path: string, flags: InspectF
       where: "--pass",
       expected: ["traced", ...new Set(passes.map(({ pass }) => pass.name))].join(", "),
       got: flags.pass,
+      fix: "name one of these",
     });
   output.record({
     program,
@@ -92,6 +94,8 @@ function refuseMixture(flags: InspectFlags): void {
   if (given === undefined) return;
   fail("cli/inspect", flags.profile ? "a profile is of whole steps" : `only a profile has a --${given}`, {
     where: `--${given}`,
+    expected: flags.profile ? "--profile with --steps and --trace alone" : `--profile beside --${given}`,
+    got: flags.profile ? `--profile and --${given}` : `--${given} without --profile`,
     fix: flags.profile ? `leave out --${given} or --profile` : "add --profile",
   });
 }
