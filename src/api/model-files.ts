@@ -1,9 +1,11 @@
 // What a trained model is on disk, beside its tensors: `model.json` and the encoder of its data. Read from a run, a
-// checkpoint, or a folder that save() wrote.
-import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+// checkpoint, or a folder that save() wrote. Such a folder holds a hash of each of its files, as `sha256sum -c` reads them.
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fail, type HostArray } from "../base/index.ts";
-import { SafetensorsFile, writeSafetensors } from "../checkpoint/index.ts";
+import { onDisk, SafetensorsFile, syncFolder, writeDurably, writeSafetensors } from "../checkpoint/index.ts";
 import { makeFolders } from "../track/index.ts";
 import { checkpointAt, textsOf } from "./initial-state.ts";
 import { findRun } from "./run-path.ts";
@@ -31,6 +33,7 @@ export interface ModelFiles {
 }
 
 const tensorsName = "model.safetensors";
+const sumsName = "SHA256SUMS";
 
 /** Loads a model's files from a run folder (its newest good checkpoint), a checkpoint, or a saved model. */
 export async function readModelFiles(path: string): Promise<ModelFiles> {
@@ -47,6 +50,7 @@ export async function readModelFiles(path: string): Promise<ModelFiles> {
 }
 
 async function readSaved(folder: string): Promise<ModelFiles> {
+  await checkSums(folder);
   const path = join(folder, tensorsName);
   const file = await SafetensorsFile.open(path);
   const tensors = new Map<string, HostArray>();
@@ -69,16 +73,44 @@ export async function writeModelFiles(folder: string, model: Omit<ModelFiles, "f
   const staging = `${resolve(folder)}.tmp-${process.pid}`;
   try {
     await makeFolders(dirname(staging));
-    await mkdir(staging);
-    await writeSafetensors(
-      join(staging, tensorsName),
-      [...model.tensors].map(([name, array]) => ({ name, ...array })),
-    );
-    for (const [name, text] of model.files) await writeFile(join(staging, name), text);
-    await rename(staging, folder);
+    await onDisk("saving a model", folder, async () => {
+      await mkdir(staging);
+      const tensors = [...model.tensors].map(([name, array]) => ({ name, ...array }));
+      const { sha256 } = await writeSafetensors(join(staging, tensorsName), tensors);
+      const sums = [`${sha256}  ${tensorsName}\n`];
+      for (const [name, text] of model.files) {
+        await writeDurably(join(staging, name), Buffer.from(text));
+        sums.push(`${createHash("sha256").update(text).digest("hex")}  ${name}\n`);
+      }
+      await writeDurably(join(staging, sumsName), Buffer.from(sums.join("")));
+      await syncFolder(staging);
+      await rename(staging, folder);
+      await syncFolder(dirname(staging));
+    });
   } catch (error) {
-    await rm(staging, { recursive: true, force: true });
+    await rm(staging, { recursive: true, force: true }).catch(() => undefined);
     throw error;
+  }
+}
+
+/** Every file that the sums name is what was saved. A folder without sums was put together by hand: nothing is known of it. */
+async function checkSums(folder: string): Promise<void> {
+  if (!(await exists(join(folder, sumsName)))) return;
+  for (const line of (await readFile(join(folder, sumsName), "utf8")).split("\n").filter(Boolean)) {
+    const [expected, name = ""] = line.split("  ");
+    const where = join(folder, name);
+    const hash = createHash("sha256");
+    await onDisk("reading a model", where, async () => {
+      for await (const chunk of createReadStream(where)) hash.update(chunk as Buffer);
+    });
+    const got = hash.digest("hex");
+    if (got !== expected)
+      fail("model/damaged", "a file of the saved model is not what was saved", {
+        where,
+        expected: `SHA-256 ${expected}`,
+        got,
+        fix: `copy the folder again, or save the model again; after a change that was meant, delete ${sumsName}`,
+      });
   }
 }
 
@@ -91,7 +123,7 @@ function describe(text: string | undefined, where: string): ModelDescription {
       fix: "check the path; `npx athanor runs` lists the runs",
     });
   }
-  const description = JSON.parse(text) as ModelDescription;
+  const description = parse(text, where);
   if (description.format !== "athanor-model")
     fail("model/files", "model.json is of another kind", {
       where,
@@ -100,6 +132,19 @@ function describe(text: string | undefined, where: string): ModelDescription {
       fix: "give a folder that Athanor wrote",
     });
   return description;
+}
+
+function parse(text: string, where: string): ModelDescription {
+  try {
+    return JSON.parse(text) as ModelDescription;
+  } catch (error) {
+    return fail("model/files", "model.json cannot be read", {
+      where,
+      expected: "JSON",
+      got: (error as Error).message,
+      fix: "copy the folder again, or save the model again",
+    });
+  }
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,5 +1,6 @@
 // A trained model in a program: what save() writes, load() reads; rows together are rows one by one; wrong uses are named.
-import { mkdtempSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -71,6 +72,49 @@ describe.each(["f32", "f64"] as const)("regression on raw targets in %s", (preci
     expect(again.description).toEqual(model.description);
     expect(await again.predict({ x: 2.5 })).toEqual(await model.predict({ x: 2.5 }));
     await expect(model.save(copy)).rejects.toMatchObject({ code: "path/exists" });
+  });
+});
+
+describe("a saved model", () => {
+  const files = ["model.safetensors", "model.json", "table.json"];
+  const saved = async (name: string) => {
+    const rows = Array.from({ length: 20 }, (_, x) => ({ x, y: x % 2 ? "odd" : "even" }));
+    const recipe = { data: { rows, target: "y" }, model: { mlp: { hidden: [4] } } };
+    const model = await train({ ...common, ...recipe, steps: 2 }, options(name));
+    await model.save(join(folder, `${name}-saved`));
+    return { model, path: join(folder, `${name}-saved`), again: () => loadHere(`${name}-saved`) };
+  };
+
+  test("is refused when a bit of it changed or a part is missing", async () => {
+    const { path, again } = await saved("bits");
+    for (const name of files) {
+      const bytes = readFileSync(join(path, name));
+      const changed = Buffer.from(bytes);
+      changed[bytes.length >> 1]! ^= 4;
+      writeFileSync(join(path, name), changed);
+      await expect(again()).rejects.toMatchObject({ code: "model/damaged", where: join(path, name) });
+      writeFileSync(join(path, name), bytes);
+    }
+    await again();
+    rmSync(join(path, "SHA256SUMS"));
+    writeFileSync(join(path, "model.json"), readFileSync(join(path, "model.json"), "utf8").slice(0, 40));
+    await expect(again()).rejects.toMatchObject({ code: "model/files", expected: "JSON" });
+  });
+
+  test("has sums that sha256sum reads", async () => {
+    const { path } = await saved("sums");
+    const { status, stdout } = spawnSync("sha256sum", ["-c", "--strict", "SHA256SUMS"], {
+      cwd: path,
+      encoding: "utf8",
+    });
+    expect(status).toBe(0);
+    for (const name of files) expect(stdout).toContain(`${name}: OK`);
+  });
+
+  test("goes nowhere when its place cannot be a folder", async () => {
+    const { model, path } = await saved("place");
+    await expect(model.save(join(path, "model.json", "x"))).rejects.toMatchObject({ code: "run/disk" });
+    await expect(model.save("/proc/nope/x")).rejects.toMatchObject({ code: "run/disk" });
   });
 });
 
