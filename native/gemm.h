@@ -275,6 +275,34 @@ static void multiplyInPlace(const Product& p) {
   }
 }
 
+// Few columns would leave tiles of C all but empty. Rows of A that are dense in the depth meet copies of B's columns in dot
+// products; where A is dense across its rows instead, the transpose of C is computed from A as it lies.
+
+ATHANOR_INLINE bool hasFewColumns(const Product& p) {
+  if (p.columns > tileVectors || p.a.narrow || p.b.narrow) return false;
+  return p.aDepth == 1 ? p.depth <= depthBlock : p.aRow == 1 && p.rows <= LANES * minOf(depthBlock, p.depth);
+}
+
+/** `buffer` is as large as floatsForB(p, localColumns). */
+static void multiplyFewColumns(const Product& p, float* buffer) {
+  Product q = p;
+  if (p.aDepth == 1) {
+    for (int64_t j = 0; j < p.columns; ++j) {
+      for (int64_t k = 0; k < p.depth; ++k) buffer[j * p.depth + k] = p.b.floats()[k * p.bDepth + j * p.bColumn];
+    }
+    q.b = {buffer, false};
+    q.bDepth = 1;
+    q.bColumn = p.depth;
+    return multiplyInPlace(q);
+  }
+  q = {p.columns, p.rows, p.depth, p.b, p.bColumn, p.bDepth, p.a, p.aDepth, 1, {buffer, false}, p.rows, false};
+  multiplyInPlace(q);
+  for (int64_t i = 0; i < p.rows; ++i) {
+    float* c = p.c.floats() + i * p.cRow;
+    for (int64_t j = 0; j < p.columns; ++j) c[j] = (p.accumulate ? c[j] : 0) + buffer[j * p.rows + i];
+  }
+}
+
 /** The whole product on the calling thread, in the way that suits it. */
 ATHANOR_INLINE void multiplyAlone(const Product& p, const Buffers& buffers) {
   if (p.rows == 0 || p.columns == 0) return;
@@ -282,6 +310,8 @@ ATHANOR_INLINE void multiplyAlone(const Product& p, const Buffers& buffers) {
     if (!p.accumulate) clearRows(p.c.floats(), p.cRow, p.rows, p.columns);
   } else if (readsBInPlace(p)) {
     multiplyInPlace(p);
+  } else if (hasFewColumns(p)) {
+    multiplyFewColumns(p, buffers.b);
   } else {
     multiplyLocal(p, buffers);
   }

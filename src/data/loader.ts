@@ -171,9 +171,11 @@ export class Loader<B extends Batch> implements AsyncIterable<LoadedBatch<B>> {
   private async make(firstSample: number): Promise<LoadedBatch<B>> {
     await setImmediate(); // off the path of whoever takes the batch before
     const { start, end } = this.options.share ?? { start: 0, end: this.batchSize };
-    const ids = Array.from({ length: end - start }, (_, i) => firstSample + start + i);
-    const batch = await this.dataset.collate(ids.map((id) => this.sampler.at(id)));
-    return { ...batch, rows: { dtype: "i32", shape: [ids.length], data: Int32Array.from(ids, (id) => id | 0) } };
+    const [first, count] = [firstSample + start, end - start];
+    const batch = await this.dataset.collate(this.sampler.range(first, count));
+    const ids = new Int32Array(count);
+    for (let i = 0; i < count; i++) ids[i] = first + i; // modulo 2^32
+    return { ...batch, rows: { dtype: "i32", shape: [count], data: ids } };
   }
 }
 

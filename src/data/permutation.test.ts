@@ -59,6 +59,17 @@ describe("Permutation", () => {
     expect(neighbours / epochs).toBeLessThan(1.03);
   });
 
+  it("gives a range of places as it gives them one by one", () => {
+    for (const length of [1, 2, 3, 1000, 2 ** 30 - 1, 2 ** 30, 2 ** 30 + 1, 2 ** 32]) {
+      const permutation = new Permutation(length, { seed: 3, name: "range", epoch: 5 });
+      const count = Math.min(length, 300);
+      for (const start of [0, Math.floor((length - count) / 2), length - count]) {
+        const oneByOne = Array.from({ length: count }, (_, i) => permutation.at(start + i));
+        expect(permutation.range(start, count)).toEqual(oneByOne);
+      }
+    }
+  });
+
   it("reaches any place of a long epoch at once", () => {
     const start = process.cpuUsage();
     const permutation = new Permutation(2 ** 32, { seed: 1, name: "rows", epoch: 12345 });

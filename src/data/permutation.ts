@@ -45,6 +45,28 @@ export class Permutation {
     }
     return x;
   }
+
+  /** The items at places [start, start + count), all of them round by round: several times faster than one by one. */
+  range(start: number, count: number): number[] {
+    const { length, keys, coins } = this;
+    if (length > 2 ** 30) return Array.from({ length: count }, (_, i) => this.at(start + i));
+    const items = new Int32Array(count);
+    for (let i = 0; i < count; i++) items[i] = start + i;
+    for (let round = 0; round < numRounds; round++) {
+      const key = keys[round]! | 0;
+      const coin = coins[round]! | 0;
+      for (let i = 0; i < count; i++) {
+        // without a branch: nobody foretells a coin
+        const x = items[i]!;
+        const difference = (key - x) | 0;
+        const partner = (difference + (length & (difference >> 31))) | 0;
+        const behind = (x - partner) | 0;
+        const larger = (x - (behind & (behind >> 31))) | 0;
+        items[i] = x ^ ((x ^ partner) & (0 - (mix(larger ^ coin) & 1)));
+      }
+    }
+    return Array.from(items);
+  }
 }
 
 /** The finalizer of MurmurHash3 (Appleby, public domain): every output bit depends on every input bit. */
