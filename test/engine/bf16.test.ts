@@ -86,6 +86,30 @@ describe("casts round to nearest even", () => {
     expect(Array.from(words!.data as Uint16Array).map(fromBf16)).toEqual(expected.map(fromBf16));
     expect(Array.from(twice!.data as Float32Array)).toEqual(expected.map(fromBf16));
   });
+
+  test.each(isas)(
+    "in a tape that stores what it rounds and reads it again, without a step per cast: %s",
+    async (isa) => {
+      const x = numbers("x", [1000], 3);
+      const narrow = fromNumbers("bf16", [1000], toNumbers(numbers("narrow", [1000], 3)));
+      const graph = trace({ x, narrow }, ({ x, narrow }) => {
+        const words = x.mul(3).cast("bf16");
+        const sum = words.cast("f32").add(narrow.cast("f32"));
+        return { words, sum, rounded: sum.cast("bf16") };
+      });
+      const engine = nativeEngine(2, isa)!;
+      const { code } = compile(graph, engine.target);
+      expect(code.map(({ kernel }) => kernel)).toEqual(["tape"]);
+      expect(code[0]!.params[1]).toBe(4); // 3, mul, roundToBf16, add
+      const found = await runNative(graph, { x, narrow }, {}, engine);
+      const words = Array.from(x.data as Float32Array, (value) => toBf16(Math.fround(3 * value)));
+      const addends = Array.from(narrow.data as Uint16Array, fromBf16);
+      const sum = words.map((word, i) => Math.fround(fromBf16(word) + addends[i]!));
+      expect(Array.from(found.words!.data as Uint16Array)).toEqual(words);
+      expect(Array.from(found.sum!.data as Float32Array)).toEqual(sum);
+      expect(Array.from(found.rounded!.data as Uint16Array)).toEqual(sum.map(toBf16));
+    },
+  );
 });
 
 describe("matmul", () => {

@@ -43,12 +43,23 @@ export const tape = defineOp<string[], TapeAttrs>({
   params: ({ steps, results }, inputs) => {
     const dtypeOf = (register: number) => inputs[register]?.dtype ?? steps[register - inputs.length]!.dtype;
     const integer = steps.some(({ op, args, dtype }) => registerClass(op, args.map(dtypeOf), dtype) === "i32");
-    const code = steps.flatMap((step, at) => {
-      const [a = 0, b = 0, c = 0] = step.value === undefined ? step.args : [step.value];
-      const opcode = opcodes.get(step.op === "cast" && step.dtype === "bf16" ? "roundToBf16" : step.op)!;
-      return [opcode, inputs.length + at, a, b, c];
+    // a cast leaves a register as it is, for kernels convert where they load and store; one to bf16 that steps read rounds it
+    const read = new Set(steps.flatMap(({ args }) => args));
+    const registers = inputs.map((_, at) => at); // of the kernel, for each of ours
+    const code: number[] = [];
+    steps.forEach((step, at) => {
+      const args = step.args.map((register) => registers[register]!);
+      const isCast = step.op === "cast";
+      if (isCast && !(step.dtype === "bf16" && read.has(inputs.length + at))) {
+        registers.push(args[0]!);
+        return;
+      }
+      const register = inputs.length + code.length / 5;
+      const [a = 0, b = 0, c = 0] = step.value === undefined ? args : [step.value];
+      code.push(opcodes.get(isCast ? "roundToBf16" : step.op)!, register, a, b, c);
+      registers.push(register);
     });
-    return [Number(integer), steps.length, ...code, ...results];
+    return [Number(integer), code.length / 5, ...code, ...results.map((register) => registers[register]!)];
   },
   vjp: "none",
   cost: ([x], _, { steps }) => ({ flops: steps.length * (x?.shape ?? []).reduce((a, b) => a * b, 1) }),
