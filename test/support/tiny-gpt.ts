@@ -3,15 +3,19 @@ import { readFileSync } from "node:fs";
 import { type FloatDType, fromNumbers, type HostArray, sizeOf } from "../../src/base/index.ts";
 import type { GptConfig } from "../../src/models/index.ts";
 
-export interface TinyGptVariant {
-  readonly biases: boolean;
-  readonly gelu: "erf" | "tanh";
+/** Parameters and what their start is made from. */
+export interface StatedStart {
   readonly parameters: readonly {
     readonly name: string;
     readonly shape: number[];
     readonly centre: number;
     readonly scale: number;
   }[];
+}
+
+export interface TinyGptVariant extends StatedStart {
+  readonly biases: boolean;
+  readonly gelu: "erf" | "tanh";
   readonly startSums: readonly number[];
   readonly logits: readonly number[];
   readonly f64: {
@@ -75,9 +79,9 @@ export function configOf({ biases, gelu }: TinyGptVariant): GptConfig {
 }
 
 /** The stated start, MurmurHash3's finalizer of (parameter, element): exact in f32. */
-export function startOf(variant: TinyGptVariant, dtype: FloatDType): Map<string, HostArray> {
+export function startOf({ parameters }: StatedStart, dtype: FloatDType): Map<string, HostArray> {
   return new Map(
-    variant.parameters.map(({ name, shape, centre, scale }, parameter) => {
+    parameters.map(({ name, shape, centre, scale }, parameter) => {
       const values = Array.from({ length: sizeOf(shape) }, (_, element) => {
         let x = (Math.imul(parameter, 0x9e3779b1) + element) >>> 0;
         x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
