@@ -17,6 +17,7 @@ export {
   type Prediction,
   TrainedModel,
 } from "./model.ts";
+export type { SaveOptions } from "./model-files.ts";
 export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan.ts";
 export { findRun } from "./run-path.ts";
 export { type RecordRecipe, Training, train } from "./train.ts";

@@ -66,10 +66,25 @@ async function readSaved(folder: string): Promise<ModelFiles> {
   return { folder, description: describe(files.get("model.json"), folder), tensors, files };
 }
 
+export interface SaveOptions {
+  /** Takes the place of a model that was saved there before; anything else there is left alone. */
+  readonly replace?: boolean;
+}
+
 /** Writes a model's files into a new folder: all of them or none. Errors with `path/exists`. */
-export async function writeModelFiles(folder: string, model: Omit<ModelFiles, "folder">): Promise<void> {
-  if (await exists(folder))
-    fail("path/exists", "there is something at this path already", { where: folder, fix: "choose a new folder" });
+export async function writeModelFiles(
+  folder: string,
+  model: Omit<ModelFiles, "folder">,
+  { replace = false }: SaveOptions = {},
+): Promise<void> {
+  const taken = await exists(folder);
+  if (taken && !(replace && (await exists(join(folder, sumsName)))))
+    fail("path/exists", "there is something at this path already", {
+      where: folder,
+      expected: replace ? "nothing, or a model that save() wrote" : "nothing",
+      got: "a file or folder",
+      fix: replace ? "choose another folder" : "choose a new folder, or save(folder, { replace: true })",
+    });
   const staging = `${resolve(folder)}.tmp-${process.pid}`;
   try {
     await makeFolders(dirname(staging));
@@ -84,8 +99,11 @@ export async function writeModelFiles(folder: string, model: Omit<ModelFiles, "f
       }
       await writeDurably(join(staging, sumsName), Buffer.from(sums.join("")));
       await syncFolder(staging);
+      const before = `${staging}-before`; // a crash between the two renames leaves it, whole
+      if (taken) await rename(folder, before);
       await rename(staging, folder);
       await syncFolder(dirname(staging));
+      await rm(before, { recursive: true, force: true });
     });
   } catch (error) {
     await rm(staging, { recursive: true, force: true }).catch(() => undefined);

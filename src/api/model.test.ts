@@ -1,6 +1,6 @@
 // A trained model in a program: what save() writes, load() reads; rows together are rows one by one; wrong uses are named.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -109,6 +109,16 @@ describe("a saved model", () => {
     });
     expect(status).toBe(0);
     for (const name of files) expect(stdout).toContain(`${name}: OK`);
+  });
+
+  test("takes the place of an earlier one when it may, and of nothing else", async () => {
+    const { model, path, again } = await saved("twice");
+    await expect(model.save(path)).rejects.toMatchObject({ code: "path/exists" });
+    rmSync(join(path, "model.safetensors"));
+    await model.save(path, { replace: true });
+    expect((await again()).description).toEqual(model.description);
+    await expect(model.save(folder, { replace: true })).rejects.toMatchObject({ code: "path/exists" });
+    expect(readdirSync(folder).filter((name) => name.includes(".tmp-"))).toEqual([]);
   });
 
   test("goes nowhere when its place cannot be a folder", async () => {

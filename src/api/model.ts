@@ -11,7 +11,13 @@ import {
 } from "../generate/index.ts";
 import { type BuiltModel, type DataFacts, modelFamily } from "../models/index.ts";
 import { chooseEngine } from "./engine.ts";
-import { type ModelDescription, type ModelFiles, readModelFiles, writeModelFiles } from "./model-files.ts";
+import {
+  type ModelDescription,
+  type ModelFiles,
+  readModelFiles,
+  type SaveOptions,
+  writeModelFiles,
+} from "./model-files.ts";
 import { Predictor, softmaxOf } from "./predictor.ts";
 
 /** A classifier's answer. */
@@ -207,10 +213,13 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     return this.textGenerator;
   }
 
-  /** Writes the model into a new folder, without the optimizer's state: what a service needs to load. */
-  async save(folder: string): Promise<void> {
+  /**
+   * Writes the model into a new folder, without the optimizer's state: what a service needs to load. With `replace` it may take
+   * the place of one saved before. Errors with `path/exists`, `run/disk`, `checkpoint/no-space` and the others of the disk.
+   */
+  async save(folder: string, options: SaveOptions = {}): Promise<void> {
     const tensors = new Map([...this.built.module.parameters().keys()].map((name) => [name, this.store.read(name)]));
-    await writeModelFiles(folder, { description: this.description, tensors, files: this.texts });
+    await writeModelFiles(folder, { description: this.description, tensors, files: this.texts }, options);
   }
 }
 
