@@ -117,7 +117,10 @@ async function makeTokenizer(job: TokenizeJob, text: SplitText): Promise<Tokeniz
   const { bpe: vocabSize, specialTokens = [] } = spec;
   const trained = await trainBpe(counter.counts, { vocabSize, specialTokens, ...(pause ? { pause } : {}) });
   const tokenizer = new BpeTokenizer(trained);
-  if (cachePath) await saveTokenizer({ hash: tokenizer.hash, tokenizer }, cachePath);
+  if (cachePath)
+    await saveTokenizer({ hash: tokenizer.hash, tokenizer }, cachePath).catch(({ cause }) =>
+      failWrite(cachePath, cause),
+    );
   return tokenizer;
 }
 
@@ -310,8 +313,9 @@ class FileSink implements TokenSink {
 
 function failWrite(path: string, cause: unknown): never {
   if (cause instanceof AthanorError) throw cause;
-  fail("data/cache", "the token file cannot be written", {
+  fail("data/cache", "the cache of tokens cannot be written", {
     where: path,
+    expected: "a folder that can be written, with room for the tokens",
     got: (cause as NodeJS.ErrnoException).code ?? String(cause),
     fix: "make room, or set data.cache to another folder",
     cause,

@@ -1,5 +1,5 @@
 // R4: the disk is really full, on file systems of 8, 16 and 32 MB: a save fails with a typed error and leaves nothing, the
-// log goes on and misses nothing, the record of the run stays whole; and all work again once there is space.
+// log goes on and misses nothing, the record of the run stays whole, a cache of tokens holds nothing half-written; and all work again once there is space.
 import { execFileSync } from "node:child_process";
 import { mkdir, mkdtemp, open, readdir, rm, statfs, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AthanorError } from "../../src/base/index.ts";
 import { latestGood, loadCheckpoint, lockRun, saveCheckpoint } from "../../src/checkpoint/index.ts";
+import { prepareText } from "../../src/data/index.ts";
 import {
   createRun,
   describeEnvironment,
@@ -17,6 +18,7 @@ import {
   updateRun,
 } from "../../src/track/index.ts";
 import { difference, stateAt } from "../fault/state.ts";
+import { makeText } from "../support/cli.ts";
 
 function whyNoMount(): string | undefined {
   if (process.platform !== "linux" || process.getuid?.() !== 0) return "mounting needs Linux and root";
@@ -163,6 +165,32 @@ describe.skipIf(noMount !== undefined).each(disks)(
       expect((await readRun(folder)).record.step).toBe(5);
       expect((await readdir(folder)).sort()).toEqual(["run.json"]);
       await rm(join(disk, "runs"), { recursive: true });
+    });
+
+    test("cached tokens: a typed error, no part of a file left, and made whole once there is room", async () => {
+      const text = makeText(400_000);
+      const prepared = async (cacheFolder?: string) => {
+        const cache = cacheFolder === undefined ? {} : { cacheFolder };
+        const { train, validation, report } = await prepareText({ text }, { tokenizer: { bpe: 300 }, ...cache });
+        const ids = [await train.read(0, train.length), await validation.read(0, validation.length)];
+        await Promise.all([train.close(), validation.close()]);
+        return { ids, cached: report.cached };
+      };
+      const { ids } = await prepared();
+      const bytes = 2 * ids[0]!.length;
+      const cache = join(disk, "cache");
+      for (const free of [0, 8_000, 40_000, bytes / 2, bytes + 16_000]) {
+        const ballast = await fill(free);
+        const error = await errorOf(prepared(cache));
+        expect([error.code, error.got]).toEqual(["data/cache", expect.stringContaining("ENOSPC")]);
+        expect(Object.values(error.toJSON())).not.toContain(undefined);
+        const left = await readdir(cache).catch(() => []);
+        expect(left.filter((name) => name.includes(".tmp-"))).toEqual([]);
+        await rm(ballast);
+      }
+      expect(await prepared(cache)).toEqual({ ids, cached: false });
+      expect(await prepared(cache)).toEqual({ ids, cached: true });
+      await rm(cache, { recursive: true });
     });
   },
 );
