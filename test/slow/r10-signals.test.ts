@@ -1,4 +1,4 @@
-// R10: signals at random moments end a run within seconds with a step-exact checkpoint; a second signal ends it at once.
+// R10: signals at random moments end a run within seconds with a step-exact checkpoint; a second signal ends it within one.
 
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -28,15 +28,20 @@ test("one signal saves, two end at once", async () => {
     );
     await begun;
     await new Promise((resolve) => setTimeout(resolve, moments.uniform(round) * 500));
-    const sent = performance.now();
+    const twice = round % 3 === 2;
     running.child.kill(signal);
-    const twice = round % 5 === 4;
-    if (twice) setTimeout(() => running.child.kill(signal), 1);
+    if (twice) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      running.child.kill(signal);
+    }
+    const sent = performance.now();
     const result = await running.done;
-    expect(performance.now() - sent).toBeLessThan(twice ? 1_500 : 10_000);
+    expect(performance.now() - sent).toBeLessThan(twice ? 1_000 : 10_000);
     expect(result.code, result.stderr).toBe(signal === "SIGINT" ? 130 : 75);
     const last = result.records.filter(({ type }) => type === "step").at(-1)?.step;
     const found = await latestGood(join(folder.path, run));
-    if (!twice) expect(found?.step).toBe(last);
+    if (twice)
+      expect(found?.step ?? 0).toBeGreaterThan(Number(last) - 75); // the save before, where one was under way
+    else expect(found?.step).toBe(last);
   }
 });

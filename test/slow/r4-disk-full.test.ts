@@ -179,12 +179,13 @@ describe.skipIf(noMount !== undefined).each(disks)(
       const { ids } = await prepared();
       const bytes = 2 * ids[0]!.length;
       const cache = join(disk, "cache");
+      await mkdir(cache); // a folder that cannot be made has other errors on other file systems
       for (const free of [0, 8_000, 40_000, bytes / 2, bytes + 16_000]) {
         const ballast = await fill(free);
         const error = await errorOf(prepared(cache));
         expect([error.code, error.got]).toEqual(["data/cache", expect.stringContaining("ENOSPC")]);
         expect(Object.values(error.toJSON())).not.toContain(undefined);
-        const left = await readdir(cache).catch(() => []);
+        const left = await readdir(cache);
         expect(left.filter((name) => name.includes(".tmp-"))).toEqual([]);
         await rm(ballast);
       }
