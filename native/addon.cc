@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -61,14 +62,25 @@ Napi::Object construct(Napi::Env env, const Napi::FunctionReference& type, Seed*
     ~Guard() { slot = nullptr; }
   } guard{dataOf(env).constructing};
   guard.slot = seed;
-  return type.New({});
+  try {
+    return type.New({});
+  } catch (const Napi::Error&) {
+    if (guard.slot == seed) throw std::bad_alloc();  // the constructor was not reached: there was no room for the object
+    throw;
+  }
 }
 
 // ---- errors ----
 
+/** Allocates nothing of its own: it also tells that there is no memory. */
+Napi::Error makeError(Napi::Env env, const char* code, const char* what) {
+  Napi::Error js = Napi::Error::New(env, what);
+  js.Set("code", Napi::String::New(env, code));
+  return js;
+}
+
 Napi::Error makeError(Napi::Env env, const EngineError& error) {
-  Napi::Error js = Napi::Error::New(env, error.what());
-  js.Set("code", Napi::String::New(env, error.code));
+  Napi::Error js = makeError(env, error.code.c_str(), error.what());
   if (!error.kernel.empty()) js.Set("kernel", Napi::String::New(env, error.kernel));
   const auto setNumber = [&](const char* name, int64_t value) {
     js.Set(name, Napi::Number::New(env, static_cast<double>(value)));
@@ -92,11 +104,11 @@ auto guarded(Napi::Env env, const Body& body) -> decltype(body()) {
   } catch (const EngineError& error) {
     throw makeError(env, error);
   } catch (const std::bad_alloc&) {
-    throw makeError(env, EngineError("engine/out-of-memory", "the system refused memory"));
+    throw makeError(env, "engine/out-of-memory", "the system refused memory");
   } catch (const std::length_error&) {
-    throw makeError(env, EngineError("engine/out-of-memory", "the system refused memory"));
+    throw makeError(env, "engine/out-of-memory", "the system refused memory");
   } catch (const std::system_error& error) {
-    throw makeError(env, EngineError("engine/threads", error.what()));
+    throw makeError(env, "engine/threads", error.what());
   }
 }
 
@@ -204,10 +216,12 @@ Napi::Value copyToBuffer(Napi::Env env, const void* data, size_t length) {
     if (length > 0) std::memcpy(buffer.Data(), data, length);
     return buffer;
   }
-  void* copy = std::malloc(length);
-  if (copy == nullptr) throw EngineError("engine/out-of-memory", "no room for a buffer of " + std::to_string(length) + " bytes");
-  std::memcpy(copy, data, length);
-  return Napi::ArrayBuffer::New(env, copy, length, [](Napi::Env, void* bytes) { std::free(bytes); });
+  std::unique_ptr<void, decltype(&std::free)> copy(std::malloc(length), std::free);
+  if (!copy) throw EngineError("engine/out-of-memory", "no room for a buffer of " + std::to_string(length) + " bytes");
+  std::memcpy(copy.get(), data, length);
+  Napi::Value buffer = Napi::ArrayBuffer::New(env, copy.get(), length, [](Napi::Env, void* bytes) { std::free(bytes); });
+  copy.release();
+  return buffer;
 }
 
 // ---- Store ----
@@ -396,7 +410,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     static std::atomic<uint64_t> nextId{1};
     id_ = nextId.fetch_add(1);
     isa_ = seed->isa;
-    door_ = new Door{this};
+    door_ = guarded(info.Env(), [&] { return new Door{this}; });
     const napi_status made = napi_create_threadsafe_function(
         env_, nullptr, nullptr, Napi::String::New(info.Env(), "athanor.run"), 0, 1, door_,
         [](napi_env, void* door, void*) { delete static_cast<Door*>(door); }, door_, onFinished, &wake_);
@@ -457,7 +471,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     Napi::Object result = Napi::Object::New(env);
     Napi::Array features = Napi::Array::New(env);
     uint32_t i = 0;
-    for (const std::string& feature : cpuFeatures()) features.Set(i++, Napi::String::New(env, feature));
+    for (const std::string& feature : guarded(env, cpuFeatures)) features.Set(i++, Napi::String::New(env, feature));
     result.Set("isa", isaName(isa_));
     result.Set("threads", executor_ ? executor_->numThreads() : 0);
     result.Set("cpuFeatures", features);
@@ -534,9 +548,10 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
         feeds.emplace_back();
         for (uint32_t k = 0; k < values.Length(); ++k) feeds.back().push_back(values.Get(k));
       }
-      auto job = std::make_unique<Job>();
+      Jobs jobs(1);
+      Job& job = jobs.front();
       if (info[1].IsObject()) {
-        job->profile = info[1].As<Napi::Object>().Get("profile").ToBoolean();
+        job.profile = info[1].As<Napi::Object>().Get("profile").ToBoolean();
       } else if (!info[1].IsUndefined()) {
         failArgument("run: expected options");
       }
@@ -545,25 +560,25 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
         Entry entry;
         entry.program = programs[i]->program;
         entry.staging = entry.program->takeStaging(counter_);
-        if (job->profile) entry.profile.resize(entry.program->code.size());
+        if (job.profile) entry.profile.resize(entry.program->code.size());
         for (size_t k = 0; k < feeds[i].size(); ++k) copyFeed(feeds[i][k], *entry.program, k, entry.staging.data());
-        job->entries.push_back(std::move(entry));
+        job.entries.push_back(std::move(entry));
       }
-      const Napi::Promise::Deferred deferred(env);
       // A brief run is made here: the way to the executor's thread and back would take longer. The event loop gets its turn.
-      if (pending_.empty() && Executor::isBrief(*job) && Clock::now() - lastTurn_ < longestHold) {
-        executor().run(*job);
-        settle(env, deferred, *job);
+      if (pending_.empty() && Executor::isBrief(job) && Clock::now() - lastTurn_ < longestHold) {
+        const Napi::Promise::Deferred deferred(env);
+        executor().run(job);
+        settle(env, deferred, job);
         return deferred.Promise();
       }
-      job->id = ++lastRun_;
-      const auto [pending, _] = pending_.emplace(job->id, deferred);
+      job.id = ++lastRun_;
+      const Napi::Promise::Deferred& deferred = pending_.try_emplace(job.id).first->second.emplace(env);
       if (pending_.size() == 1) {
         Ref();
         napi_ref_threadsafe_function(env_, wake_);
       }
-      executor().submit(std::move(job));
-      return pending->second.Promise();
+      executor().submit(std::move(jobs));
+      return deferred.Promise();
     });
   }
 
@@ -589,30 +604,34 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   void settle() {
     const Napi::Env env(env_);
     lastTurn_ = Clock::now();
-    for (std::unique_ptr<Job>& job : executor_->takeFinished()) {
+    Jobs finished = executor_->takeFinished();
+    for (Job& job : finished) {
       const Napi::HandleScope scope(env);
-      const auto found = pending_.find(job->id);
+      const auto found = pending_.find(job.id);
       if (found == pending_.end()) continue;
-      const Napi::Promise::Deferred deferred = found->second;
+      const Napi::Promise::Deferred deferred = *found->second;
       pending_.erase(found);
       if (pending_.empty()) {
         napi_unref_threadsafe_function(env_, wake_);
         Unref();
       }
-      settle(env, deferred, *job);
+      settle(env, deferred, job);
     }
   }
 
   static void settle(Napi::Env env, const Napi::Promise::Deferred& deferred, Job& job) {
     try {
       guarded(env, [&] {
-        if (job.error) throw *job.error;
+        if (job.error) std::rethrow_exception(job.error);
         deferred.Resolve(resultOf(env, job));
       });
     } catch (const Napi::Error& error) {
       deferred.Reject(error.Value());
     }
-    for (Entry& entry : job.entries) entry.program->idleStaging.push_back(std::move(entry.staging));
+    try {
+      for (Entry& entry : job.entries) entry.program->idleStaging.push_back(std::move(entry.staging));
+    } catch (const std::bad_alloc&) {  // what is not kept is given back: later runs take their own
+    }
   }
 
   static Napi::Value resultOf(Napi::Env env, const Job& job) {
@@ -647,7 +666,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Door* door_ = nullptr;  // freed by wake_'s finalizer
   napi_threadsafe_function wake_ = nullptr;
   std::unique_ptr<Executor> executor_;
-  std::map<uint64_t, Napi::Promise::Deferred> pending_;
+  std::map<uint64_t, std::optional<Napi::Promise::Deferred>> pending_;
   uint64_t lastRun_ = 0;
   Clock::time_point lastTurn_;  // when the event loop last brought a finished run
 };
@@ -678,7 +697,7 @@ Napi::Value createEngine(const Napi::CallbackInfo& info) {
 Napi::Value listKernelNames(const Napi::CallbackInfo& info) {
   Napi::Array names = Napi::Array::New(info.Env());
   uint32_t i = 0;
-  for (const std::string& name : kernelNames()) names.Set(i++, Napi::String::New(info.Env(), name));
+  for (const std::string& name : guarded(info.Env(), kernelNames)) names.Set(i++, Napi::String::New(info.Env(), name));
   return names;
 }
 

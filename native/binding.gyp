@@ -33,7 +33,7 @@
       "target_name": "athanor",
       "sources": ["addon.cc", "executor.cc", "memory.cc", "pool.cc", "program.cc", "registry.cc", "store.cc"],
       "include_dirs": ["<(napi)"],
-      "defines": ["NAPI_CPP_EXCEPTIONS", "NAPI_VERSION=9", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
+      "defines": ["NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_CPP_EXCEPTIONS_ALL", "NAPI_VERSION=9", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "cflags_cc!": ["-fno-exceptions"],
       "xcode_settings": { "GCC_ENABLE_CPP_EXCEPTIONS": "YES", "OTHER_LDFLAGS": ["-Wl,-all_load"] },
       "msvs_settings": {

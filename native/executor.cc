@@ -57,48 +57,50 @@ Executor::~Executor() {
   thread_.join();
 }
 
-void Executor::submit(std::unique_ptr<Job> job) {
-  for (const Entry& entry : job->entries) ++entry.program->store->runsInFlight;
+void Executor::submit(Jobs jobs) noexcept {
+  for (const Job& job : jobs) {
+    for (const Entry& entry : job.entries) ++entry.program->store->runsInFlight;
+  }
   {
     std::lock_guard lock(mutex_);
-    queue_.push_back(std::move(job));
-    queued_.fetch_add(1);
+    queued_.fetch_add(static_cast<int>(jobs.size()));
+    queue_.splice(queue_.end(), jobs);
   }
   work_.notify_one();
 }
 
-std::vector<std::unique_ptr<Job>> Executor::takeFinished() {
-  std::vector<std::unique_ptr<Job>> taken;
+Jobs Executor::takeFinished() noexcept {
+  Jobs taken;
   {
     std::lock_guard lock(mutex_);
     taken.swap(finished_);
   }
-  for (const std::unique_ptr<Job>& job : taken) {
-    for (const Entry& entry : job->entries) --entry.program->store->runsInFlight;
+  for (const Job& job : taken) {
+    for (const Entry& entry : job.entries) --entry.program->store->runsInFlight;
   }
   return taken;
 }
 
 /** Steps follow each other closely: look for the next one a while before sleeping. */
-std::unique_ptr<Job> Executor::nextJob() {
+Jobs Executor::nextJob() {
   const auto end = Clock::now() + std::chrono::microseconds(200);
   while (queued_.load(std::memory_order_acquire) == 0 && !stopping_ && Clock::now() < end) Pool::pause();
   std::unique_lock lock(mutex_);
   work_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-  if (stopping_) return nullptr;
-  std::unique_ptr<Job> job = std::move(queue_.front());
-  queue_.pop_front();
+  Jobs next;
+  if (stopping_) return next;
+  next.splice(next.end(), queue_, queue_.begin());
   queued_.fetch_sub(1);
-  return job;
+  return next;
 }
 
 void Executor::main() {
   Pool::setFloatingPointPolicy();
-  while (std::unique_ptr<Job> job = nextJob()) {
-    run(*job);
+  for (Jobs next; !(next = nextJob()).empty();) {
+    run(next.front());
     {
       std::lock_guard lock(mutex_);
-      finished_.push_back(std::move(job));
+      finished_.splice(finished_.end(), next);
     }
     onFinished_();
   }
@@ -110,7 +112,7 @@ bool Executor::isBrief(const Job& job) {
   return sum < briefNanoseconds;
 }
 
-void Executor::run(Job& job) {
+void Executor::run(Job& job) noexcept {
   for (size_t i = 0; i < job.entries.size(); ++i) {
     try {
       const auto start = Clock::now();
@@ -118,7 +120,10 @@ void Executor::run(Job& job) {
       job.entries[i].program->nanoseconds = nanosecondsSince(start);
     } catch (EngineError& error) {
       error.entry = static_cast<int64_t>(i);
-      job.error = error;
+      job.error = std::current_exception();
+      return;
+    } catch (...) {
+      job.error = std::current_exception();
       return;
     }
   }

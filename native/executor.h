@@ -7,11 +7,11 @@
 #pragma once
 
 #include <condition_variable>
-#include <deque>
+#include <exception>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <thread>
 #include <vector>
 
@@ -32,8 +32,11 @@ struct Job {
   uint64_t id = 0;
   std::vector<Entry> entries;
   bool profile = false;
-  std::optional<EngineError> error;
+  std::exception_ptr error;
 };
+
+/** Jobs go from list to list in the nodes that they were made in, so that only who makes one can run out of memory. */
+using Jobs = std::list<Job>;
 
 class Executor {
  public:
@@ -44,26 +47,26 @@ class Executor {
 
   int numThreads() const { return pool_.numThreads(); }
 
-  /** Each store of the job counts as in use until `takeFinished` has returned the job. Both from one thread. */
-  void submit(std::unique_ptr<Job> job);
-  std::vector<std::unique_ptr<Job>> takeFinished();
+  /** Each store of a job counts as in use until `takeFinished` has returned the job. Both from one thread. */
+  void submit(Jobs jobs) noexcept;
+  Jobs takeFinished() noexcept;
 
   /** True when every program of the job was done in so little time, when it ran last, that waiting for it is cheapest. */
   static bool isBrief(const Job& job);
-  /** Runs a job now. From the thread that submits, while nothing that was submitted is still to be taken back. */
-  void run(Job& job);
+  /** Runs a job now; what goes wrong is its `error`. From the thread that submits, while nothing that was submitted is still to be taken back. */
+  void run(Job& job) noexcept;
 
  private:
   void main();
-  std::unique_ptr<Job> nextJob();
+  Jobs nextJob();
   void runProgram(Entry& entry, bool profile);
 
   Pool pool_;
   std::function<void()> onFinished_;
   std::mutex mutex_;
   std::condition_variable work_;
-  std::deque<std::unique_ptr<Job>> queue_;
-  std::vector<std::unique_ptr<Job>> finished_;
+  Jobs queue_;
+  Jobs finished_;
   std::atomic<int> queued_{0};
   std::atomic<bool> stopping_{false};
   std::thread thread_;  // last: it uses everything above

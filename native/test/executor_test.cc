@@ -123,25 +123,26 @@ struct Engine {
     program = std::make_shared<Program>(accumulatingPlan(), bestIsa(), numThreads, store, counter);
   }
 
-  std::unique_ptr<Job> makeJob(int numEntries, bool go) {
-    auto job = std::make_unique<Job>();
-    job->id = ++submitted;
+  Jobs makeJob(int numEntries, bool go) {
+    Jobs jobs(1);
+    Job& job = jobs.front();
+    job.id = ++submitted;
     for (int i = 0; i < numEntries; ++i) {
       Entry entry;
       entry.program = program;
       entry.staging = program->takeStaging(counter);
       entry.staging.data()[program->feeds[0].offset] = go ? 1 : 0;
-      job->entries.push_back(std::move(entry));
+      job.entries.push_back(std::move(entry));
     }
-    return job;
+    return jobs;
   }
 
   void submit(int numEntries, bool go) { executor.submit(makeJob(numEntries, go)); }
 
-  std::vector<std::unique_ptr<Job>> finish(size_t numJobs) {
-    std::vector<std::unique_ptr<Job>> all;
+  Jobs finish(size_t numJobs) {
+    Jobs all;
     while (all.size() < numJobs) {
-      for (auto& job : executor.takeFinished()) all.push_back(std::move(job));
+      all.splice(all.end(), executor.takeFinished());
       std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
     return all;
@@ -184,24 +185,24 @@ void testPool(int numThreads) {
 void testJobs(int numThreads) {
   Engine engine(numThreads);
   const int numJobs = 150;
-  expect(!Executor::isBrief(*engine.makeJob(1, true)), "a program that never ran is called brief");
-  std::vector<std::unique_ptr<Job>> jobs;
+  expect(!Executor::isBrief(engine.makeJob(1, true).front()), "a program that never ran is called brief");
+  Jobs jobs;
   for (int i = 0; i < numJobs; i += 10) {
     for (int k = 0; k < 9; ++k) engine.submit(2, (i + k) % 3 != 0);
-    for (auto& job : engine.finish(9)) jobs.push_back(std::move(job));
-    jobs.push_back(engine.makeJob(2, (i + 9) % 3 != 0));
-    engine.executor.run(*jobs.back());
+    jobs.splice(jobs.end(), engine.finish(9));
+    jobs.splice(jobs.end(), engine.makeJob(2, (i + 9) % 3 != 0));
+    engine.executor.run(jobs.back());
   }
   double w = 0;
   int next = 0;
-  for (const auto& job : jobs) {
-    expect(!job->error.has_value(), "a job failed");
+  for (const Job& job : jobs) {
+    expect(job.error == nullptr, "a job failed");
     const bool go = next++ % 3 != 0;
-    for (size_t k = 0; k < job->entries.size(); ++k) {
+    for (size_t k = 0; k < job.entries.size(); ++k) {
       w += go ? 12 : 0;
-      expect(job->entries[k].committed == go, "a commit did not follow its guard");
+      expect(job.entries[k].committed == go, "a commit did not follow its guard");
       const double sum = w * w * rows * columns;
-      expect(std::fabs(engine.output(*job, k) - sum) <= 1e-5 * sum, "a wrong sum of squares");
+      expect(std::fabs(engine.output(job, k) - sum) <= 1e-5 * sum, "a wrong sum of squares");
     }
   }
   expect(engine.notified, "nobody was told that a job is finished");
