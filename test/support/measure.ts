@@ -6,8 +6,6 @@ import { promisify } from "node:util";
 export interface Measured {
   readonly peakBytes: number;
   readonly plannedBytes: number;
-  /** After every 500th step. */
-  readonly residentBytes: readonly number[];
   readonly timerP99Ms: number;
   readonly timerMaxMs: number;
 }
@@ -16,12 +14,8 @@ const script = fileURLToPath(new URL("./measured-run.mjs", import.meta.url));
 
 /** Trains a recipe in a process of its own. */
 export async function measureRun(recipe: object, folder: string): Promise<Measured> {
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    ["--expose-gc", script, JSON.stringify(recipe), folder],
-    {
-      maxBuffer: 2 ** 26,
-    },
-  );
+  const { stdout } = await promisify(execFile)(process.execPath, [script, JSON.stringify(recipe), folder], {
+    maxBuffer: 2 ** 26,
+  });
   return JSON.parse(stdout.trim().split("\n").at(-1)!) as Measured;
 }

@@ -1,4 +1,4 @@
-// A training run that measures itself, as a process of its own: peak memory, growth, lateness of a timer. Prints one JSON line.
+// A training run that measures itself, as a process of its own: peak memory, lateness of a timer. Prints one JSON line.
 //   node measured-run.mjs '<recipe as JSON>' RUN_FOLDER
 import { readFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
@@ -17,17 +17,12 @@ const timer = setInterval(() => {
 const delay = monitorEventLoopDelay({ resolution: 5 });
 
 let plannedBytes = 0;
-const resident = [];
 const run = train(recipe, { runDir: process.argv[3] });
 for await (const event of run) {
   if (event.type === "start") {
     plannedBytes = event.peakBytes;
     late.length = 0; // what the data took is no part of training
     delay.enable();
-  }
-  if (event.type === "step" && event.step % 500 === 0) {
-    globalThis.gc(); // growth is what stays, not what V8 has not yet collected
-    resident.push(kilobytes("VmRSS"));
   }
 }
 await run.outcome;
@@ -38,7 +33,6 @@ console.log(
   JSON.stringify({
     peakBytes: kilobytes("VmHWM") * 1024,
     plannedBytes,
-    residentBytes: resident.map((kb) => kb * 1024),
     timerP99Ms: at(0.99),
     timerMaxMs: late.at(-1),
   }),
