@@ -5,9 +5,8 @@ import { openSync, readFileSync, readSync, writeSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 
 const dist = (folder) => import(new URL(`../../dist/${folder}/index.js`, import.meta.url));
-const [{ loadNativeEngine }, { Gpt }, { adamw }, { languageModelTask, StepGraphs, StepPrograms }] = await Promise.all(
-  ["engine", "models", "optim", "train"].map(dist),
-);
+const [{ loadAddon, NativeEngine }, { Gpt }, { adamw }, { languageModelTask, StepGraphs, StepPrograms }] =
+  await Promise.all(["engine", "models", "optim", "train"].map(dist));
 
 const file = openSync(process.argv[2], "r+");
 const points = Number(process.argv[3]);
@@ -39,7 +38,8 @@ const inputs = (step) => ({
   learningRate: 3e-3,
 });
 
-const start = () => loadNativeEngine({ threads: 2 }).engine;
+const { addon } = loadAddon();
+const start = () => new NativeEngine(addon, { threads: 2 }); // of its own: loadNativeEngine() shares one
 let plans;
 async function everything() {
   const engine = start();
