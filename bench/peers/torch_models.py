@@ -62,18 +62,25 @@ class GPT(nn.Module):
 
 
 class Bert(nn.Module):
-    """BERT-base as a classifier of two classes: post-norm blocks with biases, pooled first position."""
+    """BERT-base guessing masked words: post-norm blocks with biases, exact GELU, the head's matrix the table of words, no pooler."""
 
-    def __init__(self, vocab, layers, heads, width, **_):
+    def __init__(self, vocab, layers, heads, width, context, **_):
         super().__init__()
-        self.words, self.positions, self.norm = nn.Embedding(vocab, width), nn.Embedding(512, width), nn.LayerNorm(width)
-        layer = nn.TransformerEncoderLayer(width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True)
+        self.words, self.positions = nn.Embedding(vocab, width), nn.Embedding(max(context, 512), width)
+        self.types, self.norm = nn.Embedding(2, width), nn.LayerNorm(width, eps=1e-12)
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 4 * width, dropout=0.0, activation="gelu", layer_norm_eps=1e-12, batch_first=True
+        )
         self.encoder = nn.TransformerEncoder(layer, layers)
-        self.pool, self.classify = nn.Linear(width, width), nn.Linear(width, 2)
+        self.transform, self.head_norm = nn.Linear(width, width), nn.LayerNorm(width, eps=1e-12)
+        self.bias = nn.Parameter(torch.zeros(vocab))
 
-    def forward(self, tokens, targets):
-        x = self.encoder(self.norm(self.words(tokens) + self.positions.weight[: tokens.shape[1]]))
-        return F.cross_entropy(self.classify(torch.tanh(self.pool(x[:, 0]))).float(), targets)
+    def forward(self, tokens, places, targets):
+        """Guesses at `places` alone, which count the rows of the batch through; all tokens are seen and of type 0."""
+        x = self.norm(self.words(tokens) + self.positions.weight[: tokens.shape[1]] + self.types.weight[0])
+        guesses = self.encoder(x).flatten(0, 1)[places]
+        logits = F.linear(self.head_norm(F.gelu(self.transform(guesses))), self.words.weight, self.bias)
+        return F.cross_entropy(logits.float(), targets)
 
 
 class Perceptron(nn.Module):
@@ -105,7 +112,9 @@ def make_model(shape):
         sizes = {key: value for key, value in shape.items() if key != "model"}
         return GPT(**sizes), (tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous())
     if model == "bert":
-        return Bert(**shape), (torch.randint(vocab, (batch, context)), torch.randint(2, (batch,)))
+        masked = max(1, round(0.15 * context))  # of a row: 15 %
+        places = torch.arange(batch * masked) * context // masked
+        return Bert(**shape), (torch.randint(vocab, (batch, context)), places, torch.randint(vocab, (batch * masked,)))
     if model == "mlp":
         hidden = [shape["width"] >> at for at in range(shape["layers"])]
         return Perceptron([context, *hidden, vocab]), (torch.randn(batch, context), torch.randint(vocab, (batch,)))

@@ -1,6 +1,5 @@
 // The GPT-2 family (Radford et al. 2019; Brown et al. 2020), with the parameter names of the published checkpoints.
 // B batch, T time, C channels (width), H heads, V vocabulary, S cached time.
-import { fail } from "../base/index.ts";
 import { iota, minimum, type Tensor, take } from "../core/index.ts";
 import {
   type ActivationName,
@@ -16,6 +15,7 @@ import {
   Module,
   within,
 } from "../nn/index.ts";
+import { checkTokens } from "./tokens.ts";
 
 export interface GptConfig {
   readonly vocab: number;
@@ -121,7 +121,7 @@ export class Gpt extends Module {
   /** Errors with `model/context` when T is greater than the context. */
   forward(tokens: Tensor): Tensor {
     const time = tokens.shape[1]!;
-    this.checkTokens(tokens);
+    checkTokens(tokens, this.config.context);
     const embedded = call(this.wte, tokens).add(this.wpe.weight.tensor.slice(0, 0, time)); // (B, T, C)
     const hidden = this.h.reduce((x, block) => call(block, x), call(this.drop, embedded));
     return this.logits(hidden);
@@ -143,7 +143,7 @@ export class Gpt extends Module {
 
   private decodeHidden(tokens: Tensor, cache: KeyValueCache): Tensor {
     const { context } = this.config;
-    this.checkTokens(tokens);
+    checkTokens(tokens, this.config.context);
     // Filling behind a short prompt may stand beyond the table: its rows are never looked at, any position will do.
     const positions = minimum(iota([tokens.shape[1]!], 0).add(cache.position), context - 1);
     const embedded = call(this.wte, tokens).add(call(this.wpe, positions)); // (B, n, C)
@@ -154,15 +154,5 @@ export class Gpt extends Module {
     const normed = call(this.ln_f, hidden);
     const head = this.lm_head ?? this.wte;
     return within(head, () => head.attend(normed));
-  }
-
-  private checkTokens(tokens: Tensor): void {
-    const { context } = this.config;
-    if (tokens.dtype === "i32" && tokens.rank === 2 && tokens.shape[1]! <= context) return;
-    fail("model/context", "tokens do not fit the model", {
-      expected: `i32[batch, up to ${context}]`,
-      got: tokens.toString(),
-      fix: "cut the text into windows of at most context tokens, or make a model with a longer context",
-    });
   }
 }

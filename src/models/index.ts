@@ -1,3 +1,4 @@
+export * from "./bert.ts";
 export * from "./family.ts";
 export * from "./gpt.ts";
 export * from "./gpt-config.ts";

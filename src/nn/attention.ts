@@ -32,14 +32,7 @@ export class CausalSelfAttention extends Module {
   constructor(width: number, options: AttentionOptions) {
     super();
     const { heads, bias = true, dropout = 0, window = 0, init = "xavierUniform", projectionInit = init } = options;
-    if (width % heads !== 0) {
-      fail("nn/heads", "heads must divide the width", {
-        expected: `a divisor of ${width}`,
-        got: String(heads),
-        fix: "change heads or width",
-      });
-    }
-    this.heads = heads;
+    this.heads = checkHeads(heads, width);
     this.dropout = checkRate(dropout);
     this.window = window;
     this.c_attn = new Linear(width, 3 * width, { bias, init });
@@ -75,4 +68,14 @@ export class CausalSelfAttention extends Module {
     const [batch, time] = heads.shape as [number, number];
     return call(this.resid_dropout, call(this.c_proj, heads.reshape(batch, time, -1)));
   }
+}
+
+/** Errors with `nn/heads` unless the heads divide the width. */
+export function checkHeads(heads: number, width: number): number {
+  if (width % heads === 0) return heads;
+  return fail("nn/heads", "heads must divide the width", {
+    expected: `a divisor of ${width}`,
+    got: String(heads),
+    fix: "change heads or width",
+  });
 }

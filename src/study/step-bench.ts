@@ -2,8 +2,9 @@
 import { performance } from "node:perf_hooks";
 import { chooseEngine } from "../api/index.ts";
 import { fail, fromNumbers, RandomStream, sizeOf } from "../base/index.ts";
+import { constant, crossEntropy, take } from "../core/index.ts";
 import { type Engine, type Feeds, Profiler } from "../engine/index.ts";
-import { Gpt } from "../models/index.ts";
+import { Bert, Gpt } from "../models/index.ts";
 import { Mlp, type Module } from "../nn/index.ts";
 import { adam, adamw, type Optimizer, sgd } from "../optim/index.ts";
 import {
@@ -17,7 +18,7 @@ import {
 } from "../train/index.ts";
 import { profileSteps, type StepProfile } from "./profile.ts";
 
-export const stepModels = ["gpt", "mlp", "logreg"] as const;
+export const stepModels = ["gpt", "bert", "mlp", "logreg"] as const;
 
 export interface StepShape {
   readonly model: (typeof stepModels)[number];
@@ -39,6 +40,7 @@ export const stepShapes = {
   c1: { model: "gpt", layers: 6, heads: 6, width: 384, context: 256, batch: 8, vocab: 65 },
   c2: { model: "gpt", layers: 4, heads: 4, width: 128, context: 64, batch: 12, vocab: 65 },
   c3: { model: "gpt", layers: 4, heads: 4, width: 256, context: 256, batch: 4, vocab: 50304 },
+  bert: { model: "bert", layers: 12, heads: 12, width: 768, context: 128, batch: 8, vocab: 30522 },
   mlp: { model: "mlp", layers: 2, heads: 1, width: 512, context: 784, batch: 128, vocab: 10 },
   logreg: { model: "logreg", layers: 0, heads: 1, width: 1, context: 100, batch: 256, vocab: 2 },
 } as const satisfies { readonly [name: string]: StepShape };
@@ -68,8 +70,8 @@ export class StepBench {
   private steps = 0;
 
   /**
-   * As the peers train. GPT: no biases in linear layers, exact GELU, tied head, AdamW, global norm clipped at 1; the others
-   * have biases, and Adam or, for logistic regression, SGD.
+   * As the peers train. GPT: no biases in linear layers, exact GELU, tied head, AdamW, global norm clipped at 1. BERT: as published
+   * but without dropout, guessing 15 % of the positions, AdamW, clipped. The others have biases, and Adam or, for logistic regression, SGD.
    */
   constructor(shape: StepShape, { threads, precision = "f32" }: StepBenchOptions = {}) {
     this.shape = shape;
@@ -81,14 +83,15 @@ export class StepBench {
     this.profiler = new Profiler(this.engine);
     const { model, task, feeds, optimizer } = workload(shape);
     this.feeds = feeds;
-    const parameters = [...model.parameters()];
-    const count = (of: typeof parameters) => of.reduce((sum, [, parameter]) => sum + sizeOf(parameter.shape), 0);
-    this.numParameters = count(parameters);
+    const count = (share: (name: string) => number) =>
+      [...model.parameters()].reduce((sum, [name, { shape }]) => sum + share(name) * sizeOf(shape), 0);
+    this.numParameters = count(() => 1);
     this.itemsPerStep = shape.batch * task.itemsPerRow;
-    // A table of positions is only looked up and added.
-    const inProducts = count(parameters.filter(([name]) => name !== "wpe.weight"));
-    const attention = shape.model === "gpt" ? 12 * shape.layers * shape.width * shape.context : 0;
-    this.flopsPerStep = this.itemsPerStep * (6 * inProducts + attention);
+    // Tables of positions and types are only looked up and added; BERT's head is for the masked positions alone.
+    const headShare = numMasked(shape.context) / shape.context;
+    const share = (name: string) => (/wpe|position_|type_/.test(name) ? 0 : /^cls|word_/.test(name) ? headShare : 1);
+    const attention = task.name === "language-model" ? 12 * shape.layers * shape.width * shape.context : 0;
+    this.flopsPerStep = this.itemsPerStep * (6 * count(share) + attention);
     if (this.engine.name === "reference" && this.flopsPerStep > 1e9) {
       fail("engine/missing", "the reference engine would need minutes for each of these steps", {
         expected: "at most 1 GFLOP per step on the reference engine",
@@ -124,11 +127,14 @@ export class StepBench {
   }
 }
 
+/** Positions of a row that BERT guesses: 15 %. */
+const numMasked = (context: number) => Math.max(1, Math.round(0.15 * context));
+
 function workload(shape: StepShape): { model: Module; task: Task; feeds: Feeds; optimizer: Optimizer } {
   const { layers, heads, width, context, batch, vocab } = shape;
   const stream = new RandomStream(1, "bench");
   const ids = (length: number) => Array.from({ length }, (_, at) => stream.below(vocab, at));
-  if (shape.model !== "gpt") {
+  if (shape.model === "mlp" || shape.model === "logreg") {
     const hidden = Array.from({ length: layers }, (_, at) => Math.ceil(width / 2 ** at));
     const features = Array.from({ length: batch * context }, (_, at) => stream.normal(at, 1));
     return {
@@ -142,13 +148,22 @@ function workload(shape: StepShape): { model: Module; task: Task; feeds: Feeds; 
     };
   }
   const tokens = fromNumbers("i32", [batch, context], ids(batch * context));
-  return {
-    model: new Gpt({
-      ...{ vocab, context, width, layers, heads },
-      ...{ dropout: 0, bias: false, normBias: true, activation: "gelu", tiedHead: true, eps: 1e-5 },
-    }),
-    task: languageModelTask(context),
-    feeds: { tokens, targets: tokens },
-    optimizer: adamw({ lr: 1e-3, clip: 1 }),
-  };
+  const [task, optimizer] = [languageModelTask(context), adamw({ lr: 1e-3, clip: 1 })];
+  const sizes = { vocab, context, width, layers, heads, dropout: 0 };
+  if (shape.model === "bert") {
+    const masked = numMasked(context);
+    const guesses = (values: number[]) => fromNumbers("i32", [batch, masked], values);
+    // Which positions are masked makes no difference here: they are spread evenly over the rows, and counted through.
+    const places = guesses(ids(batch * masked).map((_, at) => Math.floor((at * context) / masked)));
+    const feeds = { tokens, places, targets: guesses(ids(batch * masked)) };
+    const model = new Bert({ ...sizes, context: Math.max(context, 512), hidden: 4 * width, tokenTypes: 2, eps: 1e-12 });
+    const loss: Task["loss"] = (_, { tokens, places, targets }) => {
+      const encoded = take(model.encode(tokens!).reshape(-1, width), places!.reshape(-1)); // (batch · masked, C)
+      const losses = crossEntropy(model.predict(encoded), targets!.reshape(-1));
+      return { sum: losses.sum(), count: constant(batch * masked, losses.dtype) };
+    };
+    return { model, task: { ...task, feeds: () => feeds, loss }, feeds, optimizer };
+  }
+  const choices = { bias: false, normBias: true, activation: "gelu", tiedHead: true, eps: 1e-5 } as const;
+  return { model: new Gpt({ ...sizes, ...choices }), task, feeds: { tokens, targets: tokens }, optimizer };
 }

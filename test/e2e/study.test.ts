@@ -39,6 +39,7 @@ describe("athanor prove", () => {
     [["prove", "gd.ful"], "did you mean gd.full?"],
     [["prove", "gd.full", "--data", "x.csv"], "takes no data"],
     [["bench", "step", "--width", "100"], "a multiple of 6"],
+    [["bench", "step", "--model", "bert", "--width", "100"], "a multiple of 12"],
     [["bench", "step", "--layers", "0"], "--layers"],
     [["bench", "step", "--dtype", "f16"], "cli/bench"],
     [["bench", "matmul", "--dtype", "f16"], "f32 or bf16"],
@@ -50,6 +51,21 @@ describe("athanor prove", () => {
 });
 
 describe("athanor bench", () => {
+  test("times a step of BERT, whose head guesses the masked positions alone", async () => {
+    const small = "--layers 1 --heads 2 --width 16 --context 20 --batch 2 --vocab 11 --rounds 1 --steps 3 --json";
+    const { code, records } = await runCli(["bench", "step", "--model", "bert", ...small.split(" ")], folder.path);
+    expect(code).toBe(0);
+    const { parameters, msPerStep, itemsPerSecond, gflops } = records[0] as Record<string, number>;
+    const words = 11 * 16;
+    const block = 12 * 256 + (3 + 1 + 4 + 1) * 16 + 2 * 32; // matrices, their biases, two norms
+    const head = 256 + 16 + 32 + 11; // without the table of words
+    expect(parameters).toBe(words + (512 + 2) * 16 + 32 + block + head);
+    expect(itemsPerSecond).toBeCloseTo((1000 * 2 * 20) / msPerStep!, 6);
+    // 3 of 20 positions are guessed
+    const flops = 2 * (20 * (6 * (32 + block) + 12 * 16 * 20) + 3 * 6 * (words + head));
+    expect(gflops! * msPerStep! * 1e6).toBeCloseTo(flops, 3);
+  });
+
   test("times a step and tells where its time went", async () => {
     const small = "--layers 1 --heads 2 --width 16 --context 8 --batch 2 --vocab 11 --rounds 1 --steps 3 --json";
     const { code, records } = await runCli(["bench", "step", ...small.split(" ")], folder.path);

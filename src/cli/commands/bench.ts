@@ -72,7 +72,7 @@ async function step({ output, signal, stoppedBy }: CommandContext, flags: StepFl
   }
   const base = known === "gpt" ? stepShapes.c1 : stepShapes[known];
   const shape: StepShape = { ...base, ...pick(given) };
-  if (model === "gpt" && shape.width % shape.heads !== 0)
+  if (base.heads > 1 && shape.width % shape.heads !== 0)
     fail("cli/bench", "the width does not divide into the heads", {
       where: "--width",
       expected: `a multiple of ${shape.heads}`,
@@ -116,7 +116,7 @@ function render(figures: StepFigures): string {
       .map(([name, value]) => `${name} ${value}`)
       .join(", ")}: ${formatCount(figures.parameters)} parameters, ${figures.precision}, ${figures.engine}`,
     `ms per step      ${figures.msPerStep.toFixed(2)} median, ${figures.bestMsPerStep.toFixed(2)} best of ${figures.steps}`,
-    `${model === "gpt" ? "tokens" : "rows  "} per second ${formatCount(figures.itemsPerSecond)}`,
+    `${model === "gpt" || model === "bert" ? "tokens" : "rows  "} per second ${formatCount(figures.itemsPerSecond)}`,
     `GFLOPS           ${figures.gflops.toFixed(1)} of ${figures.peakGflops.toFixed(1)} in matrix products: ${(100 * figures.ofPeak).toFixed(1)} % of peak`,
     renderOps(figures.profile),
   ].join("\n");
