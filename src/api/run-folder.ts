@@ -1,11 +1,11 @@
 // The folder of a run: a new one, made only once everything else is ready, or an earlier one to go on with; each with its lock.
 import { createHash } from "node:crypto";
-import { rmdir } from "node:fs/promises";
-import { basename, resolve } from "node:path";
-import { fail } from "../base/index.ts";
+import { rmdir, statfs } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
+import { fail, formatBytes } from "../base/index.ts";
 import { lockRun, type RunLock } from "../checkpoint/index.ts";
 import type { Engine } from "../engine/index.ts";
-import { compareRecipes, type Prepared, type Recipe, recipeJson } from "../recipe/index.ts";
+import { compareRecipes, freeOnResume, type Prepared, type Recipe, recipeJson } from "../recipe/index.ts";
 import {
   createRun,
   describeEnvironment,
@@ -42,6 +42,33 @@ export function recipeHash(recipe: Recipe): string {
 export async function requirePlace({ runDir, initFrom }: RunPlace): Promise<void> {
   if (runDir !== undefined) await requireFree(resolve(runDir));
   if (initFrom !== undefined) await findRun(initFrom);
+}
+
+/** Refuses a new run whose disk has no room for a single checkpoint of it. Errors with `run/no-space`. */
+export async function requireSpace({ runDir, runsRoot = "runs" }: RunPlace, checkpointBytes: number): Promise<void> {
+  const folder = resolve(runDir ?? runsRoot);
+  requireFreeBytes(folder, checkpointBytes, await freeBytes(folder));
+}
+
+/** The pure part of `requireSpace`; free bytes that are not known refuse nothing. */
+export function requireFreeBytes(folder: string, checkpointBytes: number, free: number | undefined): void {
+  if (free === undefined || free >= checkpointBytes) return;
+  fail("run/no-space", "the disk has no room for a checkpoint of this run", {
+    where: folder,
+    expected: `at least ${formatBytes(checkpointBytes)}, one checkpoint`,
+    got: `${formatBytes(free)} free`,
+    fix: "free space there, or train elsewhere: --run-dir",
+  });
+}
+
+/** Free bytes where a folder is or will be made; undefined where the system does not tell. */
+async function freeBytes(folder: string): Promise<number | undefined> {
+  try {
+    const { bavail, bsize, blocks } = await statfs(folder);
+    return blocks === 0 ? undefined : bavail * bsize; // some file systems of networks count no blocks
+  } catch {
+    return dirname(folder) === folder ? undefined : await freeBytes(dirname(folder));
+  }
 }
 
 /** Makes the folder of a new run and takes its lock. Errors with `run/exists`, `run/locked`, `run/disk`. */
@@ -88,7 +115,7 @@ export async function earlierRun(path: string, recipe: Recipe): Promise<EarlierR
   if (changes.length > 0) {
     fail("resume/recipe", `the recipe is not the one that ${basename(folder)} was started with`, {
       where: folder,
-      expected: "the same settings, apart from steps, eval, checkpoint, samples and engine.threads",
+      expected: `the same settings, apart from ${freeOnResume.join(", ")}`,
       got: changes.join("\n"),
       fix: "undo these changes, or start a new run from its weights: --init-from",
     });

@@ -17,7 +17,15 @@ import {
 } from "../train/index.ts";
 import { chooseEngine, refuseHours } from "./engine.ts";
 import { initFrom, restore } from "./initial-state.ts";
-import { type EarlierRun, earlierRun, newRun, type RunPlace, recipeHash, requirePlace } from "./run-folder.ts";
+import {
+  type EarlierRun,
+  earlierRun,
+  newRun,
+  type RunPlace,
+  recipeHash,
+  requirePlace,
+  requireSpace,
+} from "./run-folder.ts";
 import { requirePrompt, sampling } from "./samples.ts";
 import { version } from "./version.ts";
 
@@ -95,6 +103,7 @@ async function makeReady(recipe: Recipe, options: TrainOptions, earlier?: Earlie
     const plans = graphs.compile(engine);
     const planned = forecast(graphs, plans, engine);
     requireMemory(planned);
+    if (earlier === undefined) await requireSpace(options, planned.checkpointBytes);
     refuseHours(engine, planned.flopsPerStep * recipe.steps);
     const expected = earlier?.record.dataHash ?? options.expectedDataHash;
     if (expected !== undefined && expected !== prepared.dataHash) {

@@ -91,3 +91,20 @@ test("an evaluation without perplexity shows none", () => {
   statusLine(false).event({ type: "eval", step: 1, loss: 2, metrics: { meanAbsoluteError: 1 } });
   expect(plain()).toEqual(["step 1  held-out loss 2.0000  meanAbsoluteError 1.0000\n"]);
 });
+
+test("a run faster than the measured peak is at 100 % of what it reached itself", () => {
+  const line = statusLine(false);
+  line.event(step(1, 2));
+  now = 5000;
+  line.event(step(31, 2)); // 6 GFLOP/s where 2 were measured
+  now = 10_000;
+  line.event(step(61, 2));
+  now = 70_000;
+  line.event(step(62, 2)); // 0.95 / 6 + 0.05 · 60 = 3.158 s: 0.317 of 6 GFLOP/s
+  expect(plain().map((text) => /\d+% of peak/.exec(text)?.[0])).toEqual([
+    undefined,
+    "100% of peak",
+    "100% of peak",
+    "5% of peak",
+  ]);
+});

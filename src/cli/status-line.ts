@@ -24,9 +24,12 @@ export class StatusLine {
   private lastStep: number | undefined;
   private drawnAt = Number.NEGATIVE_INFINITY;
   private visible = false;
+  /** Measured before the run, perhaps while the machine was busy: a run that is faster than that shows a higher one. */
+  private peak: number | undefined;
 
   constructor(options: StatusOptions) {
     this.options = options;
+    this.peak = options.peakFlopsPerSecond;
   }
 
   event(event: RunEvent): void {
@@ -78,7 +81,7 @@ export class StatusLine {
   }
 
   private text(event: StepEvent): string {
-    const { steps, flopsPerStep, peakFlopsPerSecond } = this.options;
+    const { steps, flopsPerStep } = this.options;
     const perStep = this.secondsPerStep;
     const parts = [
       `step ${event.step}/${steps}`,
@@ -86,8 +89,9 @@ export class StatusLine {
       `lr ${event.lr.toExponential(2)}`,
       `${formatCount(Math.round(event.tokensPerSecond))}/s`,
     ];
-    if (perStep !== undefined && peakFlopsPerSecond !== undefined) {
-      parts.push(`${Math.round((100 * flopsPerStep) / perStep / peakFlopsPerSecond)}% of peak`);
+    if (perStep !== undefined && this.peak !== undefined) {
+      this.peak = Math.max(this.peak, flopsPerStep / perStep);
+      parts.push(`${Math.round((100 * flopsPerStep) / perStep / this.peak)}% of peak`);
     }
     if (perStep !== undefined) parts.push(`${formatDuration(perStep * (steps - event.step))} left`);
     return parts.join("  ");

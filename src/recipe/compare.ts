@@ -9,7 +9,7 @@ type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
  * Settings that may differ on resume: they do not change what is learned, or are compared by what they mean instead: data by
  * its hash, the engine by its instruction set, `steps` by the learning rates of the past (`compareSchedules`).
  */
-const free = [
+export const freeOnResume: readonly string[] = [
   "name",
   "steps",
   "data.path",
@@ -35,7 +35,7 @@ export function compareRecipes(earlier: unknown, now: Json): string[] {
   const lines: string[] = [];
   const [before, after] = [flatten(earlier as Json), flatten(now)];
   for (const key of new Set([...before.keys(), ...after.keys()])) {
-    if (free.some((name) => key === name || key.startsWith(`${name}.`))) continue;
+    if (freeOnResume.some((name) => key === name || key.startsWith(`${name}.`))) continue;
     const [old, fresh] = [before.get(key), after.get(key)];
     if (old !== fresh) lines.push(`${key}: ${old ?? "(unset)"} → ${fresh ?? "(unset)"}`);
   }

@@ -88,6 +88,7 @@ describe("athanor train", () => {
     running.child.kill(signal);
     const result = await running.done;
     expect(result.code).toBe(code);
+    expect(result.stderr).toContain("stopping after this step and saving; once more to end now without saving\n");
     expect(result.stderr).toContain("--resume");
     const step = /stopped at step (\d+)/.exec(result.stderr)?.[1];
     expect(existsSync(join(folder.path, "run", "checkpoints", `step-${step}`, "manifest.json"))).toBe(true);

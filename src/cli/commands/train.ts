@@ -46,13 +46,20 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
     }
     status?.event(event);
   };
+  const say = (text: string) => (status === undefined ? output.note(text) : status.line(text));
+  const { signal } = context;
+  signal.addEventListener("abort", () => {
+    // a reader that went away ends the run too, with nobody to tell
+    if (context.stoppedBy() !== undefined)
+      say("stopping after this step and saving; once more to end now without saving");
+  });
   const outcome = await runTraining(recipe, {
     ...(flags.runDir === undefined ? {} : { runDir: flags.runDir }),
     ...(flags.initFrom === undefined ? {} : { initFrom: flags.initFrom }),
     resume: flags.resume ?? false,
-    signal: context.signal,
+    signal,
     onEvent: show,
-    onNote: (text) => (status === undefined ? output.note(text) : status.line(text)),
+    onNote: say,
   }).finally(() => status?.end());
   const { folder, step } = outcome;
   if (outcome.ending === "interrupted") {
