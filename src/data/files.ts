@@ -36,7 +36,7 @@ async function listOne(path: string): Promise<string[]> {
       where: path,
       expected: "a file, a .gz file, a folder or a glob",
       got: cause.code ?? String(cause),
-      fix: "check data.path; a path in a recipe counts from the recipe's folder",
+      fix: "check the path; it counts from the recipe's folder in a recipe, from the working folder in a command",
       cause,
     });
   });

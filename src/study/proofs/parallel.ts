@@ -49,8 +49,8 @@ async function threads(context: ProofContext): Promise<Figure[]> {
     shown("final state with 1 thread", one),
     equal("with 2 threads", two, one),
     equal("with 4 threads", four, one),
-    // Two threads cannot be faster where others hold the processors: a load above 1 explains a failure here.
-    shown("load of the machine before", load),
+    // Two threads cannot be faster where others hold the processors.
+    shown("load of the machine before (1 or more spoils the last figure: repeat it when it is quiet)", load),
     shown("best step of c1 with 1 thread, ms", alone),
     shown("with 2 threads, ms", both),
     atLeast("times faster with 2 threads", alone / both, 1.7),
