@@ -17,6 +17,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -93,6 +94,9 @@ Napi::Error makeError(Napi::Env env, const EngineError& error) {
   if (error.hasValue) setNumber("value", error.value);
   return js;
 }
+
+/** A Value, as Array::Set would copy a Napi::String back into C++, and that may fail. */
+Napi::Value toValue(Napi::Env env, std::string_view text) { return Napi::String::New(env, text); }
 
 [[noreturn]] void failArgument(const std::string& what) { throw EngineError("engine/argument", what); }
 
@@ -329,7 +333,7 @@ class StoreObject : public Napi::ObjectWrap<StoreObject> {
   Napi::Value names(const Napi::CallbackInfo& info) {
     Napi::Array list = Napi::Array::New(info.Env());
     uint32_t i = 0;
-    for (const auto& [name, variable] : store->variables()) list.Set(i++, Napi::String::New(info.Env(), name));
+    for (const auto& [name, variable] : store->variables()) list.Set(i++, toValue(info.Env(), name));
     return list;
   }
 
@@ -471,7 +475,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     Napi::Object result = Napi::Object::New(env);
     Napi::Array features = Napi::Array::New(env);
     uint32_t i = 0;
-    for (const std::string& feature : guarded(env, cpuFeatures)) features.Set(i++, Napi::String::New(env, feature));
+    for (const std::string& feature : guarded(env, cpuFeatures)) features.Set(i++, toValue(env, feature));
     result.Set("isa", isaName(isa_));
     result.Set("threads", executor_ ? executor_->numThreads() : 0);
     result.Set("cpuFeatures", features);
@@ -697,14 +701,14 @@ Napi::Value createEngine(const Napi::CallbackInfo& info) {
 Napi::Value listKernelNames(const Napi::CallbackInfo& info) {
   Napi::Array names = Napi::Array::New(info.Env());
   uint32_t i = 0;
-  for (const std::string& name : guarded(info.Env(), kernelNames)) names.Set(i++, Napi::String::New(info.Env(), name));
+  for (const std::string& name : guarded(info.Env(), kernelNames)) names.Set(i++, toValue(info.Env(), name));
   return names;
 }
 
 Napi::Value listTapeOpcodes(const Napi::CallbackInfo& info) {
   Napi::Array names = Napi::Array::New(info.Env());
   uint32_t i = 0;
-#define ATHANOR_OPCODE_NAME(name) names.Set(i++, Napi::String::New(info.Env(), #name));
+#define ATHANOR_OPCODE_NAME(name) names.Set(i++, toValue(info.Env(), #name));
   ATHANOR_TAPE_OPCODES(ATHANOR_OPCODE_NAME)
 #undef ATHANOR_OPCODE_NAME
   return names;
