@@ -134,7 +134,10 @@ export const recipeSchema = z.strictObject({
     ),
   memory: z
     .union([z.string(), z.number().int().positive()])
-    .refine(isBytes, 'expected bytes, or a number with a unit such as "4GiB"')
+    .refine(isBytes, {
+      error: ({ input }) =>
+        `expected bytes, or a number with B, KiB, MiB, GiB or TiB, such as "4GiB", got ${JSON.stringify(input)}`,
+    })
     .optional()
     .describe(
       'budget of the planned peak, such as "4GiB": what does not fit is recomputed; left out, memory is not spared',
@@ -203,7 +206,10 @@ export const recipeSchema = z.strictObject({
     })
     .optional()
     .describe("text samples during training"),
-  onNonFinite: z.enum(["stop", "skip"]).default("stop").describe("a step that is not finite: stop, or leave it out"),
+  onNonFinite: z
+    .enum(["stop", "skip"])
+    .default("stop")
+    .describe("a step that is not finite: stop, or leave it out, up to nine in a row"),
 });
 
 /** A validated recipe, every default filled in. */
