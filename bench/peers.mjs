@@ -54,8 +54,11 @@ const fresh = {};
 function keep(name, measured) {
   const { load } = measured;
   fresh[name] = {
-    ...{ date: new Date().toISOString().slice(0, 16), machine: describeMachine(version) },
-    ...{ rounds, quick: flags.quick, missing: found.missing.map(({ name }) => name) },
+    date: new Date().toISOString().slice(0, 16),
+    machine: describeMachine(version),
+    rounds,
+    quick: flags.quick,
+    missing: found.missing.map(({ name }) => name),
     ...measured,
     load: [Math.min(...load), Math.max(...load)],
   };

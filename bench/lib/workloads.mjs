@@ -2,7 +2,12 @@
 
 const gpt = (vocab, context, layers, heads, width, batch) => ({
   model: "gpt",
-  ...{ vocab, context, layers, heads, width, batch },
+  vocab,
+  context,
+  layers,
+  heads,
+  width,
+  batch,
 });
 
 /** Training steps by name. `precisions` are those that mean something at that size. */

@@ -93,8 +93,17 @@ const tasks = {
   async generate(shape) {
     const { vocab, context, width, layers, heads } = JSON.parse(shape);
     const model = new athanor.Gpt({
-      ...{ vocab, context, width, layers, heads, dropout: 0, bias: false },
-      ...{ normBias: true, activation: "gelu", tiedHead: true, eps: 1e-5 },
+      vocab,
+      context,
+      width,
+      layers,
+      heads,
+      dropout: 0,
+      bias: false,
+      normBias: true,
+      activation: "gelu",
+      tiedHead: true,
+      eps: 1e-5,
     });
     const { engine } = athanor.chooseEngine({
       precision: "f32",

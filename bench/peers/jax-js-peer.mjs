@@ -50,8 +50,12 @@ function gpt() {
   const [wte, wpe] = [matrix(vocab, width, 0.02), matrix(context, width, 0.02)];
   const norms = () => [parameter(filled([width], 1)), parameter(filled([width], 0))];
   const blocks = Array.from({ length: layers }, () => ({
-    ...{ before: norms(), attn: matrix(width, 3 * width, 0.02), proj: matrix(width, width, 0.02) },
-    ...{ between: norms(), up: matrix(width, 4 * width, 0.02), down: matrix(4 * width, width, 0.02) },
+    before: norms(),
+    attn: matrix(width, 3 * width, 0.02),
+    proj: matrix(width, width, 0.02),
+    between: norms(),
+    up: matrix(width, 4 * width, 0.02),
+    down: matrix(4 * width, width, 0.02),
   }));
   const last = norms();
   const hidden = Float32Array.from({ length: context ** 2 }, (_, at) => (at % context > at / context ? -1e9 : 0));

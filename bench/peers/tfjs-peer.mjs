@@ -52,8 +52,12 @@ function gpt() {
   const [wte, wpe] = [variable([vocab, width], 0.02), variable([context, width], 0.02)];
   const norms = () => [ones(width), variable([width], 0)];
   const blocks = Array.from({ length: layers }, () => ({
-    ...{ before: norms(), attn: variable([width, 3 * width], 0.02), proj: variable([width, width], 0.02) },
-    ...{ between: norms(), up: variable([width, 4 * width], 0.02), down: variable([4 * width, width], 0.02) },
+    before: norms(),
+    attn: variable([width, 3 * width], 0.02),
+    proj: variable([width, width], 0.02),
+    between: norms(),
+    up: variable([width, 4 * width], 0.02),
+    down: variable([4 * width, width], 0.02),
   }));
   const last = norms();
   const norm = (x, [weight, bias]) => {
