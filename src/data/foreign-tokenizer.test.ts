@@ -1,9 +1,8 @@
 // Tokenizers that others made, on the `tokenizers` library in a process of its own.
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
+import { collectGarbage } from "../../test/support/collect-garbage.ts";
 import { ForeignTokenizer } from "./foreign-tokenizer.ts";
 import { parseTokenizer } from "./load-tokenizer.ts";
 import type { TokenizerFile } from "./tokenizer.ts";
@@ -124,8 +123,6 @@ describe("ForeignTokenizer", () => {
         expect(own()).toHaveLength(1);
       })();
       expect(() => new ForeignTokenizer({ ...file, model: { type: "Unigram", vocab: [] } })).toThrow("[tokenizer/");
-      setFlagsFromString("--expose-gc");
-      const collectGarbage = runInNewContext("gc") as () => void;
       for (let waited = 0; waited < 20_000 && own().length > 0; waited += 50) {
         collectGarbage();
         await sleep(50);

@@ -1,21 +1,15 @@
 // The native engine's door and executor: what a run does, what it refuses, and that nothing crashes whatever the order of
 // calls, collections and exits.
 import { spawnSync } from "node:child_process";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import type { DType } from "../../src/base/index.ts";
 import { encodePlan, type Instruction, type Plan, type PlanTensor } from "../../src/compiler/index.ts";
 import { loadAddon } from "../../src/engine/index.ts";
 import type { AddonEngine, AddonProgram, AddonStore } from "../../src/engine/native-addon.ts";
+import { collectGarbage } from "../support/collect-garbage.ts";
 import { fuzzEntries, fuzzPlans } from "./native-fuzz.ts";
 import { addon, denseStrides, paths } from "./native-harness.ts";
-
-const collectGarbage: () => void = (() => {
-  setFlagsFromString("--expose-gc");
-  return runInNewContext("gc") as () => void;
-})();
 
 const tensor = (space: PlanTensor["space"], shape: number[], options: Partial<PlanTensor> = {}): PlanTensor => ({
   space,
