@@ -5,7 +5,7 @@ import { readRun } from "../track/index.ts";
 import { type EvaluationResult, evaluateAll, StepPrograms } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
 import { checkpointAt, textsOf, writeParameters } from "./initial-state.ts";
-import { findRun } from "./run-path.ts";
+import { findRun, runStatus } from "./run-path.ts";
 import { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
 
 /** The recipe of a run, with changes such as `data.path=other.txt`. */
@@ -67,12 +67,13 @@ export interface Reproduction {
 /** Runs a finished run again from its record, into a new folder, and compares the final hashes. Errors with `reproduce/*`. */
 export async function reproduceRun(path: string, options: TrainOptions = {}): Promise<Reproduction> {
   const folder = await findRun(path);
-  const { record } = await readRun(folder);
+  const run = await readRun(folder);
+  const { record } = run;
   if (record.result === undefined) {
     fail("reproduce/unfinished", "only a finished run can be reproduced", {
       where: folder,
       expected: "status finished",
-      got: `status ${record.status}`,
+      got: `status ${await runStatus(run)}`,
       fix: "finish it: npx athanor train … --run-dir … --resume",
     });
   }

@@ -19,7 +19,7 @@ export {
 } from "./model.ts";
 export type { SaveOptions } from "./model-files.ts";
 export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan.ts";
-export { findRun } from "./run-path.ts";
+export { findRun, runStatus } from "./run-path.ts";
 export { type RecordRecipe, Training, train } from "./train.ts";
 export { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
 export { version } from "./version.ts";

@@ -1,8 +1,9 @@
-// Where a run is: a folder, or `runs/latest` for the newest run beside it.
+// Where a run is (a folder, or `runs/latest` for the newest run beside it), and how it stands.
 import { stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { fail } from "../base/index.ts";
-import { listRuns } from "../track/index.ts";
+import { readLock } from "../checkpoint/index.ts";
+import { listRuns, type Run } from "../track/index.ts";
 
 /** The folder that a path means. Errors with `path/missing`. */
 export async function findRun(path: string): Promise<string> {
@@ -17,4 +18,12 @@ export async function findRun(path: string): Promise<string> {
     ...(found === undefined ? {} : { got: "a file" }),
     fix: "`npx athanor runs` lists the runs of this folder; runs/latest means the newest",
   });
+}
+
+/** How a run stands: its record's word, or `cut off` where the record says `running` and the process is gone. */
+export async function runStatus({ folder, record }: Run): Promise<string> {
+  if (record.status !== "running") return record.status;
+  const lock = await readLock(folder).catch(() => "unreadable" as const);
+  if (lock === "unreadable") return "lock unreadable";
+  return lock !== undefined && lock.liveness !== "dead" ? "running" : "cut off";
 }

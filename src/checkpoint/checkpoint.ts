@@ -203,7 +203,11 @@ function divide(tensors: Iterable<TensorSource>, shardBytes: number): TensorSour
   }
   for (let i = 1; i < shards.length; i++)
     if (shards[i]![0]!.name === shards[i - 1]!.at(-1)!.name)
-      fail("safetensors/duplicate-key", `two tensors have the name ${JSON.stringify(shards[i]![0]!.name)}`);
+      fail("safetensors/duplicate-key", "two tensors have one name", {
+        expected: "a name of its own for each",
+        got: `${JSON.stringify(shards[i]![0]!.name)} twice`,
+        fix: "rename one of them",
+      });
   return shards;
 }
 

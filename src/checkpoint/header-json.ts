@@ -35,7 +35,12 @@ export function parseHeaderJson(text: string, options: HeaderJsonOptions): void 
 
   function refuse(code: string, what: string, expected: string): never {
     const shown = at < text.length ? JSON.stringify(text.slice(at, at + 24)) : "the end of the header";
-    return fail(`safetensors/${code}`, what, { where, expected, got: `${shown} at character ${at} of the header` });
+    return fail(`safetensors/${code}`, what, {
+      where,
+      expected,
+      got: `${shown} at character ${at} of the header`,
+      fix: "the header is damaged, or its writer is at fault: fetch the file or save it again",
+    });
   }
 
   function skipSpace(): void {

@@ -6,7 +6,7 @@ import { type CheckpointInfo, checkpointsFolder, findCheckpoints } from "./find.
 import { verifyCheckpoint } from "./load.ts";
 
 export interface Retention {
-  /** How many of the newest stay. Default 3. Two good ones stay whatever is asked. */
+  /** How many of the newest stay. Default 2. Two good ones stay whatever is asked. */
   readonly keep?: number;
   /** Also the best few by a figure that was saved with them. Ties go to the newer. */
   readonly best?: { readonly metric: string; readonly mode: "min" | "max"; readonly keep: number };
@@ -35,7 +35,7 @@ async function isGood({ path, manifest }: CheckpointInfo): Promise<boolean> {
 /** Those to keep by the policy, before it is known which are good. `checkpoints` oldest first. */
 export function wanted(checkpoints: readonly CheckpointInfo[], retention: Retention): Set<CheckpointInfo> {
   const newestFirst = checkpoints.toReversed();
-  const kept = new Set(newestFirst.slice(0, retention.keep ?? 3));
+  const kept = new Set(newestFirst.slice(0, retention.keep ?? 2));
   if (retention.best !== undefined) {
     const { metric, mode, keep } = retention.best;
     const sign = mode === "min" ? 1 : -1;

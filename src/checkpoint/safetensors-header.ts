@@ -53,6 +53,7 @@ export function compareNames(a: string, b: string): number {
   if (surrogate.test(a) || surrogate.test(b)) return Buffer.compare(Buffer.from(a), Buffer.from(b));
   return a < b ? -1 : a > b ? 1 : 0;
 }
+const damaged = "the header is damaged, or its writer is at fault: fetch the file or save it again";
 const surrogate = /[\ud800-\udfff]/; // only above U+FFFF do code units and code points sort apart
 
 /** Reads N from the first 8 bytes. Errors with `safetensors/header-length` or `safetensors/truncated`. */
@@ -67,6 +68,7 @@ export function readHeaderLength(
       where,
       expected: "8 bytes of header length, then the header",
       got: `${fileBytes} bytes`,
+      fix: "this is not a safetensors file, or it was cut off: fetch or save it again",
     });
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
   if (length < 2n || length > BigInt(formatMaxHeaderBytes))
@@ -132,13 +134,19 @@ function readMetadata(value: HeaderValue, where: string): Map<string, string> {
   const metadata = new Map<string, string>();
   if (value === null) return metadata;
   if (!(value instanceof Map))
-    return fail("safetensors/metadata", "__metadata__ is not an object of strings", { where });
+    return fail("safetensors/metadata", "__metadata__ is not an object of strings", {
+      where,
+      expected: "an object of strings",
+      got: kindOf(value),
+      fix: damaged,
+    });
   for (const [key, text] of value) {
     if (typeof text !== "string")
       return fail("safetensors/metadata", "__metadata__ holds something else than text", {
         where: `${where}, key ${JSON.stringify(key)}`,
         expected: "a string",
-        got: text === null ? "null" : typeof text,
+        got: kindOf(text),
+        fix: damaged,
       });
     metadata.set(key, text);
   }
@@ -151,6 +159,8 @@ function readEntry(name: string, value: HeaderValue, file: string): TensorEntry 
     return fail("safetensors/entry", "a tensor's entry is not an object", {
       where,
       expected: '{"dtype", "shape", "data_offsets"}',
+      got: kindOf(value),
+      fix: damaged,
     });
   const dtypeName = value.get("dtype");
   const shape = value.get("shape");
@@ -163,25 +173,50 @@ function readEntry(name: string, value: HeaderValue, file: string): TensorEntry 
       got: typeof dtypeName === "string" ? dtypeName : "no dtype",
       fix: "convert the tensor before it is written",
     });
-  if (!isCounts(shape)) return fail("safetensors/shape", "a tensor's shape is not a list of counts", { where });
+  if (!isCounts(shape))
+    return fail("safetensors/shape", "a tensor's shape is not a list of counts", {
+      where,
+      expected: "a list of whole numbers from 0 on",
+      got: kindOf(shape),
+      fix: damaged,
+    });
   if (!isCounts(offsets) || offsets.length !== 2)
-    return fail("safetensors/offsets", "a tensor's data_offsets are not two counts", { where });
+    return fail("safetensors/offsets", "a tensor's data_offsets are not two counts", {
+      where,
+      expected: "[begin, end]",
+      got: kindOf(offsets),
+      fix: damaged,
+    });
   const [begin, end] = offsets as [number, number];
   const bytes = checkedBytes(shape, byteSize(dtype));
   if (bytes === undefined)
     return fail("safetensors/overflow", "a tensor's size does not fit 2^53 bytes", {
       where,
+      expected: "a size below 2^53 bytes",
       got: formatType(dtype, shape),
+      fix: damaged,
     });
   if (end < begin)
-    return fail("safetensors/offsets", "a tensor ends before it begins", { where, got: `[${begin}, ${end}]` });
+    return fail("safetensors/offsets", "a tensor ends before it begins", {
+      where,
+      expected: "begin <= end",
+      got: `[${begin}, ${end}]`,
+      fix: damaged,
+    });
   if (end - begin !== bytes)
     return fail("safetensors/size", "a tensor's bytes do not match its shape", {
       where,
       expected: `${bytes} bytes for ${formatType(dtype, shape)}`,
       got: `${end - begin} bytes, [${begin}, ${end}]`,
+      fix: damaged,
     });
   return { name, dtype, shape, begin, end };
+}
+
+/** What a value of the header is, in a word or as the list that it is. */
+function kindOf(value: HeaderValue | undefined): string {
+  if (Array.isArray(value)) return `[${value.join(", ")}]`;
+  return value === undefined ? "nothing" : value === null ? "null" : value instanceof Map ? "an object" : typeof value;
 }
 
 function isCounts(value: HeaderValue | undefined): value is number[] {
@@ -201,6 +236,7 @@ function checkCoverage(entries: readonly TensorEntry[], dataBytes: number, where
           where: `${where}, tensor ${JSON.stringify(entry.name)}`,
           expected: `to begin at byte ${end}`,
           got: String(entry.begin),
+          fix: damaged,
         },
       );
     }
@@ -218,6 +254,7 @@ function checkCoverage(entries: readonly TensorEntry[], dataBytes: number, where
       where,
       expected: `${end} bytes of data`,
       got: `${dataBytes}`,
+      fix: "cut the file where its tensors end, or fetch or save it again",
     });
 }
 
@@ -246,7 +283,9 @@ export function encodeHeader(
     if (end === undefined)
       return fail("safetensors/overflow", "a tensor's size is not a count of bytes", {
         where: `${where}, tensor ${JSON.stringify(name)}`,
+        expected: "whole numbers from 0 on, and in all below 2^53 bytes",
         got: formatType(dtype, shape),
+        fix: "divide the tensors over several files, or correct the shape",
       });
     const format = formatNames[dtype];
     fields.push(
@@ -278,7 +317,14 @@ function checkName(name: string, seen: Set<string>, where: string): void {
       where,
       expected: 'well-formed text that is not empty and not "__metadata__"',
       got: JSON.stringify(name),
+      fix: "rename the tensor",
     });
-  if (seen.has(name)) fail("safetensors/duplicate-key", `two tensors have the name ${JSON.stringify(name)}`, { where });
+  if (seen.has(name))
+    fail("safetensors/duplicate-key", "two tensors have one name", {
+      where,
+      expected: "a name of its own for each",
+      got: `${JSON.stringify(name)} twice`,
+      fix: "rename one of them",
+    });
   seen.add(name);
 }

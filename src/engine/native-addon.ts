@@ -93,7 +93,7 @@ export type LoadedAddon =
 
 let loaded: LoadedAddon | undefined;
 
-/** The addon, loaded once; or why there is none: the platform, what was tried, and the command that builds it. */
+/** The addon, loaded once; or why there is none: the platform and what was tried. */
 export function loadAddon(): LoadedAddon {
   loaded ??= tryCandidates();
   return loaded;
@@ -118,7 +118,7 @@ function tryCandidates(): LoadedAddon {
       tried.push(`${path}: ${line}`);
     }
   }
-  const reason = `no native engine for ${platform}, Node ${process.version}; tried\n  ${tried.join("\n  ")}\nbuild it with: npx athanor engine build`;
+  const reason = `no native engine for ${platform}, Node ${process.version}; tried\n  ${tried.join("\n  ")}`;
   return { addon: undefined, reason };
 }
 

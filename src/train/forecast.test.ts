@@ -28,4 +28,6 @@ test("a run that does not fit is refused with its bytes by owner", () => {
     /plan\/memory[\s\S]*: a test[\s\S]*parameters +24 B[\s\S]*batch\.size/,
   );
   expect(() => requireMemory(planned, { bytes: 10, by: "a test" })).toThrow(/smaller model/);
+  const least = `fix       set memory to at least ${Math.ceil(planned.memory.total / 2 ** 20)}MiB`;
+  expect(() => requireMemory(planned, { bytes: planned.memory.host, by: "a test" }, "auto")).toThrow(least);
 });

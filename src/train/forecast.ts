@@ -116,11 +116,13 @@ export function requireMemory(
       : largest === "evaluate"
         ? ["lower eval.batch: evaluation takes more than training"]
         : [...less, "lower batch.size", "raise batch.lanes (activations are per lane)", "shorten model.*.context"];
-  if (budget !== undefined) knobs.push(`set memory to at least ${Math.ceil(memory.total / 2 ** 20)}MiB`);
+  const least = `set memory to at least ${Math.ceil(memory.total / 2 ** 20)}MiB`;
+  if (budget !== undefined) knobs.push(least);
   fail("plan/memory", "the run does not fit into the memory it may use", {
     where: budget === undefined ? "this machine" : "memory",
     expected: `at most ${formatBytes(bytes)}: ${by}`,
     got: `${formatBytes(memory.total)}${budget === "auto" ? ", with all recomputed that helps" : ""}\n${rows.join("\n")}`,
-    fix: knobs.join(", or "),
+    // Under what the process alone takes, no smaller model or batch helps.
+    fix: budget !== undefined && bytes <= memory.host ? least : knobs.join(", or "),
   });
 }

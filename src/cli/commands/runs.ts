@@ -1,8 +1,7 @@
 // athanor runs: the runs under a folder, oldest first.
 import pc from "picocolors";
-import { findRun } from "../../api/index.ts";
-import { readLock } from "../../checkpoint/index.ts";
-import { listRuns, type Run } from "../../track/index.ts";
+import { findRun, runStatus } from "../../api/index.ts";
+import { listRuns } from "../../track/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 
 export const defineRuns: DefineCommand = (program, run) => {
@@ -17,7 +16,7 @@ async function runs({ output }: CommandContext, folder?: string): Promise<undefi
   const root = folder === undefined ? "runs" : await findRun(folder); // without one, there may be no run yet
   const { runs: found, unreadable } = await listRuns(root);
   for (const one of found) {
-    const status = await statusOf(one);
+    const status = await runStatus(one);
     const { name, step, createdAt, result } = one.record;
     output.record({ folder: one.folder, name, status, step, createdAt, ...(result ?? {}) });
     const loss =
@@ -29,12 +28,4 @@ async function runs({ output }: CommandContext, folder?: string): Promise<undefi
   if (found.length === 0) output.note(`no runs under ${root}`);
   for (const { folder, error } of unreadable) output.note(pc.yellow(`${folder}: ${error.what}`));
   return undefined;
-}
-
-/** A record that says "running" while its process is gone was cut off. */
-async function statusOf({ folder, record }: Run): Promise<string> {
-  if (record.status !== "running") return record.status;
-  const lock = await readLock(folder).catch(() => "unreadable" as const);
-  if (lock === "unreadable") return "lock unreadable";
-  return lock !== undefined && lock.liveness !== "dead" ? "running" : "cut off";
 }
