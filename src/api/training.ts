@@ -52,6 +52,8 @@ export interface TrainOutcome {
   readonly evalLoss: number | undefined;
   /** SHA-256 of the final state. */
   readonly hash: string;
+  /** Share of the time of this run's steps that they waited for data, 0 to 1; NaN where no step was made. */
+  readonly stall: number;
 }
 
 /** Runs a validated recipe to its end. Everything that can be refused is refused before a folder is made. */
@@ -154,6 +156,8 @@ class TrainingRun {
   private readonly options: TrainOptions;
   /** Why the newest state is not on disk. */
   private unsaved: AthanorError | undefined;
+  /** Seconds of all steps, and those of them that waited for data. */
+  private readonly stepTime = { seconds: 0, waited: 0 };
 
   constructor(folder: string, lock: RunLock, log: MetricsLog, ready: Ready, options: TrainOptions) {
     this.folder = folder;
@@ -215,9 +219,10 @@ class TrainingRun {
     const evalLoss = trainer.lastEvaluation?.loss;
     const hash = await stateHash(this.tensors());
     const result = { loss, ...(evalLoss === undefined ? {} : { evalLoss }), hash };
-    if (ending === "finished") await this.emit({ type: "end", step, ...result });
+    const stall = this.stepTime.waited / this.stepTime.seconds;
+    if (ending === "finished") await this.emit({ type: "end", step, ...result, stall });
     await this.record({ status: ending, step, ...(ending === "finished" ? { result } : {}) });
-    return { folder: this.folder, ending, step, loss, evalLoss, hash };
+    return { folder: this.folder, ending, step, loss, evalLoss, hash, stall };
   }
 
   /** Records why the run ends; the caller gets the error itself. What goes wrong here must not hide it. */
@@ -254,8 +259,10 @@ class TrainingRun {
   private reporter(): Callback {
     const { recipe } = this.ready.prepared;
     return {
-      step: (report) =>
-        this.emit({
+      step: (report) => {
+        this.stepTime.seconds += report.seconds;
+        this.stepTime.waited += report.waited;
+        return this.emit({
           type: "step",
           step: report.clock.step,
           loss: report.loss,
@@ -263,7 +270,8 @@ class TrainingRun {
           gradNorm: report.gradNorm,
           tokens: report.clock.tokens,
           tokensPerSecond: report.items / report.seconds,
-        }),
+        });
+      },
       evaluation: (result, trainer) =>
         this.emit({
           type: "eval",

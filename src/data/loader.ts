@@ -33,11 +33,6 @@ export interface LoaderState {
 /** A batch with `rows` i32 [B], the global sample ids (modulo 2^32) that key the randomness of each row. */
 export type LoadedBatch<B extends Batch> = B & { rows: HostArray };
 
-interface Pending<B extends Batch> {
-  readonly batch: Promise<LoadedBatch<B>>;
-  ready: boolean;
-}
-
 /**
  * An endless stream of batches.
  *
@@ -51,13 +46,11 @@ interface Pending<B extends Batch> {
 export class Loader<B extends Batch> implements AsyncIterable<LoadedBatch<B>> {
   /** Rows of a batch: less than asked for when `onShort` is `truncate` and the data is short. */
   readonly batchSize: number;
-  /** How often, and how long in all, `next` had to wait for a batch. */
-  readonly stalls = { count: 0, ms: 0 };
   private readonly dataset: Dataset<B>;
   private readonly sampler: Sampler;
   private readonly options: LoaderOptions;
   private readonly prefetch: number;
-  private queue: Pending<B>[] = [];
+  private queue: Promise<LoadedBatch<B>>[] = [];
   private nextSample = 0;
   private closed = false;
 
@@ -98,19 +91,12 @@ export class Loader<B extends Batch> implements AsyncIterable<LoadedBatch<B>> {
     const first = this.nextSample;
     this.nextSample += this.batchSize;
     this.fill();
-    const waited = !pending.ready;
-    const start = performance.now();
     try {
-      return await pending.batch;
+      return await pending;
     } catch (error) {
       this.nextSample = first; // the batch was not handed out: asking again asks for it
       this.queue = [];
       throw error;
-    } finally {
-      if (waited) {
-        this.stalls.count++;
-        this.stalls.ms += performance.now() - start;
-      }
     }
   }
 
@@ -156,14 +142,8 @@ export class Loader<B extends Batch> implements AsyncIterable<LoadedBatch<B>> {
 
   private fill(): void {
     while (this.queue.length < this.prefetch) {
-      const pending: Pending<B> = {
-        batch: this.make(this.nextSample + this.queue.length * this.batchSize),
-        ready: false,
-      };
-      const settle = () => {
-        pending.ready = true;
-      };
-      pending.batch.then(settle, settle);
+      const pending = this.make(this.nextSample + this.queue.length * this.batchSize);
+      pending.catch(() => undefined); // told where it is awaited
       this.queue.push(pending);
     }
   }

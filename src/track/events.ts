@@ -55,6 +55,8 @@ export interface EndEvent {
   readonly evalLoss?: number;
   /** SHA-256 of the final state. */
   readonly hash: string;
+  /** Share of the steps' time that they waited for data, 0 to 1. */
+  readonly stall?: number;
 }
 
 export interface ErrorEvent {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { lineBatches, lineData, lineState, lineTrainer, numRows } from "../../test/support/line.ts";
 import { evaluateAll } from "./evaluate.ts";
-import type { Callback, Trainer } from "./trainer.ts";
+import type { Callback, StepReport, Trainer } from "./trainer.ts";
 
 /** A callback that writes down its calls. */
 function listener(): { calls: string[]; callback: Callback } {
@@ -54,6 +54,22 @@ describe("the order of hooks", () => {
     await expect(trainer.run()).rejects.toBe(fault);
     expect(trainer.clock.step).toBe(2);
   });
+});
+
+test("a report tells how long its step waited for data", async () => {
+  const ready = lineData();
+  const data = {
+    ...ready,
+    collate: async (rows: readonly number[]) => {
+      await new Promise((resolve) => setTimeout(resolve, 40));
+      return ready.collate(rows);
+    },
+  };
+  const reports: StepReport[] = [];
+  await lineTrainer({ data, steps: 3, callbacks: [{ step: (report) => void reports.push(report) }] }).run();
+  expect(reports).toHaveLength(3);
+  for (const { waited, seconds } of reports) expect(waited).toBeLessThan(seconds);
+  expect(reports[0]!.waited).toBeGreaterThan(0.035); // nothing was made ahead
 });
 
 describe("the signal", () => {

@@ -27,6 +27,8 @@ export interface StepReport extends StepResult {
   readonly items: number;
   /** From asking for the batch to the end of the update. */
   readonly seconds: number;
+  /** Those of them until the batch was there. */
+  readonly waited: number;
 }
 
 /** Why a run ended: all its steps are done, or the signal fired. */
@@ -174,6 +176,7 @@ export class Trainer {
     const { task, batchSize } = programs.graphs.description;
     const started = performance.now();
     const { rows, ...batch } = await source.next();
+    const waited = (performance.now() - started) / 1000;
     const lr = learningRate(this.clock);
     const { total: skipped } = this.skips;
     const inputs = { step: this.clock.step, skipped, learningRate: lr, batch, sampleIds: rows!.data as Int32Array };
@@ -184,7 +187,7 @@ export class Trainer {
     this.clock = advance(this.clock, batchSize, task.itemsPerRow, source.samplesPerEpoch);
     const loss = result.loss * (task.units?.loss ?? 1);
     if (result.committed) this.lastLoss = loss;
-    const report = { ...result, loss, clock: this.clock, learningRate: lr, items: result.count, seconds };
+    const report = { ...result, loss, clock: this.clock, learningRate: lr, items: result.count, seconds, waited };
     await this.each((callback) => callback.step?.(report, this));
   }
 

@@ -1,10 +1,14 @@
 // Memory is known before a run; the JavaScript thread stays free. That nothing grows in it is r14-soak.test.ts's.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readRecipe } from "../../src/recipe/index.ts";
 import { amount, noTimings } from "../amount.ts";
 import { makeText, scratchFolder } from "../support/cli.ts";
 import { measureRun } from "../support/measure.ts";
+
+const recipes = fileURLToPath(new URL("../../recipes", import.meta.url));
 
 let folder: ReturnType<typeof scratchFolder>;
 beforeAll(() => {
@@ -50,3 +54,17 @@ test("a 10 ms timer is less than 20 ms late while a large step runs", async ({ s
   console.info(`timer late: p99 ${measured.timerP99Ms.toFixed(1)} ms, at most ${measured.timerMaxMs.toFixed(1)} ms`);
   expect(measured.timerP99Ms).toBeLessThan(20);
 });
+
+// A table's steps of a tenth of a millisecond run on the thread that also makes the batches: there is nothing to overlap with.
+test.for(["sotu-bpe.yaml", "shakespeare-char-small.yaml"])(
+  "the steps of %s wait for data less than a hundredth of their time",
+  async (file, { skip }) => {
+    if (noTimings !== undefined) skip(noTimings);
+    const { samples: _, ...recipe } = await readRecipe(join(recipes, file), {
+      set: ["steps=200", `data.path=${join(folder.path, "corpus.txt")}`],
+    });
+    const { stall } = await measureRun(recipe, join(folder.path, file));
+    console.info(`${file}: ${(100 * stall).toFixed(2)} % of the steps' time waits for data`);
+    expect(stall).toBeLessThan(0.01);
+  },
+);

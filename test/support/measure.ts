@@ -8,6 +8,8 @@ export interface Measured {
   readonly plannedBytes: number;
   readonly timerP99Ms: number;
   readonly timerMaxMs: number;
+  /** Share of the steps' time that they waited for data. */
+  readonly stall: number;
 }
 
 const script = fileURLToPath(new URL("./measured-run.mjs", import.meta.url));

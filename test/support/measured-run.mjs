@@ -1,4 +1,4 @@
-// A training run that measures itself, as a process of its own: peak memory, lateness of a timer. Prints one JSON line.
+// A training run that measures itself, as a process of its own: peak memory, lateness of a timer, waiting for data. Prints one JSON line.
 //   node measured-run.mjs '<recipe as JSON>' RUN_FOLDER
 import { readFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
@@ -25,7 +25,7 @@ for await (const event of run) {
     delay.enable();
   }
 }
-await run.outcome;
+const { stall } = await run.outcome;
 clearInterval(timer);
 late.sort((a, b) => a - b);
 const at = (share) => late[Math.min(late.length - 1, Math.floor(late.length * share))];
@@ -35,5 +35,6 @@ console.log(
     plannedBytes,
     timerP99Ms: at(0.99),
     timerMaxMs: late.at(-1),
+    stall,
   }),
 );

@@ -73,6 +73,8 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
   output.print(
     `${Number.isNaN(outcome.loss) ? "no step was made" : `loss ${outcome.loss.toFixed(4)}`}${outcome.evalLoss === undefined ? "" : `, held-out ${outcome.evalLoss.toFixed(4)}`}\nhash ${outcome.hash}`,
   );
+  if (!Number.isNaN(outcome.stall))
+    output.print(`steps waited for data ${(100 * outcome.stall).toFixed(1)} % of their time`);
   output.print(nextCommands(path, outcome, recipe));
   return exitCodes.done;
 }
