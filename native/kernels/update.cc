@@ -17,12 +17,13 @@ ATHANOR_INLINE bool areDenseLike(const View& like, const View* views, int count)
   return true;
 }
 
+/** `body(i, mask)` for every vector. It captures by value: each chunk has a copy of its own, whose numbers no store can change. */
 template <class Body>
 ATHANOR_INLINE void forChunks(const Call& call, int64_t size, const Body& body) {
-  call.pool->parallelFor(ceilDiv(size, updateChunk), [&](int64_t chunk, int) {
+  call.pool->parallelFor(ceilDiv(size, updateChunk), [=](int64_t chunk, int) {
+    const Body own = body;
     const int64_t start = chunk * updateChunk;
-    const int64_t count = minOf(updateChunk, size - start);
-    forEachVector(count, [&](int64_t i, auto mask) { body(start + i, mask); });
+    forEachVector(minOf(updateChunk, size - start), [&](int64_t i, auto mask) { own(start + i, mask); });
   });
 }
 
@@ -51,7 +52,7 @@ void runSgd(const Call& call) {
   const V step = set(-*floats(call.in[3]));
   const V decay = set(static_cast<float>(call.params[3]));
   if (call.numIn == 4) {
-    forChunks(call, call.out[0].size, [&](int64_t i, auto mask) {
+    forChunks(call, call.out[0].size, [=](int64_t i, auto mask) {
       const V weight = load(p + i, mask);
       const V gradient = fma(weight, decay, load(g + i, mask) * scale);
       store(newP + i, fma(step, gradient, weight), mask);
@@ -63,7 +64,7 @@ void runSgd(const Call& call) {
   const V momentum = set(static_cast<float>(call.params[0]));
   const V fresh = set(static_cast<float>(1 - call.params[1]));
   const bool nesterov = call.params[2] != 0;
-  forChunks(call, call.out[0].size, [&](int64_t i, auto mask) {
+  forChunks(call, call.out[0].size, [=](int64_t i, auto mask) {
     const V weight = load(p + i, mask);
     const V gradient = fma(weight, decay, load(g + i, mask) * scale);
     const V moved = fma(momentum, load(velocity + i, mask), fresh * gradient);
@@ -100,7 +101,7 @@ void runAdamw(const Call& call) {
   const V eps = set(static_cast<float>(call.params[2]));
   const V keep = set(static_cast<float>(1 - static_cast<double>(lr) * call.params[3]));
   const V step = set(static_cast<float>(-static_cast<double>(lr) * c1));
-  forChunks(call, call.out[0].size, [&](int64_t i, auto mask) {
+  forChunks(call, call.out[0].size, [=](int64_t i, auto mask) {
     const V gradient = load(g + i, mask) * scale;
     const V first = fma(beta1, load(m + i, mask), fresh1 * gradient);
     const V second = fma(beta2, load(v + i, mask), fresh2 * (gradient * gradient));
