@@ -141,6 +141,10 @@ export const logSoftmax = (x: Tensor): Tensor => applyOp(logSoftmaxOp, [x], {});
 export const crossEntropy = (logits: Tensor, targets: Tensor, ignoreIndex = -1): Tensor =>
   applyMulti(crossEntropyOp, [logits, targets], { ignoreIndex })[0]!;
 
+/** The same, and log Σ e^logits per row (0 for rows that are ignored); both have gradients. */
+export const crossEntropyAndLogSum = (logits: Tensor, targets: Tensor, ignoreIndex = -1): readonly [Tensor, Tensor] =>
+  applyMulti(crossEntropyOp, [logits, targets], { ignoreIndex }) as readonly [Tensor, Tensor];
+
 export const layerNorm = (x: Tensor, weight: Tensor, bias: Tensor, eps = 1e-5): Tensor =>
   applyMulti(layerNormOp, [x, weight, bias], { eps })[0]!;
 export const rmsNorm = (x: Tensor, weight: Tensor, eps = 1e-6): Tensor =>

@@ -1,12 +1,17 @@
 export * from "./activation.ts";
 export * from "./attention.ts";
 export * from "./cache.ts";
+export * from "./classification-losses.ts";
+export * from "./distribution-losses.ts";
 export * from "./dropout.ts";
 export * from "./embedding.ts";
 export * from "./init.ts";
 export * from "./linear.ts";
-export * from "./losses.ts";
+export { type LossOptions, type Reduction, reductions } from "./loss.ts";
 export * from "./mlp.ts";
 export { call, functionalCall, Module, within } from "./module.ts";
 export * from "./norm.ts";
+export * from "./overlap-losses.ts";
+export * from "./pair-losses.ts";
 export { Parameter, type ParameterOptions, withParameters } from "./parameter.ts";
+export * from "./regression-losses.ts";
