@@ -5,6 +5,7 @@ import { classificationTask, type RowTypes, regressionTask } from "../train/inde
 import { heldOutBatches, trainingSource, withFloats } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
 import { given, readingSettings } from "./given.ts";
+import { classificationLoss, regressionLoss } from "./loss.ts";
 import { counted, tellTable } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import type { Recipe } from "./schema.ts";
@@ -44,8 +45,8 @@ export async function prepareTableData(recipe: Recipe, options: PrepareOptions):
     ...(target.task === "classification" ? { classes: target.classes } : {}),
     task:
       target.task === "classification"
-        ? classificationTask(inputs)
-        : regressionTask(inputs, { dtype, targetScale: target.scale }),
+        ? classificationTask(inputs, classificationLoss(recipe.loss))
+        : regressionTask(inputs, { dtype, targetScale: target.scale, ...regressionLoss(recipe.loss, target.scale) }),
     source: trainingSource(withFloats(train, dtype), recipe, { order: "shuffled" }),
     heldOut: () => heldOutBatches(withFloats(validation, dtype), recipe.eval.batch ?? recipe.batch.size),
     dataHash: table.report.sha256,

@@ -7,6 +7,7 @@ import { classificationTask } from "../train/index.ts";
 import { heldOutBatches, trainingSource } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
 import { given, readingSettings } from "./given.ts";
+import { classificationLoss } from "./loss.ts";
 import { counted, firstOf, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import { tokenizerSpec } from "./prepare-text.ts";
@@ -57,7 +58,7 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
     built,
     classes,
     textColumn,
-    task: classificationTask(built.inputs),
+    task: classificationTask(built.inputs, classificationLoss(recipe.loss)),
     source: trainingSource(withMarkedPadding(train), recipe, { order: "shuffled" }),
     heldOut: () => heldOutBatches(withMarkedPadding(validation), recipe.eval.batch ?? recipe.batch.size),
     dataHash: sha256,

@@ -71,6 +71,7 @@ describe("settings that nothing reads are refused", () => {
     [table, "tokenizer=char", "tokenizer"],
     [table, "samples.prompt=a", "samples"],
     [table, "data.text=x", "data.text"],
+    [gpt, "loss=crossEntropy", "loss"],
     [gpt, "data.format=jsonl", "data.format"],
     [gpt, "data.onShort=wrap", "data.onShort"],
     [gpt, "data.quote=none", "data.quote"],

@@ -89,6 +89,7 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.missingTarget": ["table"],
   "data.notFinite": ["table"],
   "data.onShort": ["labelledTexts", "table"],
+  loss: ["labelledTexts", "table"],
   tokenizer: ["text", "labelledTexts"],
   samples: ["text"],
 };

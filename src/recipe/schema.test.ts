@@ -15,7 +15,8 @@ interface JsonSchema {
 function keysOf(schema: JsonSchema, path: string, into: Map<string, unknown>): Map<string, unknown> {
   const isSchedule = path.endsWith(".lr");
   const inner = isSchedule ? schema.anyOf?.find(({ properties }) => properties)?.properties : schema.properties;
-  if (path !== "" && (inner === undefined || isSchedule)) into.set(path, schema.default);
+  const isLeaf = inner === undefined || Object.keys(inner).length === 0;
+  if (path !== "" && (isLeaf || isSchedule)) into.set(path, schema.default);
   for (const [key, value] of Object.entries(inner ?? {}))
     keysOf(value, isSchedule ? `lr.${key}` : path === "" ? key : `${path}.${key}`, into);
   return into;

@@ -5,6 +5,7 @@ import { AthanorError, oneOf, parseBytes } from "../base/index.ts";
 import { modelFamilies } from "../models/index.ts";
 import { optimizerSchema } from "../optim/index.ts";
 import { recomputeModes } from "../train/index.ts";
+import { lossSchema } from "./loss.ts";
 
 const positive = z.number().int().positive();
 const share = z.number().gt(0).lt(1);
@@ -107,6 +108,9 @@ export const recipeSchema = z.strictObject({
   model: oneOf(Object.fromEntries([...modelFamilies].map(([name, { schema }]) => [name, schema]))).describe(
     "one model family and its configuration, such as gpt: { layers, heads, width, context }",
   ),
+  loss: lossSchema
+    .optional()
+    .describe("one loss and its settings; left out, cross-entropy for classes and squared error for numbers"),
   optimizer: optimizerSchema
     .prefault({ adamw: {} })
     .describe("one optimizer and its settings, such as adamw: { lr: 1e-3 }"),

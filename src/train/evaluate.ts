@@ -6,10 +6,10 @@ import type { StepPrograms } from "./programs.ts";
 type Batches = AsyncIterable<Feeds> | Iterable<Feeds>;
 
 export interface EvaluationResult {
-  /** Mean loss per item: in nats for cross-entropy, in squared units of the target for regression. */
+  /** Mean loss per item: in nats for cross-entropy, in squared units of the target for squared error. */
   readonly loss: number;
   readonly count: number;
-  /** exp(loss), for language models and classifiers. */
+  /** exp(loss), where the loss is a cross-entropy. */
   readonly perplexity?: number;
   /** Further means: `accuracy`, `meanAbsoluteError`. */
   readonly metrics: { readonly [name: string]: number };
@@ -40,10 +40,10 @@ export async function evaluateAll(
   const { sum = 0, count = 0, ...extra } = sums;
   if (count === 0)
     fail("eval/empty", "there is nothing to evaluate", { fix: "give more held-out data or a smaller context" });
-  const { name, units } = programs.graphs.description.task;
+  const { name, units, inNats = name !== "regression" } = programs.graphs.description.task;
   const loss = (sum / count) * (units?.loss ?? 1);
   const metrics = Object.fromEntries(
     Object.entries(extra).map(([one, value]) => [metricNames[one] ?? one, (value / count) * (units?.extra[one] ?? 1)]),
   );
-  return { loss, count, ...(name === "regression" ? {} : { perplexity: Math.exp(loss) }), metrics };
+  return { loss, count, ...(inNats ? { perplexity: Math.exp(loss) } : {}), metrics };
 }

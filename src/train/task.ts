@@ -20,6 +20,8 @@ export interface Task {
   readonly itemsPerRow: number;
   /** Factors that bring the loss and the extra means into the data's own units, where the model sees scaled targets. */
   readonly units?: { readonly loss: number; readonly extra: { readonly [name: string]: number } };
+  /** Whether the loss is a cross-entropy, whose exp is a perplexity. Default: of all tasks but regression. */
+  readonly inNats?: boolean;
   loss(model: Module, feeds: { readonly [name: string]: Tensor }): LossSums;
 }
 
@@ -67,15 +69,27 @@ function rowFeeds(inputs: RowTypes, target: DType): Task["feeds"] {
   });
 }
 
+/** Losses (B), one per row, of what a model gives and its targets. */
+type RowLoss = (prediction: Tensor, target: Tensor) => Tensor;
+
+export interface ClassificationOptions {
+  /** Of logits (B,V) and targets i32[B]; 0 where the target is −1. Default cross-entropy. */
+  readonly loss?: RowLoss;
+  /** Whether that loss is a cross-entropy, whose exp is a perplexity. Default true. */
+  readonly inNats?: boolean;
+}
+
 /** One class per row: model(inputs…) → logits (B,V), targets i32[B]. */
-export function classificationTask(inputs: RowTypes): Task {
+export function classificationTask(inputs: RowTypes, options: ClassificationOptions = {}): Task {
+  const { loss = crossEntropy, inNats = true } = options;
   return {
     name: "classification",
     itemsPerRow: 1,
+    inNats,
     feeds: rowFeeds(inputs, "i32"),
     loss: (model, feeds) => {
       const logits = forward(model, ...Object.keys(inputs).map((name) => feeds[name]!));
-      const losses = crossEntropy(logits, feeds.targets!, -1);
+      const losses = loss(logits, feeds.targets!);
       const counted = feeds.targets!.notEqual(-1);
       const correct = logits.argMax(-1).equal(feeds.targets!).and(counted).cast(losses.dtype).sum();
       return { sum: losses.sum(), count: counted.cast(losses.dtype).sum(), extra: { correct } };
@@ -88,15 +102,20 @@ export interface RegressionOptions {
   readonly dtype?: FloatDType;
   /** What the targets were divided by: errors are told in the units from before. Default 1. */
   readonly targetScale?: number;
+  /** Of predictions (B) and targets (B); 0 where they are equal. Default squared error. */
+  readonly loss?: RowLoss;
+  /** Brings that loss into the units from before. Default targetScale², as squared error has it. */
+  readonly lossScale?: number;
 }
 
-/** One number per row: model(inputs…) → (B,1), targets float[B]; mean squared error. */
+/** One number per row: model(inputs…) → (B,1), targets float[B]. */
 export function regressionTask(inputs: RowTypes, options: RegressionOptions = {}): Task {
-  const { dtype = "f32", targetScale = 1 } = options;
+  const { dtype = "f32", targetScale = 1, lossScale = targetScale ** 2, loss } = options;
   return {
     name: "regression",
     itemsPerRow: 1,
-    units: { loss: targetScale ** 2, extra: { absolute: targetScale } },
+    inNats: false,
+    units: { loss: lossScale, extra: { absolute: targetScale } },
     feeds: rowFeeds(inputs, dtype),
     loss: (model, feeds) => {
       const predicted = forward(model, ...Object.keys(inputs).map((name) => feeds[name]!));
@@ -110,9 +129,12 @@ export function regressionTask(inputs: RowTypes, options: RegressionOptions = {}
       }
       // Rows that fill up a last batch carry NaN as their target and count for nothing.
       const counted = target.equal(target);
-      const difference = where(counted, predicted.reshape(-1).sub(where(counted, target, 0)), 0);
+      const wanted = where(counted, target, 0);
+      const given = where(counted, predicted.reshape(-1), 0);
+      const difference = given.sub(wanted);
+      const losses = loss === undefined ? difference.square() : loss(given, wanted);
       return {
-        sum: difference.square().sum(),
+        sum: losses.sum(),
         count: counted.cast(predicted.dtype).sum(),
         extra: { absolute: difference.abs().sum() },
       };

@@ -1,0 +1,121 @@
+// The losses that a recipe names: each is its formula on the task's rows, in the target's own unit, and fits its kind of data.
+import { describe, expect, test } from "vitest";
+import { fromNumbers } from "../base/index.ts";
+import type { Tensor } from "../core/index.ts";
+import { evaluate } from "../engine/index.ts";
+import { Module } from "../nn/index.ts";
+import { prepare } from "./prepare.ts";
+import { parseRecipe } from "./read.ts";
+import type { RecipeInput } from "./schema.ts";
+
+/** A model whose outputs are its inputs. */
+class Echo extends Module {
+  forward(x: Tensor): Tensor {
+    return x;
+  }
+}
+
+const numbers: RecipeInput = {
+  data: { rows: Array.from({ length: 60 }, (_, at) => ({ x: at % 7, y: 50 + 8 * (at % 7) })), target: "y" },
+  model: { mlp: {} },
+  precision: "f64",
+};
+const classes: RecipeInput = {
+  data: {
+    rows: Array.from({ length: 60 }, (_, at) => ({ x: at, z: at % 5, w: at % 7, kind: ["a", "b", "c"][at % 3]! })),
+    target: "kind",
+  },
+  model: { mlp: {} },
+  precision: "f64",
+};
+const taskOf = async (recipe: RecipeInput, loss?: RecipeInput["loss"]) =>
+  (await prepare(parseRecipe({ ...recipe, ...(loss === undefined ? {} : { loss }) }))).description.task;
+
+describe("of numbers", () => {
+  const formulas: [RecipeInput["loss"], (d: number, scale: number) => number][] = [
+    [undefined, (d) => d ** 2],
+    ["meanSquaredError", (d) => d ** 2],
+    ["meanAbsoluteError", Math.abs],
+    [{ huber: { delta: 5 } }, (d) => (Math.abs(d) <= 5 ? d ** 2 / 2 : 5 * (Math.abs(d) - 2.5))],
+    [{ smoothL1: { beta: 5 } }, (d) => (Math.abs(d) < 5 ? d ** 2 / 10 : Math.abs(d) - 2.5)],
+    ["logCosh", (d, scale) => Math.log(Math.cosh(d / scale))],
+    [{ quantile: { q: 0.9 } }, (d) => Math.max(-0.9 * d, 0.1 * d)],
+  ];
+  test.each(formulas)("%o", async (loss, formula) => {
+    const scale = (await taskOf(numbers)).units!.extra.absolute!;
+    expect(scale).toBeGreaterThan(10);
+    const task = await taskOf(numbers, loss);
+    const [predictions, targets] = [
+      [1, 0.2, -0.5, 2],
+      [0.5, 0.25, 1, Number.NaN], // the last fills a batch up
+    ];
+    const { sum, count } = evaluate(
+      (features, wanted) => {
+        const { sum, count } = task.loss(new Echo(), { features: features!, targets: wanted! });
+        return { sum, count };
+      },
+      { features: predictions.map((p) => [p]), targets },
+    );
+    expect(count.value).toBe(3);
+    const wanted = [0, 1, 2].reduce(
+      (total, at) => total + formula((predictions[at]! - targets[at]!) * scale, scale),
+      0,
+    );
+    expect(sum.value * task.units!.loss).toBeCloseTo(wanted, 9);
+    expect(task.inNats).toBe(false);
+  });
+});
+
+describe("of classes", () => {
+  const logits = [
+    [2, -1, 0.5],
+    [0, 3, 1],
+    [9, 9, 9],
+  ];
+  const ids = [0, 2, -1];
+  const logSum = (row: readonly number[]) => Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0));
+  const own = (row: readonly number[], id: number) => logSum(row) - row[id]!;
+  const others = (row: readonly number[], id: number, cost: (violation: number) => number) =>
+    row.reduce((sum, x, at) => sum + (at === id ? 0 : cost(Math.max(0, 1 - row[id]! + x)) / 3), 0);
+  const smoothed = (row: readonly number[], id: number) =>
+    0.7 * own(row, id) + (0.3 / 3) * row.reduce((sum, _, at) => sum + own(row, at), 0) + 0.01 * logSum(row) ** 2;
+  type Row = (row: readonly number[], id: number) => number;
+  const formulas: [RecipeInput["loss"], train: Row, evaluation: Row, inNats: boolean][] = [
+    [undefined, own, own, true],
+    ["crossEntropy", own, own, true],
+    [{ crossEntropy: { labelSmoothing: 0.3, zLoss: 0.01 } }, smoothed, own, true],
+    ["hinge", (r, id) => others(r, id, (v) => v), (r, id) => others(r, id, (v) => v), false],
+    ["squaredHinge", (r, id) => others(r, id, (v) => v * v), (r, id) => others(r, id, (v) => v * v), false],
+    ...[{ focal: { gamma: 3 } }].map((loss): [RecipeInput["loss"], Row, Row, boolean] => {
+      const focal: Row = (r, id) => (1 - Math.exp(-own(r, id))) ** 3 * own(r, id);
+      return [loss, focal, focal, false];
+    }),
+  ];
+  test.each(formulas)("%o", async (loss, train, evaluation, inNats) => {
+    const task = await taskOf(classes, loss);
+    expect(task.inNats).toBe(inNats);
+    for (const [mode, formula] of [
+      ["train", train],
+      ["eval", evaluation],
+    ] as const) {
+      const { sum, count, correct } = evaluate(
+        (features, targets) => {
+          const { sum, count, extra } = task.loss(new Echo(), { features: features!, targets: targets! });
+          return { sum, count, correct: extra!.correct! };
+        },
+        { features: logits, targets: fromNumbers("i32", [3], ids) },
+        { mode },
+      );
+      expect([count.value, correct.value]).toEqual([2, 1]);
+      expect(sum.value).toBeCloseTo(formula(logits[0]!, 0) + formula(logits[1]!, 2), 12);
+    }
+  });
+});
+
+test("a loss of the other kind is refused, with those that fit", async () => {
+  await expect(taskOf(classes, "huber")).rejects.toThrow(
+    /config\/loss[\s\S]*loss\.huber[\s\S]*crossEntropy, focal, hinge, squaredHinge[\s\S]*got *huber[\s\S]*fix/,
+  );
+  await expect(taskOf(numbers, { focal: { gamma: 1 } })).rejects.toThrow(/config\/loss[\s\S]*meanSquaredError, mean/);
+  expect(() => parseRecipe({ ...numbers, loss: "hubert" as "huber" })).toThrow("loss");
+});
