@@ -2,9 +2,11 @@
 //   uniform (key i32[3], rows i32[R] -> y f32[R, ...]) [stream]
 //   normal  (the same)
 //   dropout (x, p, key, rows -> y) [stream]   y = uniform >= p ? x / (1 - p) : 0
+//   roundStochastic (x f32, key, rows -> y bf16) [stream]   one of x's two neighbours, by its distance
 // Key = (seed low, seed high, step). Element e of row r depends on these, on rows[r] and on the stream, on nothing else.
 #include <string.h>
 
+#include "../bf16.h"
 #include "../kernel.h"
 #include "../math.h"
 #include "../philox.h"
@@ -46,7 +48,7 @@ const float* drawNormal(Drawn out, int64_t first, int64_t n, const DrawKey& key)
   return out;
 }
 
-// ---- what the three kernels share: rows, keys, and the walk ----
+// ---- what the kernels share: rows, keys, and the walk ----
 
 /** Everything after the first dim. */
 View rowOf(const View& v) {
@@ -61,11 +63,11 @@ View rowOf(const View& v) {
   return row;
 }
 
-const char* checkDraw(const View& key, const View& rows, const View& y, const Call& call) {
+const char* checkDraw(const View& key, const View& rows, const View& y, const Call& call, DType dtype = DType::f32) {
   if (call.numParams != 1 || !isWhole(call.params[0], 0, 4294967295.0)) return "expected [stream]";
   if (key.dtype != DType::i32 || key.rank != 1 || key.size != 3) return "expected a key i32[3]";
   if (rows.dtype != DType::i32 || rows.rank != 1) return "expected rows i32[R]";
-  if (y.dtype != DType::f32 || y.rank < 1) return "expected f32 of rank 1 or more";
+  if (y.dtype != dtype || y.rank < 1) return "expected f32 of rank 1 or more, or bf16 where it is rounded to that";
   if (y.shape[0] != rows.size) return "one row id for each row is expected";
   return nullptr;
 }
@@ -182,12 +184,64 @@ void runDropout(const Call& call) {
   });
 }
 
+/**
+ * Words of the bf16 below x in magnitude, or, as often as x is near it, of the one above: their mean is x. The upper half of a
+ * draw's bits counts. What is not finite stays so.
+ */
+ATHANOR_INLINE VI stochasticWords(V x, V drawn) {
+  const VI bits = asInt(x);
+  const V below = toFloat(bits & setInt(0xffff)) * set(0x1p-16f);
+  const VI up = select(drawn >= set(1.0f) - below, setInt(1), setInt(0));
+  const VI exponent = setInt(0x7f800000);
+  return select((bits & exponent) == exponent, bf16Words(x), shiftRight<16>(bits) + up);
+}
+
+const char* checkRoundStochastic(const Call& call) {
+  if (call.numIn != 3 || call.numOut != 1) return "expected x, key, rows -> y";
+  const View &x = call.in[0], &y = call.out[0];
+  if (x.dtype != DType::f32 || !sameShape(x, y)) return "expected x f32 of y's shape";
+  return checkDraw(call.in[1], call.in[2], y, call, DType::bf16);
+}
+
+void runRoundStochastic(const Call& call) {
+  const View &x = call.in[0], &y = call.out[0];
+  const DrawKey key = readKey(call.in[1], call.params[0]);
+  const View rowX = rowOf(x), rowY = rowOf(y);
+  const View* views[] = {&rowX, &rowY};
+  Walk<2> walk;
+  walk.init(views, 2);
+  const float* from = static_cast<const float*>(x.data);
+  uint16_t* into = static_cast<uint16_t*>(y.data);
+  forRowPieces(call.pool, call.in[2], rowY.size, key, [&](int64_t r, const DrawKey& own, int64_t first, int64_t n) {
+    Drawn buffer;
+    const float* drawn = drawUniform(buffer, first, n, own);
+    forStretches(walk, first, n, [&](const int64_t* offsets, int64_t at, int64_t length) {
+      const float* a = from + r * x.strides[0] + offsets[0];
+      uint16_t* b = into + r * y.strides[0] + offsets[1];
+      const int64_t strideA = walk.innerStride(0), strideB = walk.innerStride(1);
+      if (strideA == 1 && strideB == 1) {
+        forVectors(
+            length, [&](int64_t i) { storeWords(b + i, stochasticWords(load(a + i), load(drawn + at + i))); },
+            [&](int64_t i, M m) { storeWords(b + i, stochasticWords(load(a + i, m), load(drawn + at + i, m)), m); });
+      } else {
+        for (int64_t i = 0; i < length; ++i) {
+          uint16_t words[LANES];
+          storeWords(words, stochasticWords(set(a[i * strideA]), set(drawn[at + i])));
+          b[i * strideB] = words[0];
+        }
+      }
+    });
+  });
+}
+
 constexpr Kernel uniformKernel{"uniform", checkFresh, nullptr, runFresh<drawUniform>};
 constexpr Kernel normalKernel{"normal", checkFresh, nullptr, runFresh<drawNormal>};
 constexpr Kernel dropoutKernel{"dropout", checkDropout, nullptr, runDropout};
+constexpr Kernel roundStochasticKernel{"roundStochastic", checkRoundStochastic, nullptr, runRoundStochastic};
 const RegisterKernel registerUniform(uniformKernel);
 const RegisterKernel registerNormal(normalKernel);
 const RegisterKernel registerDropout(dropoutKernel);
+const RegisterKernel registerRoundStochastic(roundStochasticKernel);
 
 }  // namespace
 }  // namespace athanor::ATHANOR_ISA

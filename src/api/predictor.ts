@@ -9,9 +9,9 @@ import {
   sizeOf,
 } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
-import { type Tensor, trace, variable } from "../core/index.ts";
+import { type Tensor, trace } from "../core/index.ts";
 import type { Engine, Program, Store } from "../engine/index.ts";
-import { functionalCall, type Module } from "../nn/index.ts";
+import { functionalCall, type Module, storedParameters } from "../nn/index.ts";
 
 export type RowInputs = { readonly [name: string]: { readonly dtype: DType; readonly shape: Shape } };
 
@@ -25,7 +25,7 @@ export class Predictor {
   private readonly dtype: FloatDType;
   private readonly programs = new Map<number, Program>();
 
-  /** `dtype` is that of the parameters in the store; inputs that are floats take it too. */
+  /** `dtype` is that of the model's computation; inputs that are floats take it too. */
   constructor(options: { module: Module; inputs: RowInputs; engine: Engine; store: Store; dtype: FloatDType }) {
     const { dtype } = options;
     this.dtype = dtype;
@@ -66,12 +66,7 @@ export class Predictor {
       Object.entries(this.inputs).map(([name, { dtype, shape }]) => [name, { dtype, shape: [rows, ...shape] }]),
     );
     const forward = (feeds: { [name: string]: Tensor }): Tensor => {
-      const parameters = new Map(
-        [...this.module.parameters()].map(([name, { shape }]) => [
-          name,
-          variable(name, this.store.typeOf(name).dtype, shape),
-        ]),
-      );
+      const parameters = storedParameters([...this.module.parameters().keys()].map((name) => this.store.typeOf(name)));
       return functionalCall(this.module, parameters, () => this.module.forward(...Object.values(feeds)) as Tensor);
     };
     const graph = trace(types, forward, { floatDType: this.dtype });

@@ -11,6 +11,7 @@ import {
   fromNumbers,
   isDType,
   isFloat,
+  roundStochasticallyToBf16,
   roundTo,
   toBf16,
   toF16,
@@ -73,6 +74,31 @@ describe.each(formats)("$name", ({ from, to, quietNaN, expected }) => {
       if (!ok) wrong.push(half);
     }
     expect(wrong).toEqual([]);
+  });
+});
+
+describe("rounding by chance", () => {
+  test("the mean over all draws is the value, and each result is a neighbour of it", () => {
+    for (const value of [1, 1 + 2 ** -23, Math.PI, -Math.E, 1e-40, -(2 ** -126), 3.3895e38, 1 - 2 ** -24].map(
+      Math.fround,
+    )) {
+      const found = new Map<number, number>();
+      for (let upper = 0; upper < 65536; upper++) {
+        const rounded = roundStochasticallyToBf16(value, upper * 65536 + 12345);
+        found.set(rounded, (found.get(rounded) ?? 0) + 1);
+      }
+      const mean = [...found].reduce((sum, [rounded, times]) => sum + (rounded * times) / 65536, 0);
+      expect(mean).toBe(value);
+      expect(found.size).toBe(roundTo("bf16", value) === value ? 1 : 2);
+      for (const rounded of found.keys()) {
+        expect(roundTo("bf16", rounded)).toBe(rounded);
+        expect(Math.abs(rounded - value)).toBeLessThan(Math.max(2 ** -7 * Math.abs(value), 2 ** -133));
+      }
+    }
+  });
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])("%d stays", (value) => {
+    for (const word of [0, 2 ** 32 - 1]) expect(roundStochasticallyToBf16(value, word)).toBe(value);
   });
 });
 

@@ -65,6 +65,16 @@ export function toBf16(value: number): number {
   return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
 }
 
+/**
+ * Rounds an f32 to one of the two bf16 beside it, the upper in magnitude as often as the upper half of `random`, a 32-bit word,
+ * and what bf16 leaves out add up to more than one: over all words the mean is `value`. What is not finite stays so.
+ */
+export function roundStochasticallyToBf16(value: number, random: number): number {
+  if (!Number.isFinite(value)) return value;
+  word.setFloat32(0, value);
+  return fromBf16((word.getUint32(0) + (random >>> 16)) >>> 16);
+}
+
 export function fromBf16(bits: number): number {
   word.setUint32(0, bits << 16);
   return word.getFloat32(0);

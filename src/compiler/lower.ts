@@ -230,7 +230,8 @@ export class Lowering {
       inputs.find((id, at) => isForeign(id, casts || op.bf16?.inputs.includes(at) === true)) ??
       outputs.find((id, at) => isForeign(id, casts || op.bf16?.outputs.includes(at) === true));
     const foreign = id === undefined ? undefined : this.graph.value(id);
-    if (foreign === undefined || op.kind === "view") return;
+    const copies = op.kind === "view" || op.name === "take"; // whatever the elements are
+    if (foreign === undefined || copies) return;
     fail("engine/dtype", `the ${name} engine does not compute in ${foreign.dtype}`, {
       where: scope,
       expected: computes?.join(", ") ?? "any",

@@ -152,6 +152,9 @@ export const rmsNorm = (x: Tensor, weight: Tensor, eps = 1e-6): Tensor =>
 
 export const uniform = (key: Tensor, rows: Tensor, shape: Shape, stream: string): Tensor =>
   applyOp(random.uniform, [key, rows], { shape, stream });
+/** x in f32 as bf16, rounded up or down by chance so that the mean is x. `rows` holds an i32 for each row of x. */
+export const roundStochastic = (x: Tensor, key: Tensor, rows: Tensor, stream: string): Tensor =>
+  applyOp(random.roundStochastic, [x, key, rows], { stream });
 export const normal = (key: Tensor, rows: Tensor, shape: Shape, stream: string): Tensor =>
   applyOp(random.normal, [key, rows], { shape, stream });
 /** True with probability `p` (a scalar tensor). */

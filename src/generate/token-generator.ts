@@ -3,11 +3,11 @@
 // Two programs share the store with whatever trained the weights: `prefill` reads a chunk of the prompt, `decode` one token.
 // The cache is a multiple of the chunk long; what lies behind the tokens given is written over before it is ever seen.
 import { z } from "zod";
-import { fail, fromNumbers, isFloat, parseConfig, RandomStream, toNumbers } from "../base/index.ts";
+import { fail, fromNumbers, parseConfig, RandomStream, toNumbers } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
-import { type Tensor, trace, variable } from "../core/index.ts";
+import { type Tensor, trace } from "../core/index.ts";
 import type { Engine, Program, Store } from "../engine/index.ts";
-import { functionalCall, KeyValueCache, type Module } from "../nn/index.ts";
+import { functionalCall, KeyValueCache, type Module, storedParameters } from "../nn/index.ts";
 import { chooseToken, samplingSchema } from "./sampling.ts";
 
 /** A model that can be asked for the logits (B, V) of one of the tokens given, the earlier ones being in a cache. */
@@ -184,7 +184,6 @@ function decodePlan(
   { numTokens, length }: { numTokens: number; length: number },
 ) {
   const types = [...model.parameters().keys()].map((name) => store.typeOf(name));
-  const { dtype } = types[0]!;
   const graph = trace(
     {
       tokens: { dtype: "i32", shape: [1, numTokens] },
@@ -192,11 +191,10 @@ function decodePlan(
       row: { dtype: "i32", shape: [] },
     },
     ({ tokens, position, row }) => {
-      const parameters = new Map(types.map(({ name, dtype, shape }) => [name, variable(name, dtype, shape)]));
       const cache = new KeyValueCache({ position, length, prefix: `cache.${length}` });
-      return { logits: functionalCall(model, parameters, () => model.decodeRow(tokens, cache, row)) };
+      return { logits: functionalCall(model, storedParameters(types), () => model.decodeRow(tokens, cache, row)) };
     },
-    { mode: "eval", floatDType: isFloat(dtype) ? dtype : "f32" },
+    { mode: "eval", floatDType: types[0]!.dtype === "f64" ? "f64" : "f32" },
   );
   return compile(graph, engine.target);
 }

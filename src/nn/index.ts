@@ -13,5 +13,5 @@ export { call, functionalCall, Module, within } from "./module.ts";
 export * from "./norm.ts";
 export * from "./overlap-losses.ts";
 export * from "./pair-losses.ts";
-export { Parameter, type ParameterOptions, withParameters } from "./parameter.ts";
+export { Parameter, type ParameterOptions, storedParameters, withParameters } from "./parameter.ts";
 export * from "./regression-losses.ts";

@@ -1,6 +1,6 @@
 // A parameter: the description of a trainable tensor (shape, dtype, start), and its tensor in the trace under way. No data.
-import { type FloatDType, fail, type Shape } from "../base/index.ts";
-import { currentScope, type Tensor } from "../core/index.ts";
+import { type DType, type FloatDType, fail, type Shape } from "../base/index.ts";
+import { currentScope, type Tensor, variable } from "../core/index.ts";
 import type { Init } from "./init.ts";
 
 export interface ParameterOptions {
@@ -49,6 +49,18 @@ export class Parameter {
       })
     );
   }
+}
+
+/** Tensors of the store's parameters in the trace under way, by name. Those that are kept in bf16 are widened: models compute in f32. */
+export function storedParameters(
+  types: Iterable<{ readonly name: string; readonly dtype: DType; readonly shape: Shape }>,
+): Map<string, Tensor> {
+  return new Map(
+    [...types].map(({ name, dtype, shape }) => {
+      const stored = variable(name, dtype, shape);
+      return [name, dtype === "bf16" ? stored.cast("f32") : stored];
+    }),
+  );
 }
 
 /** Runs `fn` with parameters standing for the given tensors. */

@@ -15,6 +15,15 @@ const input: RecipeInput = {
 const parse = (...set: string[]) => parseRecipe(input, { set });
 const compare = (...set: string[]) => compareRecipes(recipeJson(parse()), recipeJson(parse(...set)));
 
+test("a setting that an earlier record does not have was at its default", () => {
+  const file: RecipeInput = { ...input, data: { path: "x.csv", target: "y" } };
+  const now = (...set: string[]) => recipeJson(parseRecipe(file, { set }));
+  const earlier = JSON.parse(JSON.stringify(now()));
+  delete earlier.weights;
+  expect(compareRecipes(earlier, now())).toEqual([]);
+  expect(compareRecipes(earlier, now("weights=bf16"))).toEqual(['weights: "f32" → "bf16"']);
+});
+
 test.each([
   ["steps=200"],
   ["eval.every=7"],

@@ -1,7 +1,7 @@
 // Comparing recipes: what of a recipe fixes the bytes of a run, and how two differ. A resumed run must agree in that part.
 import { parseOptimizer } from "../optim/index.ts";
 import type { Prepared } from "./prepare.ts";
-import type { Recipe } from "./schema.ts";
+import { type Recipe, recipeSchema } from "./schema.ts";
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
@@ -33,13 +33,19 @@ export function recipeJson(recipe: Recipe): Json {
 /** Lines such as `optimizer.adamw.lr: 0.001 → 0.002` for settings that fix a run's bytes. */
 export function compareRecipes(earlier: unknown, now: Json): string[] {
   const lines: string[] = [];
-  const [before, after] = [flatten(earlier as Json), flatten(now)];
+  const [before, after] = [flatten(withDefaults(earlier as Json)), flatten(withDefaults(now))];
   for (const key of new Set([...before.keys(), ...after.keys()])) {
     if (freeOnResume.some((name) => key === name || key.startsWith(`${name}.`))) continue;
     const [old, fresh] = [before.get(key), after.get(key)];
     if (old !== fresh) lines.push(`${key}: ${old ?? "(unset)"} → ${fresh ?? "(unset)"}`);
   }
   return lines;
+}
+
+/** With every default filled in: a setting that is younger than a run's record had its default then. */
+function withDefaults(recipe: Json): Json {
+  const { data } = recipeSchema.safeParse(recipe);
+  return data === undefined ? recipe : recipeJson(data);
 }
 
 /** The first of the steps done at which another number of steps would have meant another learning rate, or nothing. */

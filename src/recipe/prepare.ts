@@ -156,6 +156,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
       lanes: recipe.batch.lanes,
       evalBatchSize: recipe.eval.batch ?? recipe.batch.size,
       dtype: recipe.precision === "f64" ? "f64" : "f32",
+      weights: recipe.weights === "bf16" ? "bf16" : undefined,
       storage: recipe.precision === "bf16" ? "bf16" : undefined,
       seed: recipe.seed,
       memoryBytes: recipe.memory === undefined ? undefined : parseBytes(recipe.memory),

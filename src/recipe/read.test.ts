@@ -120,6 +120,7 @@ describe("--set", () => {
   test("reads its value as YAML, and later changes win", () => {
     expect(set("tokenizer={ bpe: 512 }").tokenizer).toEqual({ bpe: 512 });
     expect(set("batch.size=4", "batch.size=8").batch.size).toBe(8);
+    expect(() => set("precision=f64", "weights=bf16")).toThrow("weights: needs precision f32 or bf16");
     expect(set('name="7"').name).toBe("7");
   });
 

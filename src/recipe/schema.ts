@@ -87,7 +87,7 @@ export const dataSchema = z
   })
   .describe("where the data comes from");
 
-export const recipeSchema = z.strictObject({
+const settings = z.strictObject({
   name: z
     .string()
     .regex(/^[\w.-]+$/)
@@ -135,6 +135,12 @@ export const recipeSchema = z.strictObject({
     .default("f32")
     .describe(
       "f32; bf16: mixed, weights and sums in f32 and what matmuls read in bf16; f64: everything, on the reference engine alone",
+    ),
+  weights: z
+    .enum(["f32", "bf16"])
+    .default("f32")
+    .describe(
+      "how matrices are kept; bf16: in two bytes, rounded up or down by chance at each update so that the mean is right",
     ),
   memory: z
     .union([z.string(), z.number().int().positive()])
@@ -214,6 +220,11 @@ export const recipeSchema = z.strictObject({
     .enum(["stop", "skip"])
     .default("stop")
     .describe("a step that is not finite: stop, or leave it out, up to nine in a row"),
+});
+
+export const recipeSchema = settings.check(({ value: { weights, precision }, issues }) => {
+  if (weights === "bf16" && precision === "f64")
+    issues.push({ code: "custom", path: ["weights"], message: "needs precision f32 or bf16", input: weights });
 });
 
 /** A validated recipe, every default filled in. */

@@ -7,15 +7,17 @@ import {
   feed,
   type Graph,
   gradients,
+  iota,
   markOutput,
   type RandomInputs,
+  roundStochastic,
   type Tensor,
   trace,
   variable,
 } from "../core/index.ts";
 import type { Engine, Feeds, Program, ProgramCall, Store } from "../engine/index.ts";
-import { functionalCall, initialize, type Module } from "../nn/index.ts";
-import type { Optimizer } from "../optim/index.ts";
+import { functionalCall, initialize, type Module, storedParameters } from "../nn/index.ts";
+import { mapTensors, type Optimizer } from "../optim/index.ts";
 import { type RecomputeMode, type RecomputeOption, StepLadder } from "./fit-memory.ts";
 import { forecast, requireMemory } from "./forecast.ts";
 import { levelAfter, levelsHeld, levelsUsed, placeOfLevel, rowsPerLane } from "./lanes.ts";
@@ -31,6 +33,8 @@ export interface StepDescription {
   /** Rows of one evaluation batch. */
   readonly evalBatchSize: number;
   readonly dtype: FloatDType;
+  /** Matrices are kept in bf16 and rounded by chance at each update, instead of `dtype`. Slots and sums stay `dtype`. */
+  readonly weights?: "bf16" | undefined;
   /** Mixed precision: what matmuls and attention read and hand on is stored in bf16. Parameters and slots stay `dtype`. */
   readonly storage?: "bf16" | undefined;
   readonly seed: number;
@@ -87,16 +91,20 @@ export class StepGraphs {
 
   constructor(description: StepDescription) {
     this.description = description;
-    const { model, dtype } = description;
-    this.parameterTypes = [...model.parameters()].map(([name, parameter]) => ({
+    const { model, dtype, weights } = description;
+    const computed = [...model.parameters()].map(([name, { dtype: own = dtype, shape }]) => ({
       name,
-      dtype: parameter.dtype ?? dtype,
-      shape: parameter.shape,
+      dtype: own,
+      shape,
     }));
+    // vectors are a few thousandths of a model, and norms' are added to a stream of f32
+    this.parameterTypes = computed.map((type) =>
+      weights !== undefined && type.dtype === "f32" && type.shape.length > 1 ? { ...type, dtype: weights } : type,
+    );
     if (this.parameterTypes.length === 0)
       fail("train/no-parameters", "the model has no parameters", { where: model.constructor.name });
     this.trainedTypes = description.optimizer.trained(this.parameterTypes);
-    this.slotTypes = description.optimizer.slotTypes(this.parameterTypes);
+    this.slotTypes = description.optimizer.slotTypes(computed);
   }
 
   /** Adds a lane's loss and gradients to the partial sums below `level` and stores them at it. */
@@ -134,9 +142,7 @@ export class StepGraphs {
     return trace(
       {},
       () => {
-        const parameters = new Map(
-          this.parameterTypes.map((type) => [type.name, variable(type.name, type.dtype, type.shape)]),
-        );
+        const parameters = storedParameters(this.parameterTypes);
         const summed = new Map(
           this.trainedTypes.map(({ name, shape }) => [name, total((level) => gradName(level, name), shape)]),
         );
@@ -155,10 +161,20 @@ export class StepGraphs {
         const loss = lossSum.div(count);
         const { graph } = loss;
         graph.guard = gradNorm.isFinite().and(loss.isFinite()).and(this.slotsAreFinite()).id;
-        for (const [name, value] of [...values, ...slots]) assign(name, value);
+        for (const [name, value] of [...this.stored(values), ...slots]) assign(name, value);
         return { loss, gradNorm, count };
       },
       { floatDType: dtype, mode: "train" },
+    );
+  }
+
+  /** Parameters' new values as the store keeps them. */
+  private stored(values: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
+    if (this.description.weights === undefined) return values;
+    const key = feed("random.key", { dtype: "i32", shape: [3] });
+    const narrow = new Set(this.parameterTypes.filter(({ dtype }) => dtype === "bf16").map(({ name }) => name));
+    return mapTensors(values, (value, name) =>
+      narrow.has(name) ? roundStochastic(value, key, iota([value.shape[0]!], 0), `weights.${name}`) : value,
     );
   }
 
@@ -191,9 +207,7 @@ export class StepGraphs {
     return trace(
       { ...task.feeds(rows), ...(mode === "train" ? random : {}) },
       (inputs: { [name: string]: Tensor }) => {
-        const parameters = new Map(
-          this.parameterTypes.map((type) => [type.name, variable(type.name, type.dtype, type.shape)]),
-        );
+        const parameters = storedParameters(this.parameterTypes);
         const sums = functionalCall(model, parameters, () => task.loss(model, inputs));
         finish(sums, parameters, dtype);
         return undefined;
@@ -311,7 +325,7 @@ export class StepPrograms {
 
   /** The calls that sum a batch's gradients, lane by lane; with `only`, the same feeds for another program. */
   laneCalls({ step, batch, sampleIds }: StepInputs, only?: Program): ProgramCall[] {
-    const { batchSize, lanes, seed } = this.graphs.description;
+    const { batchSize, lanes } = this.graphs.description;
     if (sampleIds.length !== batchSize) {
       fail("run/batch", "the batch has another number of rows", {
         expected: String(batchSize),
@@ -319,7 +333,7 @@ export class StepPrograms {
       });
     }
     const rows = rowsPerLane(batchSize, lanes);
-    const key = fromNumbers("i32", [3], [seed | 0, Math.floor(seed / 2 ** 32) | 0, step | 0]);
+    const key = this.randomKey(step);
     return Array.from({ length: lanes }, (_, lane) => {
       const ids: HostArray = { dtype: "i32", shape: [rows], data: sampleIds.subarray(lane * rows, (lane + 1) * rows) };
       const feeds: Record<string, HostArray> = { "random.key": key, "random.rows": ids };
@@ -335,7 +349,14 @@ export class StepPrograms {
     const feeds = Object.fromEntries(
       Object.entries(scalars).map(([name, value]) => [name, fromNumbers(dtype, [], [value])]),
     );
+    feeds["random.key"] = this.randomKey(step);
     return { program: this.updateProgram, feeds: onlyFeeds(this.updateProgram, feeds) };
+  }
+
+  /** The key of a step's random numbers, i32 [3]. */
+  private randomKey(step: number): HostArray {
+    const { seed } = this.graphs.description;
+    return fromNumbers("i32", [3], [seed | 0, Math.floor(seed / 2 ** 32) | 0, step | 0]);
   }
 
   /** Sums over one evaluation batch: `sum`, `count` and the task's extra sums. */

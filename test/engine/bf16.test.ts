@@ -11,7 +11,21 @@ import {
   toNumbers,
 } from "../../src/base/index.ts";
 import { compile } from "../../src/compiler/index.ts";
-import { attention, concat, type Graph, gradients, layerNorm, type Tensor, trace } from "../../src/core/index.ts";
+import {
+  assign,
+  attention,
+  broadcastTo,
+  concat,
+  feed,
+  type Graph,
+  gradients,
+  iota,
+  layerNorm,
+  roundStochastic,
+  type Tensor,
+  trace,
+  variable,
+} from "../../src/core/index.ts";
 import { type Engine, ReferenceEngine } from "../../src/engine/index.ts";
 import { Gpt, type GptConfig } from "../../src/models/index.ts";
 import { adamw } from "../../src/optim/index.ts";
@@ -110,6 +124,37 @@ describe("casts round to nearest even", () => {
       expect(Array.from(found.rounded!.data as Uint16Array)).toEqual(sum.map(toBf16));
     },
   );
+});
+
+test.each(isas)("rounding by chance gives the reference's words, and x as their mean: %s", async (isa) => {
+  const extremes = [0, -0, 1, 1e-40, -1e-40, 3.3895e38, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  const values = [...extremes, ...toNumbers(numbers("x", [500], 3)), ...Array<number>(20_000).fill(1 + 2 ** -9)];
+  const x = fromNumbers("f32", [values.length], values);
+  const key = fromNumbers("i32", [3], [5, -6, 7]);
+  const feeds = { x, key };
+  const graph = trace(feeds, ({ x, key }) => {
+    const wide = broadcastTo(x.reshape(1, -1), [3, values.length]);
+    const byColumn = x.slice(0, 0, 500).reshape(20, 25).transpose();
+    return {
+      rows: roundStochastic(wide.add(0), key, iota([3], 0), "s"),
+      columns: roundStochastic(byColumn, key, iota([25], 0), "t"),
+    };
+  });
+  const expected = await runReference(graph, feeds);
+  const [one, three] = await Promise.all(
+    [1, 3].map((threads) => runNative(graph, feeds, {}, nativeEngine(threads, isa))),
+  );
+  for (const [name, value] of Object.entries(expected)) {
+    expect(Array.from(toNumbers(one![name]!))).toEqual(Array.from(toNumbers(value)));
+    expect(sameBytes(one![name]!, three![name]!)).toBe(true);
+  }
+  // 60,000 draws of 1 + 2^-9, a quarter of the way from 1 to its upper neighbour
+  const copies = [0, 1, 2].flatMap((row) =>
+    Array.from(toNumbers(one!.rows!).subarray(row * values.length + 509, (row + 1) * values.length)),
+  );
+  const up = copies.filter((value) => value === 1 + 2 ** -7).length / copies.length;
+  expect(new Set(copies)).toEqual(new Set([1, 1 + 2 ** -7]));
+  expect(Math.abs(up - 0.25)).toBeLessThan(5 * Math.sqrt((0.25 * 0.75) / copies.length));
 });
 
 describe("matmul", () => {
@@ -281,8 +326,13 @@ describe("a model trained in mixed precision", () => {
     seed: 1,
   });
 
-  async function losses(engine: Engine, storage: "bf16" | undefined, steps: number): Promise<number[]> {
-    const programs = new StepPrograms({ ...description({ ...model, dropout: 0.1 }), storage }, engine);
+  async function losses(
+    engine: Engine,
+    storage: "bf16" | undefined,
+    steps: number,
+    weights?: "bf16",
+  ): Promise<number[]> {
+    const programs = new StepPrograms({ ...description({ ...model, dropout: 0.1 }), storage, weights }, engine);
     programs.initialize();
     const random = new RandomStream(3, "tokens");
     // one of four texts, each repeated: something to learn
@@ -322,6 +372,62 @@ describe("a model trained in mixed precision", () => {
     const native = await losses(nativeEngine()!, "bf16", 2);
     const reference = await losses(new ReferenceEngine(), "bf16", 2);
     assertClose(native, reference, { relative: 1e-3, what: "losses" });
+  });
+
+  test("with weights in bf16, rounded by chance, they stay as close, and no other copy of a matrix is kept", async () => {
+    const steps = 30;
+    for (const isa of isas) {
+      const inF32 = await losses(nativeEngine(2, isa)!, undefined, steps);
+      for (const storage of ["bf16", undefined] as const) {
+        const [one, two, three] = await Promise.all(
+          [1, 2, 3].map((n) => losses(nativeEngine(n, isa)!, storage, steps, "bf16")),
+        );
+        assertClose(two!, inF32, { relative: 0.015, what: `losses (${isa})` });
+        expect(two).not.toEqual(inF32);
+        expect([one, three]).toEqual([two, two]);
+      }
+    }
+    const graphs = new StepGraphs({ ...description(model), storage: "bf16", weights: "bf16" });
+    const { accumulate, update } = graphs.compile(nativeEngine()!);
+    const readers = accumulate.flatMap(({ code, tensors }) =>
+      code.filter(({ inputs }) =>
+        inputs.some((at) => tensors[at]!.space === "variable" && tensors[at]!.dtype === "bf16"),
+      ),
+    );
+    // positions, which are added to the stream, are widened where they are added; tokens are looked up
+    expect(new Set(readers.map(({ kernel }) => kernel))).toEqual(new Set(["take", "matmul", "tape"]));
+    expect(readers.filter(({ kernel }) => kernel === "tape")).toHaveLength(accumulate.length);
+    // one matrix at a time is wide
+    const largest = Math.max(...graphs.parameterTypes.map(({ shape }) => 4 * sizeOf(shape)));
+    expect(update.arenaBytes).toBeLessThan(3 * largest);
+  });
+
+  test("steps smaller than half a unit in the last place are lost by rounding to the nearest, and not by chance", async () => {
+    // a parameter at 1 that goes down by 2^-12 in each of 256 steps: in all 1/16, eight units of bf16 below 1
+    const engine = nativeEngine()!;
+    const graph = trace({}, () => {
+      const key = feed("key", { dtype: "i32", shape: [3] });
+      const [w, n] = [variable("w", "bf16", [64, 64]), variable("n", "bf16", [64, 64])];
+      assign("w", roundStochastic(w.cast("f32").sub(2 ** -12), key, iota([64], 0), "w"));
+      assign(
+        "n",
+        n
+          .cast("f32")
+          .sub(2 ** -12)
+          .cast("bf16"),
+      );
+    });
+    const store = engine.createStore();
+    const types = ["w", "n"].map((name) => ({ name, dtype: "bf16" as const, shape: [64, 64] }));
+    store.declare(types);
+    for (const { name } of types) store.write(name, fromNumbers("bf16", [64, 64], Array<number>(64 * 64).fill(1)));
+    const program = engine.load(compile(graph, engine.target), store);
+    for (let step = 0; step < 256; step++)
+      await engine.run([{ program, feeds: { key: fromNumbers("i32", [3], [1, 0, step]) } }]);
+    const mean = (name: string) => toNumbers(store.read(name)).reduce((sum, value) => sum + value, 0) / 4096;
+    expect(mean("n")).toBe(1);
+    // each step's variance is at most ulp²/4 = 2^-18, over 256 steps and 4,096 weights
+    expect(Math.abs(mean("w") - (1 - 1 / 16))).toBeLessThan(5 * Math.sqrt((256 * 2 ** -18) / 4096));
   });
 
   test("what matmuls and attention read and hand on lies in bf16, and the arena is smaller", () => {

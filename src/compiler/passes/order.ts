@@ -1,6 +1,6 @@
 // Pass `order`: effects (assignments) go to the end, and sums that only they wait for are made as soon as they can be: a gradient is
-// added to that of other lanes while few others lie in memory. Everything else keeps the order in which it was traced, which
-// is forward before backward.
+// added to that of other lanes while few others lie in memory, and a weight is rounded before the next one is made. Everything
+// else keeps the order in which it was traced, which is forward before backward.
 import type { Graph, Node } from "../../core/index.ts";
 import { isEffect, type Pass, rewrite } from "../rewrite.ts";
 
@@ -15,9 +15,9 @@ export const orderEffectsLast: Pass = {
     const made = new Set<number>();
     let finish: (() => void) | undefined;
     const result = rewrite(graph, (node, rewriter) => {
-      const isReady = (id: number) => made.has(id) || graph.producer(id).op.kind === "leaf";
+      const isReady = (id: number) => made.has(id) || graph.producer(id).inputs.length === 0;
       const make = ({ op, inputs, attrs, scope, outputs }: Node) => {
-        for (const id of inputs) if (!made.has(id)) make(graph.producer(id)); // a leaf that was traced later
+        for (const id of inputs) if (!made.has(id)) make(graph.producer(id)); // one without inputs that was traced later
         const ids = rewriter.add(op, inputs.map(rewriter.map), attrs, scope);
         outputs.forEach((id, at) => {
           rewriter.setMap(id, ids[at]!);
@@ -43,10 +43,13 @@ export const orderEffectsLast: Pass = {
   },
 };
 
-/** Elementwise nodes that only assignments need, of variables that nothing else reads. With a guard they run last anyhow. */
+/**
+ * Elementwise nodes that only assignments need, of variables that nothing else reads. With a guard they run last anyhow, and only
+ * what is rounded for its assignment is made sooner than it was traced.
+ */
 function nextValues(graph: Graph): ReadonlySet<Node> {
+  if (graph.guard !== undefined) return new Set(graph.nodes.filter(({ op }) => op.name === "roundStochastic"));
   const found = new Set<Node>();
-  if (graph.guard !== undefined) return found;
   const outside = new Set(graph.outputs.values());
   const readers: Node[][] = graph.values.map(() => []);
   for (const node of graph.nodes) for (const id of node.inputs) readers[id]!.push(node);

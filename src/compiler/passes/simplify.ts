@@ -22,6 +22,7 @@ const rules: { readonly [op: string]: Rule } = {
       order: (outer.order as number[]).map((axis) => (inner.order as number[])[axis]!),
     })),
   slice: (node, r) => viewOfBf16(node, r),
+  take: (node, r) => rowsOfBf16(node, r),
   split: (node, r) => viewOfBf16(node, r),
   add: (node, r) => neutral(node, r, 0, 0) ?? neutral(node, r, 1, 0),
   sub: (node, r) => neutral(node, r, 1, 0),
@@ -64,6 +65,14 @@ function viewOfBf16(node: Node, r: Rewriter): readonly number[] | undefined {
   if (!narrow.every((id) => id !== undefined)) return undefined;
   const cast = allOps().get("cast") as Op;
   return r.add(node.op, narrow, node.attrs, node.scope).flatMap((id) => r.add(cast, [id], { to: "f32" }, node.scope));
+}
+
+/** Rows of a widened bf16 table are widened, instead of the table. */
+function rowsOfBf16(node: Node, r: Rewriter): readonly number[] | undefined {
+  const narrow = beforeWidening(r.graph, r.map(node.inputs[0]!));
+  if (narrow === undefined) return undefined;
+  const [rows] = r.add(node.op, [narrow, r.map(node.inputs[1]!)], node.attrs, node.scope);
+  return r.add(allOps().get("cast") as Op, [rows!], { to: "f32" }, node.scope);
 }
 
 /** The bf16 value that an f32 one was widened from. */

@@ -1,6 +1,15 @@
 // Random tensors by the counter generator of base/rng.ts: element e of row r depends on (seed, stream, step, sample id, e)
 // alone, so no split of the rows over lanes or processes changes a draw.
-import { fail, formatType, hashName, philox, type Shape, sizeOf, wordToUniform } from "../../base/index.ts";
+import {
+  fail,
+  formatType,
+  hashName,
+  philox,
+  roundStochasticallyToBf16,
+  type Shape,
+  sizeOf,
+  wordToUniform,
+} from "../../base/index.ts";
 import * as f from "../functions.ts";
 import { defineOp, type Sample, type ValueType } from "../op.ts";
 
@@ -158,6 +167,48 @@ export const dropout = defineOp<["x", "p", "key", "rows"], { readonly stream: st
       ],
       attrs: { stream: "s" },
       differentiable: [0],
+    },
+  ],
+});
+
+export const roundStochastic = defineOp<["x", "key", "rows"], { readonly stream: string }>({
+  name: "roundStochastic",
+  kind: "random",
+  doc: "x as bf16: one of its two neighbours, the nearer the likelier, so that the mean is x (Gupta et al. 2015)",
+  inputs: ["x", "key", "rows"],
+  infer: ([x, key, rows]) => {
+    if (x.dtype !== "f32" && x.dtype !== "f64")
+      fail("dtype/round", "what is rounded is f32 or f64", { got: formatType(x.dtype, x.shape) });
+    checkRandomInputs("roundStochastic", key, rows, x.shape);
+    return { dtype: "bf16", shape: x.shape };
+  },
+  reference: ([x, key, rows], { stream }, [y]) =>
+    eachElement(
+      key!.data as Int32Array,
+      rows!.data as Int32Array,
+      sizeOf(x!.shape.slice(1)),
+      hashName(stream),
+      (at, e, word) => {
+        y!.data[at] = roundStochasticallyToBf16(x!.data[at] as number, word(e));
+      },
+    ),
+  params: ({ stream }) => [hashName(stream)],
+  vjp: "zero",
+  bf16: { inputs: [], outputs: [0] },
+  samples: [
+    {
+      inputs: [
+        { shape: [2, 3, 37] },
+        { shape: [3], dtype: "i32", values: [1, 2, 3] },
+        { shape: [2], dtype: "i32", values: [4, 9] },
+      ],
+      attrs: { stream: "s" },
+      differentiable: [],
+    },
+    {
+      inputs: [{ shape: [0, 3] }, { shape: [3], dtype: "i32", values: [1, 2, 3] }, { shape: [0], dtype: "i32" }],
+      attrs: { stream: "s" },
+      differentiable: [],
     },
   ],
 });
