@@ -28,9 +28,9 @@ export function topKAccuracy(k: number, options: TargetOptions = {}): Metric {
 }
 
 function rankedWithin(name: string, k: number, options: TargetOptions): Metric {
-  return meanOfRows(name, (prediction, target, add) => {
-    eachScoreRow(name, prediction, target, options, (row) => add(rankOfTarget(row) < k ? 1 : 0));
-  });
+  return meanOfRows(name, (batch, add) =>
+    eachScoreRow(name, batch, options, (row) => add(rankOfTarget(row) < k ? 1 : 0, row.weight)),
+  );
 }
 
 /** How many classes stand before the target when the row is sorted by score. */

@@ -1,9 +1,18 @@
-// Counts of target class against predicted class. Makes no figure of them.
-import { fail, type HostArray, sameShape } from "../base/index.ts";
-import { checkClass, eachScoreRow, failShape, readNumbers, type TargetOptions } from "./metric.ts";
+// Counts of target class against predicted class. The figures made of them are in class-counts.ts.
+import { fail, sameShape } from "../base/index.ts";
+import {
+  checkClass,
+  eachScoreRow,
+  failShape,
+  highestClass,
+  type MetricBatch,
+  readNumbers,
+  readWeights,
+  type TargetOptions,
+} from "./metric.ts";
 
 /**
- * The confusion matrix: `counts[target * numClasses + predicted]`.
+ * The confusion matrix: `counts[target * numClasses + predicted]`, each row by its weight.
  *
  * @example
  * ```ts
@@ -15,6 +24,8 @@ import { checkClass, eachScoreRow, failShape, readNumbers, type TargetOptions } 
 export class Confusion {
   readonly numClasses: number;
   readonly counts: Float64Array;
+  /** Rows so far. */
+  count = 0;
   private readonly options: TargetOptions;
 
   /** Errors with `config/metric` when `numClasses` is no positive integer. */
@@ -30,24 +41,26 @@ export class Confusion {
    * Adds a batch: predicted class ids (...), or scores (..., C) of which the first highest counts; targets (...).
    * Errors with `shape/metric`, `metric/not-finite`, `data/label-range`.
    */
-  update(prediction: HostArray, target: HostArray): void {
+  update(...batch: MetricBatch): void {
     const { numClasses, options } = this;
+    const [prediction, target, weights] = batch;
+    const add = (wanted: number, predicted: number, weight: number) => {
+      this.counts[wanted * numClasses + predicted]! += weight;
+      this.count++;
+    };
     if (!sameShape(prediction.shape, target.shape)) {
       if (prediction.shape.at(-1) !== numClasses)
         failShape("confusion", `scores (..., ${numClasses}), or class ids of the targets' shape`, prediction, target);
-      eachScoreRow("confusion", prediction, target, options, ({ scores, start, target: wanted }) => {
-        let best = 0;
-        for (let c = 1; c < numClasses; c++) if (scores[start + c]! > scores[start + best]!) best = c;
-        this.counts[wanted * numClasses + best]! += 1;
-      });
+      eachScoreRow("confusion", batch, options, (row) => add(row.target, highestClass(row), row.weight));
       return;
     }
     const [predicted, wanted] = [readNumbers(prediction), readNumbers(target)];
+    const weightOf = readWeights("confusion", weights, target);
     for (let row = 0; row < wanted.length; row++) {
-      if (wanted[row] === (options.ignoreIndex ?? -1)) continue;
+      if (wanted[row] === (options.ignoreIndex ?? -1) || weightOf(row) === 0) continue;
       const from = checkClass("confusion", wanted[row]!, numClasses, row);
       const to = checkClass("confusion, predicted class", predicted[row]!, numClasses, row);
-      this.counts[from * numClasses + to]! += 1;
+      add(from, to, weightOf(row));
     }
   }
 }

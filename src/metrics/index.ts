@@ -1,5 +1,9 @@
+export * from "./bootstrap.ts";
+export * from "./calibration.ts";
+export * from "./class-counts.ts";
 export * from "./classification.ts";
 export * from "./confusion.ts";
+export * from "./curves.ts";
 export * from "./log-loss.ts";
 export * from "./mean-loss.ts";
 export type { Metric } from "./metric.ts";

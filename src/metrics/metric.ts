@@ -7,9 +7,12 @@ export interface Metric {
   readonly name: string;
   /** Rows (elements, for regression) counted so far; ignored targets are not. */
   readonly count: number;
-  /** Adds a batch. Errors with `shape/metric`, `metric/not-finite`, `data/label-range`. */
-  update(prediction: HostArray, target: HostArray): void;
-  /** The figure. Errors with `metric/empty` before the first row. */
+  /**
+   * Adds a batch. `weights` are what each target counts, finite and not negative; left out, 1; a row of weight 0 is not there.
+   * Errors with `shape/metric`, `metric/not-finite`, `metric/weights`, `data/label-range`.
+   */
+  update(prediction: HostArray, target: HostArray, weights?: HostArray): void;
+  /** The figure. Errors with `metric/empty` before the first row, and `metric/undefined` where these rows have none. */
   value(): number;
 }
 
@@ -29,20 +32,27 @@ export class Sum {
   }
 }
 
-type Visit = (prediction: HostArray, target: HostArray, add: (value: number) => void) => void;
+/** A batch as `update` takes it. */
+export type MetricBatch = readonly [prediction: HostArray, target: HostArray, weights?: HostArray | undefined];
+type Add = (value: number, weight: number) => void;
 
-/** A mean over rows, and what is made of it. `visit` reads a batch and hands the value of each row to `add`. */
-export function meanOfRows(name: string, visit: Visit, finish = (mean: number) => mean): Metric {
-  const sum = new Sum();
-  const add = (value: number) => {
-    sum.add(value);
+/** A weighted mean over rows, and what is made of it. `visit` reads a batch and hands the value of each row to `add`. */
+export function meanOfRows(
+  name: string,
+  visit: (batch: MetricBatch, add: Add) => void,
+  finish = (mean: number) => mean,
+): Metric {
+  const [sum, divisor] = [new Sum(), new Sum()];
+  const add: Add = (value, weight) => {
+    sum.add(value * weight);
+    divisor.add(weight);
     metric.count++;
   };
   const metric = {
     name,
     count: 0,
-    update: (prediction: HostArray, target: HostArray) => visit(prediction, target, add),
-    value: () => (metric.count === 0 ? failEmpty(name) : finish(sum.total() / metric.count)),
+    update: (...batch: MetricBatch) => visit(batch, add),
+    value: () => (metric.count === 0 ? failEmpty(name) : finish(sum.total() / divisor.total())),
   };
   return metric;
 }
@@ -54,13 +64,18 @@ export interface TargetOptions {
 }
 
 /** One row of class scores inside a batch: `scores[start]` to `scores[start + numClasses - 1]`. */
-export type ScoreRow = Readonly<{ scores: ArrayLike<number>; start: number; numClasses: number; target: number }>;
+export interface ScoreRow {
+  readonly scores: ArrayLike<number>;
+  readonly start: number;
+  readonly numClasses: number;
+  readonly target: number;
+  readonly weight: number;
+}
 
 /** Visits rows of scores (..., C) with targets (...). NaN and +Infinity are refused; -Infinity is an impossible class. */
 export function eachScoreRow(
   metric: string,
-  prediction: HostArray,
-  target: HostArray,
+  [prediction, target, weights]: MetricBatch,
   { ignoreIndex = -1 }: TargetOptions,
   visit: (row: ScoreRow) => void,
 ): void {
@@ -69,30 +84,88 @@ export function eachScoreRow(
     failShape(metric, "scores (..., classes) and targets (...)", prediction, target);
   }
   const [scores, targets] = [readNumbers(prediction), readNumbers(target)];
+  const weightOf = readWeights(metric, weights, target);
   for (let row = 0; row < targets.length; row++) {
-    if (targets[row] === ignoreIndex) continue;
+    const weight = weightOf(row);
+    if (targets[row] === ignoreIndex || weight === 0) continue;
     const start = row * numClasses;
     for (let i = start; i < start + numClasses; i++) {
       if (!(scores[i]! < Number.POSITIVE_INFINITY)) failNotFinite(metric, "score", scores[i]!, row);
     }
-    visit({ scores, start, numClasses, target: checkClass(metric, targets[row]!, numClasses, row) });
+    visit({ scores, start, numClasses, target: checkClass(metric, targets[row]!, numClasses, row), weight });
   }
 }
 
 /** Visits pairs of equal shapes: nothing is broadcast, since (n, 1) against (n) would become n x n. */
 export function eachPair(
   metric: string,
-  prediction: HostArray,
-  target: HostArray,
-  visit: (predicted: number, wanted: number) => void,
+  [prediction, target, weights]: MetricBatch,
+  visit: (predicted: number, wanted: number, weight: number, row: number) => void,
 ): void {
   if (!sameShape(prediction.shape, target.shape)) failShape(metric, "equal shapes", prediction, target);
   const [predicted, wanted] = [readNumbers(prediction), readNumbers(target)];
+  const weightOf = readWeights(metric, weights, target);
   for (let i = 0; i < wanted.length; i++) {
+    const weight = weightOf(i);
+    if (weight === 0) continue;
     if (!Number.isFinite(predicted[i]!)) failNotFinite(metric, "prediction", predicted[i]!, i);
     if (!Number.isFinite(wanted[i]!)) failNotFinite(metric, "target", wanted[i]!, i);
-    visit(predicted[i]!, wanted[i]!);
+    visit(predicted[i]!, wanted[i]!, weight, i);
   }
+}
+
+/** The weight of each target. Errors with `metric/weights`. */
+export function readWeights(
+  metric: string,
+  weights: HostArray | undefined,
+  target: HostArray,
+): (row: number) => number {
+  if (weights === undefined) return () => 1;
+  if (!sameShape(weights.shape, target.shape)) failShape(metric, "one weight per target", weights, target, "weights");
+  const values = readNumbers(weights);
+  return (row) => {
+    const weight = values[row]!;
+    if (weight >= 0 && weight < Number.POSITIVE_INFINITY) return weight;
+    return fail("metric/weights", "a weight is no weight", {
+      where: `${metric}, row ${row} of the batch`,
+      expected: "a finite number, 0 or more",
+      got: String(weight),
+      fix: "give 0 to leave a row out",
+    });
+  };
+}
+
+/** Probabilities (…) of class 1, where the targets have their shape, as rows of both classes (…, 2). */
+export function asDistributions([prediction, target, weights]: MetricBatch): MetricBatch {
+  if (!sameShape(prediction.shape, target.shape)) return [prediction, target, weights];
+  const values = readNumbers(prediction);
+  const data = new Float64Array(2 * values.length);
+  for (let i = 0; i < values.length; i++) data.set([1 - values[i]!, values[i]!], 2 * i);
+  return [{ dtype: "f64", shape: [...prediction.shape, 2], data }, target, weights];
+}
+
+/** Errors with `metric/probabilities` unless a row is a distribution. */
+export function checkDistribution({ scores, start, numClasses }: ScoreRow, metric: string): void {
+  let [sum, lowest] = [0, 0];
+  for (let c = 0; c < numClasses; c++) {
+    sum += scores[start + c]!;
+    lowest = Math.min(lowest, scores[start + c]!);
+  }
+  // an f32 softmax over 50,000 classes is off by 1e-4 at worst; logits given by mistake are off by far more
+  if (lowest >= 0 && Math.abs(sum - 1) <= 1e-3) return;
+  fail("metric/probabilities", "a row of scores is not a distribution", {
+    where: `${metric}, row ${start / numClasses} of the batch`,
+    expected: "probabilities that sum to 1",
+    got: `a sum of ${sum}, lowest ${lowest}`,
+    fix: 'give probabilities; where the metric takes logits, leave out from: "probabilities"',
+  });
+}
+
+/** The class of the highest score; of equal ones the first. */
+export function highestClass({ scores, start, numClasses }: ScoreRow): number {
+  let best = 0;
+  for (let c = 1; c < numClasses; c++) if (scores[start + c]! > scores[start + best]!) best = c;
+  return best;
 }
 
 /** The elements as numbers, without a copy where JavaScript has an array of that dtype. */
@@ -127,12 +200,23 @@ export function failNotFinite(metric: string, kind: string, value: number, row: 
   });
 }
 
-export function failShape(metric: string, expected: string, prediction: HostArray, target: HostArray): never {
+/** These rows have no such figure, however many more like them come. */
+export function failUndefined(metric: string, why: string, fix: string): never {
+  fail("metric/undefined", `${metric} is not defined on these rows`, { where: metric, got: why, fix });
+}
+
+export function failShape(
+  metric: string,
+  expected: string,
+  prediction: HostArray,
+  target: HostArray,
+  what = "predictions",
+): never {
   const typeOf = ({ dtype, shape }: HostArray) => formatType(dtype, shape);
-  fail("shape/metric", "predictions and targets do not go together", {
+  fail("shape/metric", `${what} and targets do not go together`, {
     where: metric,
     expected,
-    got: `predictions ${typeOf(prediction)}, targets ${typeOf(target)}`,
+    got: `${what} ${typeOf(prediction)}, targets ${typeOf(target)}`,
     fix: "reshape one of them; nothing is broadcast here",
   });
 }

@@ -97,6 +97,141 @@ def regressions():
     return out
 
 
+def f(value):
+    return float(value) if np.ndim(value) == 0 else np.asarray(value, dtype=float).tolist()
+
+
+def figures():
+    """Each: metric, its arguments, predictions, targets, perhaps weights, and the value (or lists, for curves and classes)."""
+    out = []
+
+    def add(metric, args, prediction, target, value, weights=None, name=""):
+        entry = {"metric": metric, "name": name, "args": args, "prediction": np.asarray(prediction, dtype=float).tolist(), "target": list(map(int, target)) if metric not in REGRESSIONS else np.asarray(target).tolist()}
+        if weights is not None:
+            entry["weights"] = np.asarray(weights).tolist()
+        out.append({**entry, "value": {k: f(v) for k, v in value.items()} if isinstance(value, dict) else f(value)})
+
+    def labels(n, k, seed):
+        return np.array([mix32(seed + i) % k for i in range(n)])
+
+    def by_count(name, target, predicted, classes, weights):
+        """All figures of a confusion matrix; the target and what is predicted are class ids."""
+        ids = list(range(classes))
+        sw = {"sample_weight": weights}
+        for zero, theirs in ((0, 0), (1, 1), ("leaveOut", np.nan)):
+            for average in ("micro", "macro", "weighted") + (("binary",) if classes == 2 else ()):
+                given = {"average": average, "zeroDivision": zero}
+                on = {"average": average, "zero_division": theirs, **sw} | ({} if average == "binary" else {"labels": ids})
+                for metric, extra, value in (
+                    ("precision", {}, sk.precision_score(target, predicted, **on)),
+                    ("recall", {}, sk.recall_score(target, predicted, **on)),
+                    ("fBeta", {}, sk.f1_score(target, predicted, **on)),
+                    ("fBeta", {"beta": 0.5}, sk.fbeta_score(target, predicted, beta=0.5, **on)),
+                    ("fBeta", {"beta": 2}, sk.fbeta_score(target, predicted, beta=2, **on)),
+                ):
+                    if np.isfinite(value):
+                        add(metric, [classes, {**given, **extra}], predicted, target, value, weights, name)
+            if zero != "leaveOut":
+                p, r, b, _ = sk.precision_recall_fscore_support(target, predicted, labels=ids, zero_division=theirs, beta=2, **sw)
+                for metric, extra, value in (("precision", {}, p), ("recall", {}, r), ("fBeta", {"beta": 2}, b)):
+                    add(metric, [classes, {"zeroDivision": zero, **extra}], predicted, target, {"perClass": value}, weights, name)
+        add("balancedAccuracy", [classes], predicted, target, sk.balanced_accuracy_score(target, predicted, **sw), weights, name)
+        add("matthewsCorrelation", [classes], predicted, target, sk.matthews_corrcoef(target, predicted, **sw), weights, name)
+        for distance, theirs in (("none", None), ("linear", "linear"), ("quadratic", "quadratic")):
+            kappa = sk.cohen_kappa_score(target, predicted, labels=ids, weights=theirs, **sw)
+            if np.isfinite(kappa):
+                add("cohenKappa", [classes, {"distance": distance}], predicted, target, kappa, weights, name)
+        add("Confusion", [classes], predicted, target, {"counts": sk.confusion_matrix(target, predicted, labels=ids, **sw).ravel()}, weights, name)
+
+    four, two = labels(30, 4, 5000), labels(24, 2, 5100)
+    for w in (None, np.array(grid(61, 30)) + 1):
+        by_count("four classes", four, np.where(labels(30, 3, 5200) > 0, four, labels(30, 4, 5300)), 4, w)
+    for w in (None, np.array(grid(62, 24)) + 1):
+        by_count("two classes", two, np.where(labels(24, 3, 5400) > 0, two, labels(24, 2, 5500)), 2, w)
+    by_count("a class that is never predicted, one that is not there", np.array([0, 1, 2, 0, 1, 2]), np.array([0, 1, 1, 0, 0, 1]), 4, None)
+    by_count("always negative", np.array([0, 1, 0, 1]), np.zeros(4, int), 2, None)
+    by_count("one class alone", np.zeros(4, int), np.zeros(4, int), 2, None)
+
+    # rankings, with ties
+    scores = np.round(np.array(grid(63, 40)) + 0.15 * labels(40, 2, 5600), 1)
+    target = labels(40, 2, 5600)
+    for name, s, t, w in [
+        ("ties", scores, target, None), ("ties and weights", scores, target, np.array(grid(64, 40)) + 1),
+        ("weights of 0", scores, target, labels(40, 3, 5700).astype(float)),
+        ("perfect", np.array([1.0, 2, 3, 4]), np.array([0, 0, 1, 1]), None), ("upside down", np.array([4.0, 3, 2, 1]), np.array([0, 0, 1, 1]), None),
+        ("all scores equal", np.ones(5), np.array([0, 1, 0, 0, 1]), None),
+    ]:
+        kept = np.ones(len(s), bool) if w is None else w > 0  # scikit-learn keeps thresholds of rows without weight
+        s, t, rest = s[kept], t[kept], None if w is None else w[kept]
+        fpr, tpr, at = sk.roc_curve(t, s, sample_weight=rest, drop_intermediate=False)
+        p, r, thresholds = sk.precision_recall_curve(t, s, sample_weight=rest)
+        whole = (scores, target, w) if w is not None else (s, t, None)
+        add("Curves", [], whole[0], whole[1], {"falsePositiveRate": fpr, "truePositiveRate": tpr, "thresholds": at[1:]}, whole[2], f"roc, {name}")
+        add("Curves", [], whole[0], whole[1], {"precision": p[:-1][::-1], "recall": r[:-1][::-1], "thresholds": thresholds[::-1]}, whole[2], f"precision and recall, {name}")
+        add("rocArea", [], whole[0], whole[1], sk.roc_auc_score(t, s, sample_weight=rest), whole[2], name)
+        add("precisionRecallArea", [], whole[0], whole[1], sk.auc(r, p), whole[2], name)
+        add("averagePrecision", [], whole[0], whole[1], sk.average_precision_score(t, s, sample_weight=rest), whole[2], name)
+    _, p4 = probabilities(30, 4, 65)
+    for w in (None, np.array(grid(66, 30)) + 1):
+        add("rocArea", [], p4, four, sk.roc_auc_score(four, p4, multi_class="ovr", average="macro", sample_weight=w), w, "four classes")
+        hot = np.eye(4)[four]
+        add("averagePrecision", [], p4, four, sk.average_precision_score(hot, p4, average="macro", sample_weight=w), w, "four classes")
+
+    # probabilities
+    _, p2 = probabilities(24, 2, 67)
+    sure = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0.25, 0.25, 0.25, 0.25], [0, 0.5, 0.5, 0]])
+    for name, p, t, k, w in [
+        ("four classes", p4, four, 4, None), ("four classes, weights", p4, four, 4, np.array(grid(68, 30)) + 1),
+        ("two classes", p2, two, 2, None), ("two classes, weights", p2, two, 2, np.array(grid(69, 24)) + 1),
+        ("certain and undecided", sure, np.array([0, 1, 3, 2]), 4, None),
+    ]:
+        ids = list(range(k))
+        brier = sk.brier_score_loss(t, p if k > 2 else p[:, 1], sample_weight=w, labels=ids)
+        add("brierScore", [], p, t, brier, w, name)
+        loss = sk.log_loss(t, p, labels=ids, sample_weight=w)
+        add("logLoss", [{"from": "probabilities"}], p, t, loss, w, name)
+        add("perplexity", [{"from": "probabilities"}], p, t, math.exp(loss), w, name)
+        if k == 2:
+            add("brierScore", [], p[:, 1], t, brier, w, f"{name}, of class 1")
+            add("logLoss", [{"from": "probabilities"}], p[:, 1], t, loss, w, f"{name}, of class 1")
+        for bins in (15, 10, 1):
+            for worst in (False, True):
+                add("calibrationError", [{"bins": bins, "worst": worst}], p, t, calibration(p, t, bins, w, worst), w, name)
+        add("accuracy", [], p, t, sk.accuracy_score(t, p.argmax(1), sample_weight=w), w, name)
+        if k > 2 and p is not sure:  # of equal scores ours takes the first classes, scikit-learn the last
+            add("topKAccuracy", [2], p, t, sk.top_k_accuracy_score(t, p, k=2, labels=ids, sample_weight=w), w, name)
+
+    logits, _ = probabilities(20, 5, 70)
+    tokens, lengths, w = labels(20, 5, 5800), np.array([1, 2, 3, 1, 4]), np.array(grid(71, 20)) + 1
+    for weights in (None, w):
+        nats = F.cross_entropy(torch.tensor(logits), torch.tensor(tokens), reduction="none").numpy()
+        by = np.ones(20) if weights is None else weights
+        add("bitsPerByte", [lengths.tolist()], logits, tokens, (by * nats).sum() / math.log(2) / (by * lengths[tokens]).sum(), weights)
+        add("logLoss", [], logits, tokens, (by * nats).sum() / by.sum(), weights, "logits")
+
+    y = np.array(grid(72, 30)) * 8 + 3
+    p, w = y * 0.8 + np.array(grid(73, 30)), np.array(grid(74, 30)) + 1
+    for name, weights in (("plain", None), ("weights", w), ("weights of 0", labels(30, 3, 5900).astype(float))):
+        sw = {"sample_weight": weights}
+        add("meanAbsoluteError", [], p, y, sk.mean_absolute_error(y, p, **sw), weights, name)
+        add("meanSquaredError", [], p, y, sk.mean_squared_error(y, p, **sw), weights, name)
+        add("rootMeanSquaredError", [], p, y, sk.root_mean_squared_error(y, p, **sw), weights, name)
+        add("rSquared", [], p, y, sk.r2_score(y, p, **sw), weights, name)
+    return out
+
+
+REGRESSIONS = ("meanAbsoluteError", "meanSquaredError", "rootMeanSquaredError", "rSquared")
+
+
+def calibration(p, target, bins, weights=None, worst=False):
+    """Guo et al. 2017, with bins (a, b]; by numpy's own search among the edges."""
+    w = np.ones(len(p)) if weights is None else weights
+    confidence, right = p.max(1), p.argmax(1) == target
+    which = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence, side="left")
+    gaps = [(w[which == b].sum(), abs((w * (right - confidence))[which == b].sum())) for b in range(bins) if (which == b).any()]
+    return max(gap / size for size, gap in gaps) if worst else sum(gap for _, gap in gaps) / w.sum()
+
+
 def descend(x, y, w, lr, steps):
     """Full-batch gradient descent on mean((x w - y)^2); the last column of x is the bias. `lr` maps a step to a rate."""
     for step in range(steps):
@@ -159,6 +294,7 @@ def main():
             "logLoss": losses,
             "logitLoss": logit_losses(),
             "regression": numbers,
+            "figures": figures(),
             "examples": examples(),
         },
     )
