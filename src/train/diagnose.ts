@@ -1,6 +1,6 @@
 // What made a step non-finite: runs the same feeds again with a check behind every operation, and names the first culprit.
 // Used after the guard has refused an update; never part of a normal step.
-import { AthanorError, formatType, type HostArray, isFloat } from "../base/index.ts";
+import { AthanorError, formatType, type HostArray, isFloat, toNumbers } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
 import { applyCheck, type Graph, markOutput } from "../core/index.ts";
 import type { StepInputs, StepPrograms } from "./programs.ts";
@@ -23,7 +23,7 @@ export async function diagnose(programs: StepPrograms, inputs: StepInputs): Prom
     const array = programs.store.read(name);
     const at = firstNonFinite(array);
     if (at >= 0) {
-      return nonFinite(`${name} holds ${array.data[at]}`, step, {
+      return nonFinite(`${name} holds ${toNumbers(array)[at]}`, step, {
         where: name,
         got: `element ${at} of ${formatType(array.dtype, array.shape)}`,
         fix: "resume from an earlier checkpoint",
@@ -52,6 +52,7 @@ function nonFinite(what: string, step: number, fields: { where: string; got?: st
 }
 
 function firstNonFinite({ dtype, data }: HostArray): number {
+  if (dtype === "bf16") return (data as Uint16Array).findIndex((word) => (word & 0x7f80) === 0x7f80);
   if (!(dtype === "f32" || dtype === "f64")) return -1;
   return (data as Float64Array).findIndex((value) => !Number.isFinite(value));
 }

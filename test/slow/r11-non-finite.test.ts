@@ -1,6 +1,6 @@
 // R11: NaN or infinity in the data, a parameter, or an optimizer slot stops the step before it touches a weight, and is named.
 import { beforeEach, describe, expect, test } from "vitest";
-import { AthanorError, fromNumbers, RandomStream } from "../../src/base/index.ts";
+import { AthanorError, fromNumbers, RandomStream, toBf16, toNumbers } from "../../src/base/index.ts";
 import { stateHash } from "../../src/checkpoint/index.ts";
 import { loadNativeEngine, ReferenceEngine } from "../../src/engine/index.ts";
 import { Gpt, gptPresets, mlpFamily } from "../../src/models/index.ts";
@@ -21,7 +21,7 @@ const badValues = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINIT
 const hashOf = (programs: StepPrograms) =>
   stateHash(programs.stateNames().map((name) => ({ name, ...programs.store.read(name) })));
 
-describe("a language model", () => {
+describe.each([undefined, "bf16"] as const)("a language model, weights %s", (weights) => {
   let programs: StepPrograms;
   let inputs: StepInputs;
   beforeEach(() => {
@@ -35,6 +35,7 @@ describe("a language model", () => {
         lanes: 2,
         evalBatchSize: 4,
         dtype: "f32",
+        weights,
         seed: 1,
       },
       engine,
@@ -62,7 +63,8 @@ describe("a language model", () => {
       const before = programs.store.read(name);
       const spoiled = programs.store.read(name);
       const at = stream.below(spoiled.data.length, round, 1);
-      spoiled.data[at] = badValues[round % 3]!;
+      const bad = badValues[round % 3]!;
+      spoiled.data[at] = spoiled.dtype === "bf16" ? toBf16(bad) : bad;
       programs.store.write(name, spoiled);
       const hash = await hashOf(programs);
       const result = await programs.step(inputs);
@@ -79,8 +81,7 @@ describe("a language model", () => {
   test("an overflow inside the model is named by operation and layer", async () => {
     const name = "h.1.mlp.c_fc.weight";
     const huge = programs.store.read(name);
-    (huge.data as Float32Array).fill(3e38);
-    programs.store.write(name, huge);
+    programs.store.write(name, fromNumbers(huge.dtype, huge.shape, toNumbers(huge).fill(3e38)));
     const hash = await hashOf(programs);
     expect((await programs.step(inputs)).committed).toBe(false);
     expect(await hashOf(programs)).toBe(hash);
