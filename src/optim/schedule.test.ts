@@ -1,17 +1,103 @@
-// Schedules against their closed forms, and the settings that must be refused before a run begins.
+// Schedules against other libraries and their closed forms, and the settings that must be refused before a run begins.
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { assertClose } from "../../test/support/close.ts";
 import {
   type Clock,
+  clampSchedule,
   clockAt,
   constantSchedule,
+  cosineSchedule,
+  type EvaluatedLoss,
   joinSchedules,
   linearSchedule,
   parseSchedule,
+  plateauSchedule,
+  type ScheduleInput,
+  scaleSchedule,
+  scheduleNames,
+  startAt,
   validateSchedule,
   warmUp,
 } from "./index.ts";
 
+interface Golden {
+  readonly by: string;
+  readonly steps: number;
+  readonly config: { readonly [name: string]: unknown };
+  readonly losses: readonly number[];
+  readonly rates: readonly number[];
+}
+const { schedules, plateaus } = JSON.parse(readFileSync("test/golden/schedules.json", "utf8")) as {
+  readonly [kind: string]: readonly Golden[];
+};
+
 const at = (step: number): Clock => ({ step, samples: step * 8, tokens: step * 800, epoch: step / 50 });
+
+test.each(schedules!)("$by: $config at every step", ({ config, steps, rates }) => {
+  const schedule = parseSchedule(config, { steps });
+  const ours = rates.map((_, step) => schedule.at(at(step)));
+  assertClose(ours, rates, { absolute: 1e-15, relative: 1e-12, what: schedule.describe() });
+});
+
+test.each(plateaus!)("$by: $config on the evaluations made so far", ({ config, losses, rates }) => {
+  const schedule = parseSchedule(config);
+  expect(schedule.needsEvaluations).toBe(true);
+  const evaluations = losses.map((loss, step) => ({ step, loss }));
+  const ours = rates.map((_, made) => schedule.at(at(made), evaluations.slice(0, made)));
+  assertClose(ours, rates, { absolute: 1e-15, what: schedule.describe() });
+});
+
+test("every schedule that a recipe may name is held to golden rates", () => {
+  const held = [...schedules!, ...plateaus!].flatMap(({ config }) => Object.keys(config));
+  expect([...new Set(held)].sort()).toEqual([...scheduleNames].sort());
+});
+
+test("a plateau halves the rate once; the cooldown is obeyed, and a loss that is not finite is no improvement", () => {
+  const schedule = plateauSchedule({ peak: 1, patience: 3, cooldown: 4 });
+  const rates = (losses: readonly (number | null)[]) =>
+    losses.map((_, made) =>
+      schedule.at(
+        at(0),
+        losses.slice(0, made + 1).map((loss, step): EvaluatedLoss => ({ step, loss })),
+      ),
+    );
+  expect(rates([1, 1, 1, 1])).toEqual([1, 1, 1, 0.5]);
+  expect(rates([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1])).toEqual([1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25]);
+  expect(rates([1, null, null, null])).toEqual([1, 1, 1, 0.5]);
+  expect(rates([1, 0.9, 0.8, 0.7, 0.6])).toEqual([1, 1, 1, 1, 1]);
+});
+
+test("the algebra: scaled, clamped, counted from a later start", () => {
+  const line = linearSchedule({ peak: 1, total: 10 });
+  expect([0, 5, 10].map((step) => scaleSchedule(0.5, line).at(at(step)))).toEqual([0.5, 0.25, 0]);
+  const clamped = clampSchedule({ min: 0.2, max: 0.6 }, line);
+  expect([0, 5, 10].map((step) => clamped.at(at(step)))).toEqual([0.6, 0.5, 0.2]);
+  expect(() => clampSchedule({ min: 1, max: 0 }, line)).toThrow("wrong way round");
+  const later = startAt(4, line);
+  expect([0, 4, 9, 14].map((step) => later.at(at(step)))).toEqual([1, 1, 0.5, 0]);
+  expect([later.endsAtZero, later.describe()]).toEqual([14, "counted from 4 steps: linear from 1 to 0, steps 0 to 10"]);
+  const warm = warmUp(4, startAt(4, cosineSchedule({ peak: 1, total: 6 })));
+  expect([2, 4, 7, 10].map((step) => warm.at(at(step)))).toEqual([0.5, 1, expect.closeTo(0.5, 15), 0]);
+});
+
+test("steps by a factor change first at the boundary, not at 0; a subtraction that reaches 0 is refused with the reason", () => {
+  const step = parseSchedule({ step: { peak: 0.1, factor: 0.9, every: 100 } });
+  expect([0, 1, 99, 100, 199, 200].map((one) => step.at(at(one)))).toEqual([
+    0.1,
+    0.1,
+    0.1,
+    0.1 * 0.9,
+    0.1 * 0.9,
+    0.1 * 0.9 ** 2,
+  ]);
+  const sinking = parseSchedule({ subtract: { peak: 0.1, amount: 0.03, every: 100 } });
+  expect(sinking.at(at(399))).toBeCloseTo(0.01, 15);
+  expect(() => validateSchedule(sinking, 401)).toThrow(/not a positive number[\s\S]*at step 400[\s\S]*give a floor/);
+  validateSchedule(parseSchedule({ subtract: { peak: 0.1, amount: 0.1, every: 100, floor: 0.01 } }), 1000);
+  const toZero = parseSchedule({ subtract: { peak: 0.5, amount: 0.25, every: 10 } });
+  expect(() => validateSchedule(toZero, 100)).toThrow("the learning rate becomes 0");
+});
 
 test("a number is a constant", () => {
   const schedule = parseSchedule(3e-4);
@@ -122,7 +208,20 @@ test("wrong schedules say what is wrong", () => {
     [{ cosine: { peak: 1, total: 5, warmup: 9 } }, "cosine.total: must be greater than warmup (9), got 5"],
     [{ linear: { peak: 1, total: 5, floor: 2 } }, "linear.floor: must not be above peak (1), got 2"],
     [{ piecewise: { values: [1, 2], boundaries: [] } }, "piecewise.boundaries: expected 1 rising positions"],
+    [{ table: { positions: [0, 0], values: [1, 2] } }, "table.positions: expected 2 rising positions, one per value"],
+    [{ join: { parts: [1, 2], boundaries: [3, 1] } }, "join.boundaries: expected 1 rising positions"],
+    [
+      { join: { parts: [1, { linear: { peak: 1, unit: "tokens" } }], boundaries: [3] } },
+      "join.unit: a part counts tokens",
+    ],
+    [{ join: { parts: [{ join: { parts: [1], boundaries: [] } }], boundaries: [] } }, "join: unknown key"],
+    [{ scale: { by: 2, of: { linear: { peak: 1 } } } }, "a decay needs an end"],
+    [{ inverseSqrt: { peak: 1 } }, "inverseSqrt.timescale: missing"],
+    [{ plateau: { peak: 1, factor: 1 } }, "plateau.factor: must be less than 1, got 1"],
+    [{ exponential: { peak: 1, factor: -0.5, every: 1 } }, "exponential.factor: must be greater than 0"],
+    [{ oneCycle: { peak: 1, total: 9, floor: 2 } }, "oneCycle.floor: must not be above peak (1), got 2"],
+    [{ cosineRestarts: { peak: 1, period: 9, growth: 0.5 } }, "cosineRestarts.growth: must be at least 1"],
   ] as const) {
-    expect(() => parseSchedule(value)).toThrow(message);
+    expect(() => parseSchedule(value as ScheduleInput), JSON.stringify(value)).toThrow(message);
   }
 });

@@ -1,5 +1,5 @@
-// Schedules: pure functions of the clock, in f64 on the host. They are fed to a step as a scalar and never recompile it.
-// Nothing here reads a device, a loss, or the time of day.
+// Schedules and their algebra: pure functions of the clock and of the evaluations made, in f64 on the host. They are fed to a
+// step as a scalar and never recompile it. Nothing here reads a device or the time of day; the shapes are in schedule-shapes.ts.
 import { fail } from "../base/index.ts";
 
 /** How far a run has come, before the step that is about to be made. */
@@ -15,11 +15,20 @@ export interface Clock {
 export const clockUnits = ["steps", "samples", "tokens", "epochs"] as const;
 export type ClockUnit = (typeof clockUnits)[number];
 
+/** A held-out loss and the step it was measured at; null when it was not finite. */
+export interface EvaluatedLoss {
+  readonly step: number;
+  readonly loss: number | null;
+}
+
 /** A number that depends on the clock: a learning rate, a dropout rate, a coefficient. */
 export interface Schedule {
   /** What positions are counted in. */
   readonly unit: ClockUnit;
-  at(clock: Clock): number;
+  /** `evaluations` are those made so far, in their order: what a plateau is seen from. */
+  at(clock: Clock, evaluations?: readonly EvaluatedLoss[]): number;
+  /** True for a schedule that only evaluations move. */
+  readonly needsEvaluations?: boolean;
   /** One line for people, with the positions at which something changes. */
   describe(): string;
   /** True when the schedule is meant to be 0 at its first position: a warm-up from nothing. */
@@ -53,49 +62,13 @@ export function constantSchedule(value: number): Schedule {
   return { unit: "steps", at: () => value, describe: () => `${value}`, startsAtZero: false, endsAtZero: undefined };
 }
 
-export interface DecayOptions {
-  /** The largest value, where the decay begins. */
-  readonly peak: number;
-  /** Where the decay ends. */
-  readonly total: number;
-  /** The value from `total` on; default 0. */
-  readonly floor?: number;
-  /** Where the decay begins; default 0. */
-  readonly start?: number;
-  /** Of `total` and `start`; default steps. */
-  readonly unit?: ClockUnit;
-}
-
-function decay(name: string, options: DecayOptions, shape: (progress: number) => number): Schedule {
-  const { peak, total, floor = 0, start = 0, unit = "steps" } = options;
-  if (!(start >= 0 && total > start)) {
-    fail("optim/schedule", "a decay must end after it begins", {
-      where: name,
-      expected: `0 ≤ start < total`,
-      got: `start ${start}, total ${total}`,
-    });
-  }
-  return {
-    unit,
-    at: (clock) => {
-      const progress = Math.min(1, Math.max(0, (positionOf(clock, unit) - start) / (total - start)));
-      return progress === 1 ? floor : floor + (peak - floor) * shape(progress);
-    },
-    describe: () => `${name} from ${peak} to ${floor}, ${unit} ${start} to ${total}`,
-    startsAtZero: false,
-    endsAtZero: floor === 0 ? total : undefined,
-  };
-}
-
-/** Half a cosine from `peak` to `floor` (Loshchilov & Hutter 2017, equation 5, without restarts). */
-export function cosineSchedule(options: DecayOptions): Schedule {
-  return decay("cosine", options, (progress) => (1 + Math.cos(Math.PI * progress)) / 2);
-}
-
-/** A straight line from `peak` to `floor`. */
-export function linearSchedule(options: DecayOptions): Schedule {
-  return decay("linear", options, (progress) => 1 - progress);
-}
+/** The clock as it stands when one unit has come to `position`, as far as a schedule in that unit reads it. */
+const clockIn = (position: number): Clock => ({
+  step: position,
+  samples: position,
+  tokens: position,
+  epoch: position,
+});
 
 /**
  * A straight line from 0 to the value that `then` has at `length`, then `then`, which counts from the run's beginning.
@@ -104,16 +77,51 @@ export function linearSchedule(options: DecayOptions): Schedule {
 export function warmUp(length: number, then: Schedule): Schedule {
   if (length === 0) return then;
   const { unit } = then;
-  const end = then.at({ step: length, samples: length, tokens: length, epoch: length });
+  const end = then.at(clockIn(length));
   return {
-    unit,
-    at: (clock) => {
+    ...then,
+    at: (clock, evaluations) => {
       const position = positionOf(clock, unit);
-      return position < length ? (end * position) / length : then.at(clock);
+      return position < length ? (end * position) / length : then.at(clock, evaluations);
     },
     describe: () => `warm-up over ${length} ${unit}, then ${then.describe()}`,
     startsAtZero: true,
-    endsAtZero: then.endsAtZero,
+  };
+}
+
+/** The same schedule counted from position `start` on; before it, its first value. */
+export function startAt(start: number, schedule: Schedule): Schedule {
+  if (start === 0) return schedule;
+  const { unit, endsAtZero } = schedule;
+  return {
+    ...schedule,
+    at: (clock, evaluations) => schedule.at(clockIn(Math.max(0, positionOf(clock, unit) - start)), evaluations),
+    describe: () => `counted from ${start} ${unit}: ${schedule.describe()}`,
+    endsAtZero: endsAtZero === undefined ? undefined : endsAtZero + start,
+  };
+}
+
+/** A schedule times a positive number. */
+export function scaleSchedule(by: number, schedule: Schedule): Schedule {
+  return {
+    ...schedule,
+    at: (clock, evaluations) => by * schedule.at(clock, evaluations),
+    describe: () => `${by} × (${schedule.describe()})`,
+  };
+}
+
+/** A schedule kept between two bounds, either of which may be left out. */
+export function clampSchedule(bounds: { readonly min?: number; readonly max?: number }, schedule: Schedule): Schedule {
+  const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = bounds;
+  if (!(min <= max))
+    fail("optim/schedule", "a clamp's bounds are the wrong way round", {
+      expected: "min ≤ max",
+      got: `min ${min}, max ${max}`,
+    });
+  return {
+    ...schedule,
+    at: (clock, evaluations) => Math.min(max, Math.max(min, schedule.at(clock, evaluations))),
+    describe: () => `${schedule.describe()}, within ${min} and ${max}`,
   };
 }
 
@@ -132,10 +140,11 @@ export function joinSchedules(
   }
   return {
     unit,
-    at: (clock) => {
+    needsEvaluations: schedules.some(({ needsEvaluations }) => needsEvaluations === true),
+    at: (clock, evaluations) => {
       const position = positionOf(clock, unit);
       const index = boundaries.findIndex((boundary) => position < boundary);
-      return schedules[index < 0 ? boundaries.length : index]!.at(clock);
+      return schedules[index < 0 ? boundaries.length : index]!.at(clock, evaluations);
     },
     describe: () =>
       schedules

@@ -217,3 +217,12 @@ test.each(readdirSync("recipes"))("recipes/%s says where to get its data when th
   await expect(prepare(empty)).rejects.toThrow(`data.source says: ${data.source}`);
   expect(data.source).toBeDefined();
 });
+
+test("a plateau without evaluations is refused", async () => {
+  const optimizer = { sgd: { lr: { plateau: { peak: 0.1 } } } };
+  const recipe: RecipeInput = { data: { rows: numbers, target: "y" }, model: { mlp: {} }, optimizer };
+  const { learningRate, clockAt } = await prepare(parseRecipe(recipe));
+  const flat = Array.from({ length: 6 }, (_, at) => ({ step: at, loss: 1 }));
+  expect([learningRate(clockAt(0)), learningRate(clockAt(9), flat)]).toEqual([0.1, 0.05]);
+  await expect(prepare(parseRecipe({ ...recipe, eval: { every: 0 } }))).rejects.toMatchObject({ where: "eval.every" });
+});

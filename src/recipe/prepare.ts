@@ -3,7 +3,14 @@
 import { AthanorError, fail, parseBytes } from "../base/index.ts";
 import type { Tokenizer } from "../data/index.ts";
 import { type BuiltModel, modelFamily } from "../models/index.ts";
-import { type Clock, type ClockRates, clockAt, parseOptimizer, validateSchedule } from "../optim/index.ts";
+import {
+  type Clock,
+  type ClockRates,
+  clockAt,
+  type EvaluatedLoss,
+  parseOptimizer,
+  validateSchedule,
+} from "../optim/index.ts";
 import type { Batch, BatchSource, StepDescription } from "../train/index.ts";
 import { chosenModel } from "./chosen-model.ts";
 import { prepareTableData } from "./prepare-table.ts";
@@ -38,7 +45,7 @@ export interface Prepared extends Omit<PreparedData, "built" | "task" | "family"
   /** For the run's name: `gpt`, `mlp`. */
   readonly label: string;
   readonly description: StepDescription;
-  readonly learningRate: (clock: Clock) => number;
+  readonly learningRate: (clock: Clock, evaluations?: readonly EvaluatedLoss[]) => number;
   readonly clockAt: (step: number) => Clock;
 }
 
@@ -131,6 +138,14 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
     samplesPerEpoch: source.samplesPerEpoch,
   };
   validateSchedule(optimizer.learningRate, recipe.steps, rates);
+  if (optimizer.learningRate.needsEvaluations && recipe.eval.every === 0) {
+    fail("config/invalid", "a plateau is seen in evaluations, and none are made", {
+      where: "eval.every",
+      expected: "steps between evaluations, for the learning rate's plateau",
+      got: "0",
+      fix: "set eval.every: 250, or another schedule",
+    });
+  }
   return {
     ...rest,
     source,
@@ -162,7 +177,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
       memoryBytes: recipe.memory === undefined ? undefined : parseBytes(recipe.memory),
       recompute: recipe.recompute,
     },
-    learningRate: (clock) => optimizer.learningRate.at(clock),
+    learningRate: (clock, evaluations) => optimizer.learningRate.at(clock, evaluations),
     clockAt: (step) => clockAt(step, rates),
   };
 }

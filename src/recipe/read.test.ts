@@ -140,3 +140,35 @@ describe("--set", () => {
     },
   );
 });
+
+describe("a learning rate from a file", () => {
+  const recipe = (lines: string) => {
+    file("rates.csv", lines);
+    const text = "data: { path: a }\nmodel: { mlp: {} }\noptimizer: { sgd: { lr: { table: rates.csv } } }\n";
+    return readRecipe(file("table.yaml", text));
+  };
+
+  test("stands in the recipe with its numbers, whatever separates them", async () => {
+    const table = { positions: [0, 100, 500], values: [0.1, 3e-4, 0.01], between: "hold", unit: "steps" };
+    for (const lines of ["step,rate\n0,0.1\n100,3e-4\n500,0.01\n", "0 0.1\n100\t3e-4\n\n500; 0.01"])
+      expect((await recipe(lines)).optimizer).toEqual({ sgd: expect.objectContaining({ lr: { table } }) });
+    const set = ["optimizer.adam.lr.table=rates.csv"];
+    const changed = parseRecipe(plain, { set, cwd: folder });
+    expect(changed.optimizer).toEqual({ adam: expect.objectContaining({ lr: { table } }) });
+  });
+
+  test("that is no table is refused with its line", async () => {
+    const fault = await faultOf(() => recipe("0,0.1\n100;fast\n"));
+    expect(fault).toMatchObject({
+      code: "config/rate-table",
+      where: `${join(folder, "rates.csv")}:2`,
+      got: "100;fast",
+    });
+    expect(await faultOf(() => recipe("0,0.1\n0,0.2\n"))).toMatchObject({
+      code: "config/invalid",
+      got: expect.stringMatching(/lr\.table\.positions.*: expected 2 rising positions/),
+    });
+    const absent = () => parseRecipe({ ...plain, optimizer: { sgd: { lr: { table: "none.csv" } } } } as never);
+    expect(await faultOf(absent)).toMatchObject({ code: "config/read", got: "ENOENT" });
+  });
+});

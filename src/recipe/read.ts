@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, extname, resolve } from "node:path";
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from "yaml";
 import { configProblems, fail } from "../base/index.ts";
+import { readRateTable, replaceRateTable } from "./rate-table.ts";
 import { type Recipe, type RecipeInput, recipeSchema } from "./schema.ts";
 
 /** A recipe as it was written, before defaults. */
@@ -108,6 +109,7 @@ function resolvePaths(raw: Raw, folder: string): void {
   for (const key of ["path", "cache"])
     if (isRecord(data) && typeof data[key] === "string") data[key] = resolve(folder, data[key]);
   if (typeof tokenizer === "string" && tokenizer.endsWith(".json")) raw.tokenizer = resolve(folder, tokenizer);
+  replaceRateTable(raw, (path) => resolve(folder, path));
 }
 
 function applySets(source: Source, { set = [], cwd = process.cwd() }: ReadOptions): Source {
@@ -115,7 +117,8 @@ function applySets(source: Source, { set = [], cwd = process.cwd() }: ReadOption
     const { keys, value } = parseSet(change);
     const key = keys.join(".");
     const isPath =
-      key === "data.path" || key === "data.cache" || (key === "tokenizer" && String(value).endsWith(".json"));
+      /^(data\.(path|cache)|optimizer\.\w+\.lr\.table)$/.test(key) ||
+      (key === "tokenizer" && String(value).endsWith(".json"));
     assignDeep(source.raw, keys, isPath && typeof value === "string" ? resolve(cwd, value) : value);
     return key;
   });
@@ -155,6 +158,7 @@ function assignDeep(target: Raw, keys: readonly string[], value: unknown): void 
 }
 
 function validate(source: Source): Recipe {
+  replaceRateTable(source.raw, readRateTable);
   const result = recipeSchema.safeParse(source.raw);
   if (result.success) {
     // A family completes its own configuration once the data is known: the recipe keeps what was written.

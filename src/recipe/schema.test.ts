@@ -11,12 +11,22 @@ interface JsonSchema {
   readonly anyOf?: readonly JsonSchema[];
 }
 
+/** Settings that mean the same wherever they stand are told once, under `*`. */
+const shared: { readonly [table: string]: readonly string[] } = {
+  lr: ["warmup", "unit", "total", "peak", "every", "staircase"],
+};
+
 /** Dotted keys and their defaults; the schedules of a learning rate stand once, under `lr`. */
 function keysOf(schema: JsonSchema, path: string, into: Map<string, unknown>): Map<string, unknown> {
   const isSchedule = path.endsWith(".lr");
   const inner = isSchedule ? schema.anyOf?.find(({ properties }) => properties)?.properties : schema.properties;
   const isLeaf = inner === undefined || Object.keys(inner).length === 0;
-  if (path !== "" && (isLeaf || isSchedule)) into.set(path, schema.default);
+  if (path !== "" && (isLeaf || isSchedule)) {
+    const [table, , key] = path.split(".") as [string, string, string];
+    const place = shared[table]?.includes(key) ? `${table}.*.${key}` : path;
+    if (into.has(place) && place !== path) expect(schema.default, path).toEqual(into.get(place));
+    into.set(place, schema.default);
+  }
   for (const [key, value] of Object.entries(inner ?? {}))
     keysOf(value, isSchedule ? `lr.${key}` : path === "" ? key : `${path}.${key}`, into);
   return into;
@@ -25,7 +35,7 @@ function keysOf(schema: JsonSchema, path: string, into: Map<string, unknown>): M
 const schema = z.toJSONSchema(recipeSchema, { io: "input", unrepresentable: "any" }) as JsonSchema;
 const keys = keysOf(schema, "", new Map());
 const page = readFileSync(new URL("../../docs/recipes.md", import.meta.url), "utf8");
-const rows = [...page.matchAll(/^\| `([\w.]+)` \| (?:`([^`]*)`|–) \| (.*) \|$/gm)];
+const rows = [...page.matchAll(/^\| `([\w.*]+)` \| (?:`([^`]*)`|–) \| (.*) \|$/gm)];
 
 test("the page lists exactly the schema's keys, each once and with a meaning", () => {
   expect(rows.map(([, key]) => key).sort()).toEqual([...keys.keys()].sort());

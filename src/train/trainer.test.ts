@@ -1,6 +1,7 @@
 // The loop: what it calls and when, how it stops, and that a restored one goes on to the same numbers.
 import { describe, expect, test } from "vitest";
 import { lineBatches, lineData, lineState, lineTrainer, numRows } from "../../test/support/line.ts";
+import { plateauSchedule } from "../optim/index.ts";
 import { evaluateAll } from "./evaluate.ts";
 import type { Callback, StepReport, Trainer } from "./trainer.ts";
 
@@ -128,6 +129,31 @@ test("a restored run goes on to the same bytes, from every step, with dropout an
     await second.run();
     expect(lineState(second), `cut at ${cut}`).toEqual(lineState(whole));
     expect(second.state()).toEqual(whole.state());
+  }
+});
+
+test("a plateau's rate is the same in a run that was stopped at any step, also after an evaluation of its own end", async () => {
+  const schedule = plateauSchedule({ peak: 0.05, patience: 1, threshold: 0.5, cooldown: 1 });
+  const rates: number[] = [];
+  const options = {
+    evaluateEvery: 3,
+    heldOut,
+    learningRate: schedule.at,
+    callbacks: [{ step: ({ learningRate }: { learningRate: number }) => void rates.push(learningRate) }],
+  };
+  const whole = lineTrainer({ ...options, steps: 15 });
+  await whole.run();
+  const expected = rates.splice(0);
+  expect(new Set(expected).size).toBeGreaterThan(2);
+  for (let cut = 0; cut <= 15; cut++) {
+    const first = lineTrainer({ ...options, steps: cut });
+    await first.run();
+    await first.evaluate();
+    const second = lineTrainer({ ...options, steps: 15 });
+    moveState(first, second);
+    await second.run();
+    expect(rates.splice(0), `cut at ${cut}`).toEqual(expected);
+    expect(lineState(second), `cut at ${cut}`).toEqual(lineState(whole));
   }
 });
 

@@ -1,6 +1,7 @@
 // The Trainer: a loop. What is optional (evaluation output, checkpoints, samples, logs) is a callback with six hooks.
 import { type AthanorError, fail, type HostArray } from "../base/index.ts";
 import type { Feeds } from "../engine/index.ts";
+import type { EvaluatedLoss } from "../optim/index.ts";
 import { advance, type Clock, clockStart } from "./clock.ts";
 import { diagnose } from "./diagnose.ts";
 import { type EvaluationResult, evaluateAll } from "./evaluate.ts";
@@ -49,8 +50,8 @@ export interface Callback {
 export interface TrainerOptions {
   readonly programs: StepPrograms;
   readonly source: BatchSource;
-  /** Learning rate at a clock; never negative. */
-  readonly learningRate: (clock: Clock) => number;
+  /** Learning rate at a clock and after the evaluations that were due so far; never negative. */
+  readonly learningRate: (clock: Clock, evaluations: readonly EvaluatedLoss[]) => number;
   readonly steps: number;
   /** Held-out batches, anew at each call. */
   readonly heldOut?: () => AsyncIterable<Feeds> | Iterable<Feeds>;
@@ -87,6 +88,8 @@ export interface TrainerState {
   readonly lastEvaluation: Evaluation | null;
   /** Not there while there were none. */
   readonly skips?: Skips;
+  /** Of the evaluations that were due by their interval, which a learning rate may depend on. Not there while there were none. */
+  readonly evaluations?: readonly EvaluatedLoss[];
 }
 
 export class Trainer {
@@ -95,6 +98,7 @@ export class Trainer {
   lastLoss = Number.NaN;
   lastEvaluation: Evaluation | undefined;
   private skips: Skips = { total: 0, running: 0 };
+  private evaluations: readonly EvaluatedLoss[] = [];
   /** The step whose state is on disk already. */
   private savedAt: number | undefined;
 
@@ -120,6 +124,7 @@ export class Trainer {
       lastLoss: Number.isFinite(this.lastLoss) ? this.lastLoss : null,
       lastEvaluation: this.lastEvaluation ?? null,
       ...(this.skips.total > 0 ? { skips: this.skips } : {}),
+      ...(this.evaluations.length > 0 ? { evaluations: this.evaluations } : {}),
     };
   }
 
@@ -129,6 +134,7 @@ export class Trainer {
     this.lastLoss = state.lastLoss ?? Number.NaN;
     this.lastEvaluation = state.lastEvaluation ?? undefined;
     this.skips = state.skips ?? this.skips;
+    this.evaluations = state.evaluations ?? [];
     this.options.source.restore(state.source);
     this.savedAt = state.clock.step;
   }
@@ -177,7 +183,7 @@ export class Trainer {
     const started = performance.now();
     const { rows, ...batch } = await source.next();
     const waited = (performance.now() - started) / 1000;
-    const lr = learningRate(this.clock);
+    const lr = learningRate(this.clock, this.evaluations);
     const { total: skipped } = this.skips;
     const inputs = { step: this.clock.step, skipped, learningRate: lr, batch, sampleIds: rows!.data as Int32Array };
     const result = await programs.step(inputs);
@@ -215,8 +221,16 @@ export class Trainer {
     if (result === undefined) return undefined;
     const evaluation = { ...result, step: this.clock.step };
     this.lastEvaluation = evaluation;
+    this.remember(evaluation);
     await this.each((callback) => callback.evaluation?.(evaluation, this));
     return evaluation;
+  }
+
+  /** Records what a longer run would have evaluated here too: neither the last step's alone, nor one asked for in between. */
+  private remember({ step, loss }: Evaluation): void {
+    const isDue = step > 0 && step % (this.options.evaluateEvery || Number.POSITIVE_INFINITY) === 0;
+    if (!isDue || this.evaluations.at(-1)?.step === step) return;
+    this.evaluations = [...this.evaluations, { step, loss: Number.isFinite(loss) ? loss : null }];
   }
 
   private async each(hook: (callback: Callback) => void | Promise<void>): Promise<void> {

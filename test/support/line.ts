@@ -39,7 +39,7 @@ export function lineData(spoiltRow?: number): Dataset {
   };
 }
 
-export interface LineOptions extends Partial<Omit<TrainerOptions, "programs" | "source" | "learningRate">> {
+export interface LineOptions extends Partial<Omit<TrainerOptions, "programs" | "source">> {
   readonly lanes?: number;
   readonly batchSize?: number;
   readonly evalBatchSize?: number;
@@ -66,9 +66,9 @@ export function lineTrainer(options: LineOptions = {}): Trainer {
   const loader = new Loader(data, { batchSize, order: "shuffled", seed: 3 });
   return new Trainer({
     steps: 8,
+    learningRate: ({ step }) => 0.05 / (1 + step),
     ...rest,
     programs,
-    learningRate: ({ step }) => 0.05 / (1 + step),
     source: {
       batchSize,
       samplesPerEpoch: data.length,
