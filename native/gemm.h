@@ -248,6 +248,57 @@ ATHANOR_INLINE void multiplyDots(const Product& p) {
   }
 }
 
+// Up to four rows: B comes from beyond L1 once, in stretches wide enough for the memory to keep up. A stretch of the next rows is
+// asked for early, as each may lie on a page of its own.
+
+constexpr int streamRows = 4, streamVectors = 6, streamAhead = 8;
+
+/** C's columns [column, column + vectors * LANES). */
+template <int rows, int vectors>
+static void streamTile(const Product& p, int64_t column) {
+  V sum[rows][vectors];
+  ATHANOR_UNROLL(4)
+  for (int i = 0; i < rows; ++i) {
+    ATHANOR_UNROLL(12)
+    for (int j = 0; j < vectors; ++j) sum[i][j] = zero();
+  }
+  const float *a = p.a.floats(), *b = p.b.floats() + column;
+  const int64_t aRow = p.aRow, aDepth = p.aDepth, bDepth = p.bDepth, depth = p.depth;
+  for (int64_t k = 0; k < depth; ++k) {
+    V ak[rows];
+    ATHANOR_UNROLL(4)
+    for (int i = 0; i < rows; ++i) ak[i] = set(a[i * aRow]);
+    ATHANOR_UNROLL(12)
+    for (int j = 0; j < vectors; ++j) {
+      __builtin_prefetch(b + streamAhead * bDepth + j * LANES);
+      const V bj = load(b + j * LANES);
+      ATHANOR_UNROLL(4)
+      for (int i = 0; i < rows; ++i) sum[i][j] = fma(ak[i], bj, sum[i][j]);
+    }
+    a += aDepth;
+    b += bDepth;
+  }
+  ATHANOR_UNROLL(4)
+  for (int i = 0; i < rows; ++i) {
+    float* c = p.c.floats() + i * p.cRow + column;
+    ATHANOR_UNROLL(12)
+    for (int j = 0; j < vectors; ++j) store(c + j * LANES, p.accumulate ? load(c + j * LANES) + sum[i][j] : sum[i][j]);
+  }
+}
+
+/** As many columns as whole stretches cover; gives their number. */
+template <int rows>
+static int64_t streamColumns(const Product& p) {
+  constexpr int vectors = minOf(streamVectors, maxOf(1, tileRows * tileVectors / rows));
+  constexpr int wide = 2 * vectors * rows <= tileRows * tileVectors ? 2 * vectors : vectors;
+  int64_t column = 0;
+  for (; column + wide * LANES <= p.columns; column += wide * LANES) streamTile<rows, wide>(p, column);
+  for (; column + vectors * LANES <= p.columns; column += vectors * LANES) streamTile<rows, vectors>(p, column);
+  return column;
+}
+constexpr int64_t (*streamColumnsOf[streamRows])(const Product&) = {streamColumns<1>, streamColumns<2>, streamColumns<3>,
+                                                                    streamColumns<4>};
+
 constexpr int64_t thinDepth = 128;  // a piece of B of one tile width is then 24 KB (avx512)
 
 /** Depth by depth, so that a piece of B is still in L1 when the next rows of A come for it. */
@@ -256,6 +307,7 @@ static void multiplyInPlace(const Product& p) {
     if (p.pairs) return multiplyDots<true>(p);
   }
   if (p.bColumn != 1) return multiplyDots<false>(p);
+  const int64_t first = p.rows <= streamRows ? streamColumnsOf[p.rows - 1](p) : 0;
   TileJob job{};
   job.aRow = p.aRow;
   job.aDepth = p.aDepth;
@@ -264,7 +316,7 @@ static void multiplyInPlace(const Product& p) {
   for (int64_t k = 0; k < p.depth; k += thinDepth) {
     job.depth = minOf(thinDepth, p.depth - k);
     job.accumulate = p.accumulate || k > 0;
-    for (int64_t j = 0; j < p.columns; j += tileColumns) {
+    for (int64_t j = first; j < p.columns; j += tileColumns) {
       job.b = p.b.floats() + k * p.bDepth + j;
       for (int64_t i = 0; i < p.rows; i += tileRows) {
         job.a = p.a.floats() + i * p.aRow + k * p.aDepth;

@@ -110,12 +110,12 @@ struct RegisterKernel {
 };
 
 template <class T>
-ATHANOR_INLINE T minOf(T a, T b) {
+ATHANOR_INLINE constexpr T minOf(T a, T b) {
   return b < a ? b : a;
 }
 
 template <class T>
-ATHANOR_INLINE T maxOf(T a, T b) {
+ATHANOR_INLINE constexpr T maxOf(T a, T b) {
   return a < b ? b : a;
 }
 

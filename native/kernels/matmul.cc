@@ -142,7 +142,8 @@ Cut cutWork(const Batch& batch) {
   const bool inPlace = p.bColumn == 1 && !p.a.narrow && !p.b.narrow && p.depth * p.columns <= smallB;
   if (p.rows <= fewRows || inPlace) {
     const bool wide = p.columns >= gridChunks * tileColumns;
-    const int64_t unit = wide ? tileColumns : minOf<int64_t>(tileColumns, 2 * LANES);
+    const int64_t whole = p.rows <= streamRows ? streamVectors * LANES : tileColumns;
+    const int64_t unit = wide ? whole : minOf<int64_t>(tileColumns, 2 * LANES);
     const int64_t wanted = minOf<int64_t>(maxGridChunks, work / smallWork);
     const int64_t step = minOf(roundUp(ceilDiv(p.columns, wanted), unit), localColumns);
     const int64_t strips = ceilDiv(p.columns, step);
