@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { fail, type HostArray } from "../base/index.ts";
+import { fail, fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
 import { onDisk, SafetensorsFile, syncFolder, writeDurably, writeSafetensors } from "../checkpoint/index.ts";
 import { makeFolders } from "../track/index.ts";
 import { checkpointAt, textsOf } from "./initial-state.ts";
@@ -69,13 +69,15 @@ async function readSaved(folder: string): Promise<ModelFiles> {
 export interface SaveOptions {
   /** Takes the place of a model that was saved there before; anything else there is left alone. */
   readonly replace?: boolean;
+  /** How parameters are stored; left out, as they were trained. bf16 and f16 take half the room; f16 reaches to 65,504. */
+  readonly dtype?: "f32" | "bf16" | "f16" | undefined;
 }
 
-/** Writes a model's files into a new folder: all of them or none. Errors with `path/exists`. */
+/** Writes a model's files into a new folder: all of them or none. Errors with `path/exists`, `model/range`. */
 export async function writeModelFiles(
   folder: string,
   model: Omit<ModelFiles, "folder">,
-  { replace = false }: SaveOptions = {},
+  { replace = false, dtype }: SaveOptions = {},
 ): Promise<void> {
   const taken = await exists(folder);
   if (taken && !(replace && (await exists(join(folder, sumsName)))))
@@ -90,7 +92,12 @@ export async function writeModelFiles(
     await makeFolders(dirname(staging));
     await onDisk("saving a model", folder, async () => {
       await mkdir(staging);
-      const tensors = [...model.tensors].map(([name, array]) => ({ name, ...array }));
+      const tensors = [...model.tensors].map(([name, array]) => ({
+        name,
+        shape: array.shape,
+        dtype: dtype ?? array.dtype,
+        data: () => storedAs(dtype ?? array.dtype, array, name).data,
+      }));
       const { sha256 } = await writeSafetensors(join(staging, tensorsName), tensors);
       const sums = [`${sha256}  ${tensorsName}\n`];
       for (const [name, text] of model.files) {
@@ -109,6 +116,23 @@ export async function writeModelFiles(
     await rm(staging, { recursive: true, force: true }).catch(() => undefined);
     throw error;
   }
+}
+
+/** A parameter in another dtype. Errors with `model/range` where f16 is too narrow for it. */
+function storedAs(dtype: HostArray["dtype"], array: HostArray, name: string): HostArray {
+  if (dtype === array.dtype) return array;
+  const values = toNumbers(array);
+  const stored = fromNumbers(dtype, array.shape, values);
+  const beyond =
+    dtype === "f16" ? toNumbers(stored).findIndex((v, at) => !Number.isFinite(v) && Number.isFinite(values[at])) : -1;
+  if (beyond >= 0)
+    fail("model/range", "a parameter is too large for f16", {
+      where: name,
+      expected: "at most 65,504",
+      got: String(values[beyond]),
+      fix: 'save(folder, { dtype: "bf16" }), which reaches as far as f32',
+    });
+  return stored;
 }
 
 /** Every file that the sums name is what was saved. A folder without sums was put together by hand: nothing is known of it. */

@@ -75,6 +75,27 @@ describe.each(["f32", "f64"] as const)("regression on raw targets in %s", (preci
   });
 });
 
+test.each(["f32", "bf16", "f16"] as const)(
+  "a model saved in %s answers as its rounded parameters do",
+  async (dtype) => {
+    const rows = Array.from({ length: 20 }, (_, x) => ({ x, y: x % 2 ? "odd" : "even" }));
+    const recipe = { data: { rows, target: "y" }, model: { mlp: { hidden: [4] } } };
+    const model = await train({ ...common, ...recipe, steps: 2 }, options(`as-${dtype}`));
+    await model.save(join(folder, `as-${dtype}-saved`), { dtype });
+    const file = readFileSync(join(folder, `as-${dtype}-saved`, "model.safetensors"), "latin1");
+    expect([...file.matchAll(/"dtype":"(\w+)"/g)].map(([, name]) => name)).toEqual(Array(4).fill(dtype.toUpperCase()));
+    const again = await loadHere(`as-${dtype}-saved`);
+    const odd = async (of: typeof model | typeof again): Promise<number> => {
+      const prediction = await of.predict({ x: 2.5 });
+      return "probabilities" in prediction ? prediction.probabilities.odd! : Number.NaN;
+    };
+    const [p, q] = [await odd(model), await odd(again)];
+    // three weights in a row, each within half a unit in the last place
+    expect(Math.abs(p - q)).toBeLessThan({ f32: 1e-6, bf16: 4 * 2 ** -9, f16: 4 * 2 ** -12 }[dtype]);
+    expect(q).not.toBe(p); // trained in f64
+  },
+);
+
 describe("a saved model", () => {
   const files = ["model.safetensors", "model.json", "table.json"];
   const saved = async (name: string) => {

@@ -1,5 +1,14 @@
 // A trained model inside a program: predict(), generate(), save(). Loaded from a run, a checkpoint, or a saved folder.
-import { AthanorError, type FloatDType, fail, formatType, type HostArray, sameShape } from "../base/index.ts";
+import {
+  AthanorError,
+  type FloatDType,
+  fail,
+  formatType,
+  fromNumbers,
+  type HostArray,
+  sameShape,
+  toNumbers,
+} from "../base/index.ts";
 import { parseTokenizer, TableEncoder, type TableRecord, type Tokenizer } from "../data/index.ts";
 import type { Engine, Store } from "../engine/index.ts";
 import {
@@ -104,7 +113,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
           },
         );
       }
-      const value = this.engine.name === "native" ? toF32(saved) : saved;
+      const value = asComputed(saved, this.engine);
       if (value.dtype === "f64") dtype = "f64";
       this.store.declare([{ name, dtype: value.dtype, shape }]);
       this.store.write(name, value);
@@ -245,8 +254,9 @@ function factsOf(
   };
 }
 
-function toF32(array: HostArray): HostArray {
-  return array.dtype === "f64"
-    ? { dtype: "f32", shape: array.shape, data: Float32Array.from(array.data as Float64Array) }
-    : array;
+/** A saved parameter as an engine takes it: f16 is for keeping alone, and the native engine has no f64. */
+function asComputed(saved: HostArray, engine: Engine): HostArray {
+  const { dtype, shape } = saved;
+  const isForeign = dtype === "f16" || (dtype === "f64" && engine.name === "native");
+  return isForeign ? fromNumbers("f32", shape, toNumbers(saved)) : saved;
 }
