@@ -73,34 +73,26 @@ export function replaceMasked(x: Tensor, mask: Tensor | undefined): Tensor {
   return where(seen, x, isFloat(x.dtype) ? 0.5 : 0);
 }
 
-/** Losses of single elements: `compute` of tensors of one shape and dtype. */
-export function elementLoss(
-  loss: string,
-  tensors: { readonly [name: string]: Tensor },
-  options: LossOptions,
-  compute: (...inputs: Tensor[]) => Tensor,
-): Tensor {
-  requireEqualShapes(loss, tensors);
-  const inputs = Object.values(tensors);
-  return reduceLosses(loss, inputs[0]!.shape, inputs, options, (...given) => ({ losses: compute(...given) }));
-}
+type Named = { readonly [name: string]: Tensor };
 
+const lossPer =
+  (unit: "element" | "row") =>
+  (loss: string, tensors: Named, options: LossOptions, compute: (...inputs: Tensor[]) => Tensor): Tensor => {
+    requireEqualShapes(loss, tensors);
+    const inputs = Object.values(tensors);
+    const { shape } = inputs[0]!;
+    if (unit === "row" && shape.length === 0) failShapes(loss, "rows along a last axis", tensors, "reshape them");
+    const lossShape = unit === "row" ? shape.slice(0, -1) : shape;
+    return reduceLosses(loss, lossShape, inputs, options, (...given) => ({ losses: compute(...given) }));
+  };
+
+/** Losses of single elements: `compute` of tensors of one shape and dtype. */
+export const elementLoss = lossPer("element");
 /** Losses of rows, the vectors along the last axis, of tensors of one shape and dtype. */
-export function rowLoss(
-  loss: string,
-  tensors: { readonly [name: string]: Tensor },
-  options: LossOptions,
-  compute: (...inputs: Tensor[]) => Tensor,
-): Tensor {
-  requireEqualShapes(loss, tensors);
-  const inputs = Object.values(tensors);
-  const { shape } = inputs[0]!;
-  if (shape.length === 0) failShapes(loss, "rows: tensors with a last axis", tensors, "reshape them to (rows, width)");
-  return reduceLosses(loss, shape.slice(0, -1), inputs, options, (...given) => ({ losses: compute(...given) }));
-}
+export const rowLoss = lossPer("row");
 
 /** Errors with `shape/loss` unless all tensors are floats of one shape and dtype. */
-export function requireEqualShapes(loss: string, tensors: { readonly [name: string]: Tensor }): void {
+export function requireEqualShapes(loss: string, tensors: Named): void {
   const names = Object.keys(tensors);
   const [first, ...others] = Object.values(tensors) as [Tensor, ...Tensor[]];
   const odd = others.findIndex((other) => !sameShape(first.shape, other.shape));
@@ -110,13 +102,7 @@ export function requireEqualShapes(loss: string, tensors: { readonly [name: stri
   failShapes(loss, expected, tensors, fix);
 }
 
-export function failShapes(
-  loss: string,
-  expected: string,
-  tensors: { readonly [name: string]: Tensor },
-  fix: string,
-  code = "shape/loss",
-): never {
+export function failShapes(loss: string, expected: string, tensors: Named, fix: string, code = "shape/loss"): never {
   const got = Object.entries(tensors).map(([name, { dtype, shape }]) => `${name} ${formatType(dtype, shape)}`);
   fail(code, `${loss} was given tensors that do not go together`, {
     where: currentScope() || loss,

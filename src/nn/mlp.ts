@@ -2,7 +2,7 @@
 import type { Tensor } from "../core/index.ts";
 import { type ActivationName, activate } from "./activation.ts";
 import { Dropout } from "./dropout.ts";
-import type { Init } from "./init.ts";
+import { type Init, requireUnlike } from "./init.ts";
 import { Linear } from "./linear.ts";
 import { call, Module } from "./module.ts";
 
@@ -11,7 +11,7 @@ export interface MlpOptions {
   readonly activation?: ActivationName;
   /** After each hidden activation; default 0. */
   readonly dropout?: number;
-  /** Default: He's for `relu`, Glorot's for the others. */
+  /** Of the hidden layers. Default: He's for `relu`, Glorot's for the others. Errors with `nn/symmetry` for equal numbers. */
   readonly init?: Init;
 }
 
@@ -25,6 +25,7 @@ export class Mlp extends Module {
     super();
     const { activation = "relu", dropout = 0, init = activation === "relu" ? "heNormal" : "xavierUniform" } = options;
     const last = widths.length - 2;
+    if (last > 0) requireUnlike(init);
     this.layers = widths
       .slice(1)
       .map((outputs, at) => new Linear(widths[at]!, outputs, { init: at === last ? "xavierUniform" : init }));

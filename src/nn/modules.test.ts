@@ -1,6 +1,6 @@
-// Modules as trees of names, dropout's masks, starts of parameters, and what a model may not do.
+// Modules as trees of names, dropout's masks, and what a model may not do.
 import { expect, test } from "vitest";
-import { fromNumbers, hashName, philox, sizeOf, toNumbers, wordToUniform } from "../base/index.ts";
+import { fromNumbers, hashName, philox, toNumbers, wordToUniform } from "../base/index.ts";
 import { currentScope, type Tensor, trace } from "../core/index.ts";
 import { evaluate, type FeedValue } from "../engine/index.ts";
 import {
@@ -8,9 +8,7 @@ import {
   call,
   Dropout,
   functionalCall,
-  type Init,
   initialize,
-  initNames,
   KeyValueCache,
   Linear,
   Mlp,
@@ -194,45 +192,6 @@ test("a perceptron is its layers written out", () => {
   wanted.forEach((z, at) => {
     expect(data[at]).toBeCloseTo(z, 14);
   });
-});
-
-test("every initializer has the mean and deviation of its definition", () => {
-  const shape = [80, 120];
-  const deviations: { readonly [name: string]: number } = {
-    zeros: 0,
-    ones: 0,
-    normal: 1,
-    uniform: 1 / Math.sqrt(3),
-    xavierUniform: Math.sqrt(2 / 200),
-    xavierNormal: Math.sqrt(2 / 200),
-    heUniform: Math.sqrt(2 / 80),
-    heNormal: Math.sqrt(2 / 80),
-    lecunNormal: Math.sqrt(1 / 80),
-  };
-  expect(Object.keys(deviations)).toEqual([...initNames]);
-  const inits: [Init, mean: number, deviation: number][] = [
-    ...initNames.map((name): [Init, number, number] => [name, name === "ones" ? 1 : 0, deviations[name]!]),
-    [{ name: "normal", std: 0.02, mean: 3 }, 3, 0.02],
-    [{ name: "uniform", bound: 0.3 }, 0, 0.3 / Math.sqrt(3)],
-    [{ name: "constant", value: 0.7 }, 0.7, 0],
-  ];
-  const size = sizeOf(shape);
-  for (const [init, mean, deviation] of inits) {
-    const values = toNumbers(initialize(init, "weight", shape, "f64", 2));
-    const average = values.reduce((sum, x) => sum + x, 0) / size;
-    const spread = Math.sqrt(values.reduce((sum, x) => sum + (x - average) ** 2, 0) / size);
-    expect(Math.abs(average - mean), JSON.stringify(init)).toBeLessThanOrEqual(
-      (4 * deviation) / Math.sqrt(size) + 1e-12,
-    );
-    expect(Math.abs(spread - deviation), JSON.stringify(init)).toBeLessThanOrEqual(
-      (4 * deviation) / Math.sqrt(2 * size) + 1e-12,
-    );
-  }
-  const values = (name: string, seed: number) => initialize("normal", name, [4], "f64", seed).data;
-  expect(values("a", 1)).toEqual(values("a", 1));
-  expect(values("a", 1)).not.toEqual(values("b", 1));
-  expect(values("a", 1)).not.toEqual(values("a", 2));
-  expect(() => initialize("xavierNorma" as Init, "w", [1], "f32", 0)).toThrow("did you mean xavierNormal?");
 });
 
 test("what a model may not do is said with its place", () => {

@@ -16,7 +16,8 @@ const bindings: Map<Parameter, Tensor>[] = [];
 export class Parameter {
   readonly shape: Shape;
   readonly dtype: FloatDType | undefined;
-  readonly init: Init;
+  /** Read when a store is filled. */
+  init: Init;
 
   constructor(shape: Shape, options: ParameterOptions) {
     if (shape.some((dim) => !Number.isInteger(dim) || dim < 1)) {

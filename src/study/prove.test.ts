@@ -5,7 +5,26 @@ import { MarkovSource } from "./markov.ts";
 import { atLeast, atMost, equal, holds, type Proof, refused, within } from "./proof.ts";
 import { proofs, runProof, selectProofs } from "./prove.ts";
 
-const promised = ["gd.full", "gd.minibatch", "loss.mse", "loss.ce", "opt.adam", "par.threads", "repeat", "arch.gpt"];
+const promised = [
+  "gd.full",
+  "gd.minibatch",
+  "loss.mse",
+  "loss.ce",
+  "loss.log",
+  "init.he",
+  "init.xavier",
+  "init.zeros",
+  "opt.adam",
+  "reg.l2",
+  "reg.dropout",
+  "reg.small",
+  "reg.moredata",
+  "reg.dropout.mode",
+  "eval.arf1",
+  "par.threads",
+  "repeat",
+  "arch.gpt",
+];
 
 describe("the list", () => {
   test("holds what is promised, each with what it shows", () => {

@@ -4,18 +4,24 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { AthanorError, didYouMean, fail } from "../base/index.ts";
 import type { Figure, Proof } from "./proof.ts";
+import { evaluationProofs } from "./proofs/evaluation.ts";
 import { gradientDescentProofs } from "./proofs/gd.ts";
 import { gptProofs } from "./proofs/gpt.ts";
+import { initProofs } from "./proofs/init.ts";
 import { lossProofs } from "./proofs/loss.ts";
 import { optimizerProofs } from "./proofs/optimizer.ts";
 import { parallelProofs } from "./proofs/parallel.ts";
+import { regularizationProofs } from "./proofs/regularization.ts";
 import { repeatProofs } from "./proofs/repeat.ts";
 
 /** Every proof, in the order of `athanor prove --all`. */
 export const proofs: readonly Proof[] = [
   ...gradientDescentProofs,
   ...lossProofs,
+  ...initProofs,
   ...optimizerProofs,
+  ...regularizationProofs,
+  ...evaluationProofs,
   ...parallelProofs,
   ...repeatProofs,
   ...gptProofs,

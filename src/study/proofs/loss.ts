@@ -3,7 +3,7 @@ import { fromNumbers } from "../../base/index.ts";
 import { grad, type Tensor } from "../../core/index.ts";
 import { evaluate } from "../../engine/index.ts";
 import { logLoss } from "../../metrics/index.ts";
-import { crossEntropy, meanSquaredError } from "../../nn/index.ts";
+import { binaryCrossEntropy, crossEntropy, meanSquaredError } from "../../nn/index.ts";
 import { atMost, type Figure, holds, largestDifference, type Proof, refused, within } from "../proof.ts";
 
 /** Central differences of a scalar function of a list. */
@@ -110,6 +110,32 @@ async function crossEntropyLoss(): Promise<Figure[]> {
   ];
 }
 
+async function binaryLogLoss(): Promise<Figure[]> {
+  const [p, t] = [
+    [0.1, 0.2, 0.3, 0.4],
+    [0, 1, 1, 1],
+  ];
+  const ofProbabilities = (x: Tensor, target: Tensor) => binaryCrossEntropy(x, target, { from: "probabilities" });
+  const ofLogits = (x: Tensor, target: Tensor) => binaryCrossEntropy(x, target);
+  const logits = p.map((value) => Math.log(value / (1 - value)));
+  const loss = (x: readonly number[]) => evaluate(ofLogits, { x, t }).value;
+  const certain = (probabilities: number[], t: number[]) => evaluate(ofProbabilities, { probabilities, t }).value;
+  const ends = { x: [1e4, -1e4, 1e4, -1e4], t: [1, 0, 0, 1] };
+  return [
+    within("published block, from probabilities", certain(p, t), sklearn.published, 1e-12),
+    within("published block, from logits", loss(logits), sklearn.published, 1e-12),
+    atMost(
+      "error of the gradient against central differences",
+      largestDifference(evaluate(grad(ofLogits), { logits, t }).data, numericGradient(loss, logits)),
+      1e-7,
+    ),
+    within("certain and right, p of 0 and 1", certain([1, 0], [1, 0]), sklearn.certainAndRight, 1e-12),
+    within("one certain answer right, one wrong", certain([1, 0], [1, 1]), sklearn.oneRightOneWrong, 1e-12),
+    within("logits of ±1e4, two right, two wrong", evaluate(ofLogits, ends).value, 5e3, 1e-12),
+    holds("gradients at ±1e4 are finite", evaluate(grad(ofLogits), ends).data.every(Number.isFinite)),
+  ];
+}
+
 export const lossProofs: readonly Proof[] = [
   {
     id: "loss.mse",
@@ -117,4 +143,5 @@ export const lossProofs: readonly Proof[] = [
     run: squaredError,
   },
   { id: "loss.ce", doc: "cross-entropy: published values, extremes, and its gradient", run: crossEntropyLoss },
+  { id: "loss.log", doc: "log loss of two classes: published values, extremes, and its gradient", run: binaryLogLoss },
 ];
