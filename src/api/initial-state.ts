@@ -47,6 +47,14 @@ export function writeParameters(programs: StepPrograms, { tensors, path }: Check
     programs.store.write(name, value);
 }
 
+/** Writes all tensors of a checkpoint of this run, parameters and slots. Errors with `resume/tensor`. */
+export function writeState(programs: StepPrograms, { tensors, path }: Pick<Checkpoint, "tensors" | "path">): void {
+  const { parameterTypes, slotTypes } = programs.graphs;
+  const fix = "resume with the version of Athanor and the recipe that wrote it";
+  const values = take([...parameterTypes, ...slotTypes], tensors, "resume/tensor", path, fix);
+  for (const [name, value] of values) programs.store.write(name, value);
+}
+
 /**
  * Writes the state of a run's newest good checkpoint, and gives what the trainer goes on from; `undefined` when the run has
  * none yet. Errors with `resume/*`, `checkpoint/none-good`.
@@ -64,7 +72,7 @@ export async function restore(
     onNote("no checkpoint yet: the run starts from its beginning");
     return undefined;
   }
-  const { tensors, step, state, path, manifest } = latest.checkpoint;
+  const { step, state, path, manifest } = latest.checkpoint;
   const files = textsOf(latest.checkpoint);
   const { codeVersion } = manifest.provenance;
   if (codeVersion !== version) onNote(`the checkpoint was saved by Athanor ${codeVersion}; this is ${version}`);
@@ -96,10 +104,7 @@ export async function restore(
       });
     }
   }
-  const { parameterTypes, slotTypes } = programs.graphs;
-  const fix = "resume with the version of Athanor and the recipe that wrote it";
-  const values = take([...parameterTypes, ...slotTypes], tensors, "resume/tensor", path, fix);
-  for (const [name, value] of values) programs.store.write(name, value);
+  writeState(programs, latest.checkpoint);
   return trainerState(state, path);
 }
 

@@ -67,6 +67,51 @@ describe("a run", () => {
   });
 });
 
+test("early stopping ends a run with the state of its best evaluation, which load() finds", async () => {
+  const kinds = ["a", "b"];
+  const rows = Array.from({ length: 80 }, (_, at) => ({
+    x: at % 9,
+    z: (at * 7) % 11,
+    kind: kinds[(at * at) % 7 > 2 ? 1 : 0]!,
+  }));
+  const events: RunEvent[] = [];
+  const notes: string[] = [];
+  const training = train(
+    {
+      data: { rows, target: "kind", heldOut: 0.3 },
+      model: { mlp: { hidden: [32] } },
+      optimizer: { adam: { lr: 0.1 } },
+      steps: 400,
+      eval: { every: 3, patience: 4 },
+      checkpoint: { every: 0 },
+      engine: { name: "reference" },
+    },
+    { runDir: run, onEvent: (event) => void events.push(event), onNote: (note) => notes.push(note) },
+  );
+  const { step, ending, evalLoss, hash } = await training.outcome;
+  expect(ending).toBe("finished");
+  expect(step).toBeLessThan(400);
+  const evaluations = events.flatMap((event) => (event.type === "eval" ? [event] : []));
+  const [best] = [...evaluations].sort((a, b) => a.loss - b.loss);
+  expect(step).toBe(best!.step + 4 * 3);
+  expect(evalLoss).toBe(best!.loss);
+  expect(notes.at(-1)).toBe(
+    `step ${step}: the state of step ${best!.step}, whose held-out loss was the lowest, is restored`,
+  );
+  const saved = await findCheckpoints(run);
+  expect(saved.map((one) => one.step)).toEqual([best!.step, step]);
+  const whole = await train(
+    {
+      ...recipe(),
+      ...((await readRun(run)).record.recipe as object),
+      data: { rows, target: "kind", heldOut: 0.3 },
+      steps: best!.step,
+    },
+    { runDir: join(folder, "short") },
+  ).outcome;
+  expect(whole.hash).toBe(hash);
+});
+
 describe("stopped and continued", () => {
   test("by a signal at any step: the same bytes as uninterrupted", async () => {
     const whole = await train(recipe(), { runDir: join(folder, "whole") }).outcome;

@@ -1,7 +1,15 @@
 // A training run from beginning to end: recipe → folder, lock, log, checkpoints, events, result. The loop itself is in train.
 import { join } from "node:path";
 import { AthanorError, byteSize, fail, sizeOf } from "../base/index.ts";
-import { lockRun, type RunLock, saveCheckpoint, stateHash, type TensorSource } from "../checkpoint/index.ts";
+import {
+  findCheckpoints,
+  loadCheckpoint,
+  lockRun,
+  type RunLock,
+  saveCheckpoint,
+  stateHash,
+  type TensorSource,
+} from "../checkpoint/index.ts";
 import { type Prepared, prepare, type Recipe, recipeJson } from "../recipe/index.ts";
 import { MetricsLog, metricsName, type RunEvent, type RunRecord, restartRun, updateRun } from "../track/index.ts";
 import {
@@ -16,7 +24,7 @@ import {
   type TrainerState,
 } from "../train/index.ts";
 import { chooseEngine, refuseHours } from "./engine.ts";
-import { initFrom, restore } from "./initial-state.ts";
+import { initFrom, restore, writeState } from "./initial-state.ts";
 import {
   type EarlierRun,
   earlierRun,
@@ -184,13 +192,15 @@ class TrainingRun {
     const { prepared, programs, start } = this.ready;
     const { recipe } = prepared;
     const { signal } = this.options;
-    const trainer = new Trainer({
+    const trainer: Trainer = new Trainer({
       programs,
       source: prepared.source,
       learningRate: prepared.learningRate,
       steps: recipe.steps,
       heldOut: prepared.heldOut,
       evaluateEvery: recipe.eval.every,
+      patience: recipe.eval.patience,
+      restoreStep: (step) => this.restoreStep(step, trainer),
       checkpointEvery: recipe.checkpoint.every,
       onNonFinite: recipe.onNonFinite,
       callbacks: [this.reporter(), ...sampling(prepared, programs, (event) => this.emit(event))],
@@ -198,6 +208,22 @@ class TrainingRun {
     });
     if (start !== undefined) trainer.restore(start);
     return trainer;
+  }
+
+  /** Early stopping: what the run ends with is the state of its best evaluation. */
+  private async restoreStep(step: number, { clock }: Trainer): Promise<void> {
+    const found = (await findCheckpoints(this.folder)).find((info) => info.step === step);
+    if (found === undefined)
+      fail("checkpoint/none-good", "the checkpoint of the best evaluation is not there", {
+        where: this.folder,
+        expected: `a checkpoint of step ${step}`,
+        got: "none",
+        fix: "resume the run with eval.patience at 0",
+      });
+    writeState(this.ready.programs, await loadCheckpoint(found.path));
+    this.options.onNote?.(
+      `step ${clock.step}: the state of step ${step}, whose held-out loss was the lowest, is restored`,
+    );
   }
 
   private async begin({ clock }: Trainer): Promise<void> {

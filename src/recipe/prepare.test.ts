@@ -41,6 +41,15 @@ describe("regression", () => {
   });
 });
 
+test.each(["eval.every", "checkpoint.best"])("early stopping without %s is refused", async (key) => {
+  const early = { data: { rows: numbers, target: "y" }, model: { mlp: {} } };
+  await expect(prepare(parseRecipe(early, { set: ["eval.patience=2", `${key}=0`] }))).rejects.toMatchObject({
+    code: "config/invalid",
+    where: key,
+  });
+  await prepare(parseRecipe(early, { set: ["eval.patience=2"] }));
+});
+
 test("with a trained model's files nothing is fitted anew", async () => {
   const first = await prepare(
     parseRecipe({ data: { rows: texts }, model: { gpt: { layers: 1, heads: 1, width: 8, context: 8 } } }),

@@ -146,6 +146,16 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
       fix: "set eval.every: 250, or another schedule",
     });
   }
+  const kept = { "eval.every": recipe.eval.every, "checkpoint.best": recipe.checkpoint.best };
+  const [missing] = Object.entries(kept).find(([, value]) => recipe.eval.patience > 0 && value === 0) ?? [];
+  if (missing !== undefined) {
+    fail("config/invalid", "early stopping ends with the state of the best evaluation, and there will be none", {
+      where: missing,
+      expected: "at least 1, for eval.patience",
+      got: "0",
+      fix: "set eval.every: 250 and checkpoint.best: 1, or eval.patience: 0",
+    });
+  }
   return {
     ...rest,
     source,

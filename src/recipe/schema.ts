@@ -183,6 +183,14 @@ const settings = z.strictObject({
         .default(250)
         .describe("steps between evaluations; the last step is evaluated too; 0 for none"),
       batch: positive.optional().describe("rows of an evaluation batch; left out, batch.size"),
+      patience: z
+        .number()
+        .int()
+        .nonnegative()
+        .default(0)
+        .describe(
+          "early stopping: evaluations without a lower loss after which the run ends, with the best state restored; 0 for never",
+        ),
     })
     .prefault({}),
   checkpoint: z

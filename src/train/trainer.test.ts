@@ -302,3 +302,84 @@ describe("evaluation", () => {
 test("a number of steps that is none is refused", () => {
   for (const steps of [-1, 1.5, Number.NaN]) expect(() => lineTrainer({ steps })).toThrow(/config\/steps/);
 });
+
+describe("early stopping", () => {
+  /** Held-out rows of the opposite line: the better the fit of the training, the worse they are predicted. */
+  async function* opposite() {
+    for await (const { features, targets } of lineBatches(5)) {
+      const data = (targets.data as Float64Array).map((value) => -value);
+      yield { features, targets: { ...targets, data } };
+    }
+  }
+
+  /** A trainer that keeps the states it is asked to save, and goes back to them. */
+  function stopping(options: Parameters<typeof lineTrainer>[0] = {}) {
+    const saved = new Map<number, ReturnType<typeof lineState>>();
+    const { calls, callback } = listener();
+    const keep: Callback = { checkpoint: (trainer) => void saved.set(trainer.clock.step, lineState(trainer)) };
+    const trainer: Trainer = lineTrainer({
+      steps: 20,
+      evaluateEvery: 2,
+      patience: 3,
+      heldOut: opposite,
+      learningRate: () => 0.05,
+      callbacks: [callback, keep],
+      restoreStep: async (step) => {
+        calls.push(`restore ${step}`);
+        const { store } = trainer.programs;
+        for (const [name, values] of Object.entries(saved.get(step)!)) {
+          const { dtype, shape } = store.typeOf(name);
+          store.write(name, { dtype: dtype as "f64", shape, data: Float64Array.from(values) });
+        }
+      },
+      ...options,
+    });
+    return { trainer, saved, calls };
+  }
+
+  test("ends after so many evaluations without a lower loss, with the state and the loss of the best", async () => {
+    const { trainer, saved, calls } = stopping();
+    const losses: number[] = [];
+    const noted: Callback = { evaluation: ({ loss }) => void losses.push(loss) };
+    (trainer.options.callbacks as Callback[]).push(noted);
+    expect(await trainer.run()).toBe("finished");
+    expect(calls.filter((call) => !call.startsWith("step")).join(", ")).toBe(
+      "start 0, evaluation 2, checkpoint 2, evaluation 4, evaluation 6, evaluation 8, restore 2, evaluation 8, checkpoint 8, finished 8",
+    );
+    expect(losses[1]).toBeGreaterThan(losses[0]!);
+    expect(losses[4]).toBe(losses[0]);
+    expect(lineState(trainer)).toEqual(saved.get(2));
+    expect(trainer.lastEvaluation).toMatchObject({ step: 8, loss: losses[0] });
+  });
+
+  test("a run whose steps are done ends with its best too, and one that is at its best stays there", async () => {
+    const { trainer, saved, calls } = stopping({ steps: 5, patience: 10 });
+    await trainer.run();
+    expect(calls.slice(-4)).toEqual(["restore 2", "evaluation 5", "checkpoint 5", "finished 5"]);
+    expect(lineState(trainer)).toEqual(saved.get(2));
+    const improving = stopping({ steps: 5, patience: 10, heldOut });
+    await improving.trainer.run();
+    expect(improving.calls.join(", ")).not.toContain("restore");
+    expect(improving.calls.slice(-3)).toEqual(["evaluation 5", "checkpoint 5", "finished 5"]);
+  });
+
+  test("a run that was stopped and goes on stops where it would have", async () => {
+    const whole = stopping();
+    await whole.trainer.run();
+    const stop = new AbortController();
+    const first = stopping({ signal: stop.signal });
+    (first.trainer.options.callbacks as Callback[]).push({
+      step: ({ clock }) => void (clock.step === 5 && stop.abort()),
+    });
+    expect(await first.trainer.run()).toBe("interrupted");
+    const second = stopping();
+    for (const [step, state] of first.saved) second.saved.set(step, state);
+    const { store } = second.trainer.programs;
+    for (const [name, values] of Object.entries(lineState(first.trainer)))
+      store.write(name, { dtype: "f64", shape: store.typeOf(name).shape, data: Float64Array.from(values) });
+    second.trainer.restore(first.trainer.state());
+    expect(await second.trainer.run()).toBe("finished");
+    expect(second.trainer.clock.step).toBe(8);
+    expect(lineState(second.trainer)).toEqual(lineState(whole.trainer));
+  });
+});

@@ -57,6 +57,13 @@ export interface TrainerOptions {
   readonly heldOut?: () => AsyncIterable<Feeds> | Iterable<Feeds>;
   /** Steps between evaluations; the last step is evaluated too. 0 for none. */
   readonly evaluateEvery?: number;
+  /**
+   * Early stopping: the run ends when so many evaluations by the interval brought no lower loss than the best before, and what it
+   * ends with is the state of the best, as it does when its steps are done. Default 0: never. Needs `restoreStep`.
+   */
+  readonly patience?: number;
+  /** Writes the state that was saved at a step back into the store. */
+  readonly restoreStep?: (step: number) => Promise<void>;
   /** Steps between checkpoints; 0 for the one at the end alone. */
   readonly checkpointEvery?: number;
   /** On a step that is not finite: stop with an error (default), or leave the update out and go on. */
@@ -148,14 +155,45 @@ export class Trainer {
     await this.each((callback) => callback.start?.(this));
     for (;;) {
       if (this.evaluationIsDue()) await this.evaluate();
-      const isOver = this.clock.step >= steps || signal?.aborted === true;
-      if (isOver || this.checkpointIsDue()) await this.save();
+      const isDone = this.clock.step >= steps || this.hasStalled();
+      const isOver = isDone || signal?.aborted === true;
+      if (isDone && signal?.aborted !== true) await this.restoreBest();
+      if (isOver || this.checkpointIsDue() || this.isBest()) await this.save();
       if (isOver) break;
       await this.step();
     }
-    const ending = this.clock.step >= steps && !this.evaluationIsDue() ? "finished" : "interrupted";
+    const isDone = (this.clock.step >= steps && !this.evaluationIsDue()) || this.hasStalled();
+    const ending = isDone ? "finished" : "interrupted";
     await this.each((callback) => callback.end?.(ending, this));
     return ending;
+  }
+
+  /** Place of the lowest loss among the evaluations by the interval; the first of equal ones; −1 while there is none. */
+  private get best(): number {
+    const losses = this.evaluations.map(({ loss }) => loss ?? Number.POSITIVE_INFINITY);
+    return losses.indexOf(Math.min(...losses));
+  }
+
+  /** Early stopping needs the state of the best evaluation on disk. */
+  private isBest(): boolean {
+    const { patience = 0 } = this.options;
+    return patience > 0 && this.evaluations[this.best]?.step === this.clock.step;
+  }
+
+  private hasStalled(): boolean {
+    const { patience = 0 } = this.options;
+    return patience > 0 && this.evaluations.length - 1 - this.best >= patience && this.evaluations.length > 0;
+  }
+
+  /** Goes back to the state of the best evaluation, and evaluates it again, unless what is there now is better. */
+  private async restoreBest(): Promise<void> {
+    const { patience = 0, restoreStep } = this.options;
+    const best = this.evaluations[this.best];
+    if (patience === 0 || best === undefined || best.step === this.clock.step) return;
+    const { step, loss = Number.NaN } = this.lastEvaluation ?? {};
+    if (step === this.clock.step && loss <= (best.loss ?? Number.NaN)) return;
+    await restoreStep?.(best.step);
+    await this.evaluate();
   }
 
   private evaluationIsDue(): boolean {

@@ -15,7 +15,17 @@ afterEach(() => folder.remove());
 
 describe("athanor prove", () => {
   test("the fast proofs pass", async () => {
-    const ids = ["gd.full", "gd.minibatch", "loss.mse", "loss.ce", "opt.adam"];
+    const ids = [
+      "gd.full",
+      "gd.minibatch",
+      "loss.mse",
+      "loss.ce",
+      "loss.log",
+      "init.zeros",
+      "opt.adam",
+      "reg.dropout.mode",
+      "eval.arf1",
+    ];
     const { code, records, stderr } = await runCli(["prove", ...ids, "--json"], folder.path);
     expect(stderr).toBe("");
     expect(records.map(({ id, ok }) => [id, ok])).toEqual(ids.map((id) => [id, true]));
