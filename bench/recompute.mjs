@@ -1,17 +1,23 @@
-// What recomputation costs: steps of one GPT with nothing, with what is cheap, and with all recomputed, in turns. Planned memory and
-// operations are counted, times are medians and bests. Not a comparison with others.
+// What keeping within a budget of memory costs: steps of one GPT with nothing recomputed, with what is cheap, and with all, in turns;
+// or, with --budget, in that alone, with the resident peak of the process. Not a comparison with others.
 //
-//   node bench/recompute.mjs [--layers 6] [--width 1024] [--context 1024] [--batch 2] [--vocab 8192] [--rounds 5] [--threads 2]
+//   node bench/recompute.mjs [--layers 6] [--width 1024] [--context 1024] [--batch 2] [--lanes 1] [--vocab 8192] [--rounds 5] [--threads 2]
+//                            [--precision f32|bf16] [--weights f32|bf16] [--budget none|2.5GiB]
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { parseBytes } from "../dist/base/index.js";
 import { loadNativeEngine } from "../dist/engine/index.js";
 import { Gpt } from "../dist/models/index.js";
 import { adamw } from "../dist/optim/index.js";
 import { forecast, languageModelTask, StepGraphs, StepPrograms } from "../dist/train/index.js";
 
-const defaults = { layers: 6, width: 1024, context: 1024, batch: 2, vocab: 8192, rounds: 5, threads: 2 };
-const options = Object.fromEntries(Object.keys(defaults).map((name) => [name, { type: "string" }]));
-const given = Object.entries(parseArgs({ options }).values).map(([name, value]) => [name, Number(value)]);
-const { layers, width, context, batch, vocab, rounds, threads } = { ...defaults, ...Object.fromEntries(given) };
+const defaults = { layers: 6, width: 1024, context: 1024, batch: 2, lanes: 1, vocab: 8192, rounds: 5, threads: 2 };
+const words = { precision: "f32", weights: "f32", budget: undefined };
+const names = [...Object.keys(defaults), ...Object.keys(words)];
+const { values: flags } = parseArgs({ options: Object.fromEntries(names.map((name) => [name, { type: "string" }])) });
+const numbers = Object.fromEntries(Object.keys(defaults).map((name) => [name, Number(flags[name] ?? defaults[name])]));
+const { layers, width, context, batch, lanes, vocab, rounds, threads } = numbers;
+const { precision, weights, budget } = { ...words, ...flags };
 
 const { engine, reason } = loadNativeEngine({ threads });
 if (engine === undefined) throw new Error(reason);
@@ -21,14 +27,22 @@ const description = {
     ...{ activation: "geluTanh", tiedHead: true, eps: 1e-5 },
   }),
   task: languageModelTask(context),
-  optimizer: adamw({ lr: 1e-4 }),
-  ...{ batchSize: batch, lanes: 1, evalBatchSize: 1, dtype: "f32", seed: 1 },
+  optimizer: adamw({ lr: 1e-4, clip: 1 }),
+  ...{ batchSize: batch, lanes, evalBatchSize: 1, dtype: "f32", seed: 1 },
+  ...{ storage: precision === "bf16" ? "bf16" : undefined, weights: weights === "bf16" ? "bf16" : undefined },
 };
-const { choices } = new StepGraphs(description).compile(engine, { weigh: true });
-const cheap = choices.findLast(({ extraFlops }) => extraFlops < 0.05);
-const dear = choices.findLast(({ work }) => !work.includes("CrossEntropy"));
-const runs = [choices[0], cheap, dear].map(({ peakBytes }) => {
-  const graphs = new StepGraphs({ ...description, memoryBytes: peakBytes });
+
+/** Peaks to try: the ends and the cheap part of what recomputation can do, or the one asked for. */
+function budgets() {
+  if (budget !== undefined) return [budget === "none" ? undefined : parseBytes(budget)];
+  const { choices } = new StepGraphs(description).compile(engine, { weigh: true });
+  const cheap = choices.findLast(({ extraFlops }) => extraFlops < 0.05);
+  const dear = choices.findLast(({ work }) => !work.includes("CrossEntropy"));
+  return [choices[0], cheap, dear].map(({ peakBytes }) => peakBytes);
+}
+
+const runs = budgets().map((memoryBytes) => {
+  const graphs = new StepGraphs({ ...description, memoryBytes });
   const plans = graphs.compile(engine);
   const programs = new StepPrograms(graphs.description, engine, { graphs, plans });
   programs.initialize();
@@ -45,12 +59,17 @@ for (let step = 0; step <= rounds; step++) {
   }
 }
 const median = (times) => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)];
-console.log("planned MiB   operations   median   best");
+console.log("planned MiB   operations   median   best   median ms");
 for (const { memory, flopsPerStep, times } of runs) {
   const ratios = [
     flopsPerStep / runs[0].flopsPerStep,
     median(times) / median(runs[0].times),
     Math.min(...times) / Math.min(...runs[0].times),
-  ];
-  console.log(String(Math.round(memory.total / 2 ** 20)).padStart(11), ...ratios.map((x) => x.toFixed(3).padStart(10)));
+  ].map((x) => x.toFixed(3).padStart(10));
+  const planned = String(Math.round(memory.total / 2 ** 20)).padStart(11);
+  console.log(planned, ...ratios, median(times).toFixed(0).padStart(10));
+}
+if (runs.length === 1 && process.platform === "linux") {
+  const [, kibibytes] = /VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"));
+  console.log(`resident peak ${Math.round(kibibytes / 1024)} MiB`);
 }
