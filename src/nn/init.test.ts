@@ -1,21 +1,8 @@
-// Initial values: their moments and exact properties, PyTorch's fans and SciPy's deviations, and muP by the coordinate check.
+// Initial values: their moments and exact properties, PyTorch's fans and SciPy's deviations, and the rules of muP. What muP is for is shown in study/coordinate-check.test.ts.
 import { describe, expect, test } from "vitest";
 import golden from "../../test/golden/init.json" with { type: "json" };
-import { type HostArray, type Shape, sizeOf, toNumbers } from "../base/index.ts";
-import { gradients, type Tensor } from "../core/index.ts";
-import { evaluate } from "../engine/index.ts";
-import {
-  fans,
-  functionalCall,
-  type Init,
-  initialize,
-  initNames,
-  Linear,
-  Mlp,
-  Module,
-  meanSquaredError,
-  mup,
-} from "./index.ts";
+import { type Shape, sizeOf, toNumbers } from "../base/index.ts";
+import { fans, type Init, initialize, initNames, Linear, Mlp, Module, mup } from "./index.ts";
 
 const values = (init: Init, shape: Shape, name = "weight", seed = 2): number[] =>
   Array.from(toNumbers(initialize(init, name, shape, "f64", seed)));
@@ -170,74 +157,5 @@ describe("muP", () => {
       forward(): void {}
     }
     expect(() => mup(new Other(), build(4))).toThrow("no such parameter");
-  });
-
-  /** Mean size of what three steps of Adam without memory (signs of gradients) change in each layer's output. */
-  function changes(width: number, isMup: boolean, seed: number): number[] {
-    const model = build(width);
-    const rates = mup(build(width), build(32));
-    if (isMup) mup(model, build(32));
-    const names = [...model.parameters().keys()];
-    const batch = 8;
-    const x = initialize("normal", "x", [batch, 16], "f64", seed);
-    const y = initialize("normal", "y", [batch, 4], "f64", seed);
-    const outputsOf = (input: Tensor): Tensor[] => {
-      const all: Tensor[] = [];
-      for (const layer of model.layers) all.push(layer.forward(all.at(-1)?.relu() ?? input));
-      return all;
-    };
-    const bind = (given: readonly Tensor[]) => new Map(names.map((name, at) => [name, given[at]!]));
-    const feeds = (state: readonly HostArray[]) => ({
-      ...Object.fromEntries(state.map((array, at) => [`p${at}`, array])),
-      x,
-      y,
-    });
-    const outputs = (state: readonly HostArray[]) =>
-      evaluate((...given) => {
-        const all = functionalCall(model, bind(given), () => outputsOf(given.at(-2)!));
-        return { 0: all[0]!, 1: all[1]!, 2: all[2]! };
-      }, feeds(state));
-    const start = [...model.parameters()].map(([name, { init, shape }]) => initialize(init, name, shape, "f64", seed));
-    let state: HostArray[] = start;
-    for (let step = 0; step < 3; step++) {
-      const next = evaluate((...given) => {
-        const loss = functionalCall(model, bind(given), () =>
-          meanSquaredError(outputsOf(given.at(-2)!)[2]!, given.at(-1)!),
-        );
-        const found = gradients([loss], given.slice(0, names.length));
-        const lr = (name: string) => 0.01 * (isMup ? rates.get(name)!.adam : 1);
-        return Object.fromEntries(names.map((name, at) => [name, given[at]!.sub(found[at]!.sign().mul(lr(name)))]));
-      }, feeds(state)) as { [name: string]: { shape: Shape; data: number[] } };
-      state = names.map((name) => {
-        const { shape, data } = next[name]!;
-        return { dtype: "f64", shape, data: Float64Array.from(data) };
-      });
-    }
-    const [before, after] = [outputs(start), outputs(state)];
-    return ([0, 1, 2] as const).map((layer) =>
-      Math.sqrt(
-        after[layer].data.reduce((sum, value, at) => sum + (value - before[layer].data[at]!) ** 2, 0) /
-          after[layer].data.length,
-      ),
-    );
-  }
-
-  test("the coordinate check: updates move every layer as much at any width, and without muP more and more", () => {
-    const widths = [32, 64, 128, 256];
-    /** Slope of log change against log width, by least squares. */
-    const slopes = (isMup: boolean): number[] => {
-      const logs = widths.map((width) => {
-        const runs = [1, 2, 3].map((seed) => changes(width, isMup, seed));
-        return [0, 1, 2].map((layer) => Math.log2(runs.reduce((sum, run) => sum + run[layer]!, 0) / runs.length));
-      });
-      return [0, 1, 2].map((layer) => {
-        const centred = widths.map((_, at) => at - 1.5);
-        return centred.reduce((sum, dx, at) => sum + dx * logs[at]![layer]!, 0) / 5;
-      });
-    };
-    for (const [layer, slope] of slopes(true).entries()) expect(Math.abs(slope), `layer ${layer}`).toBeLessThan(0.2);
-    const standard = slopes(false);
-    expect(standard[1]).toBeGreaterThan(0.35);
-    expect(standard[2]).toBeGreaterThan(0.35);
   });
 });

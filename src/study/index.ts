@@ -1,5 +1,6 @@
 // The door of `study`: proofs and benchmarks, programs over everything below.
 export { type BenchRun, benchMatmul, benchStep, type MatmulFigures, type StepFigures } from "./bench.ts";
+export { type CoordinateOptions, coordinateCheck, type LayerChange } from "./coordinate-check.ts";
 export { profileRecipe, type StepProfile } from "./profile.ts";
 export type { Figure, Proof, ProofContext } from "./proof.ts";
 export { type ProofResult, type ProveOptions, proofs, runProof, selectProofs } from "./prove.ts";

@@ -14,6 +14,7 @@ const promised = [
   "init.he",
   "init.xavier",
   "init.zeros",
+  "init.mup",
   "opt.adam",
   "reg.l2",
   "reg.dropout",

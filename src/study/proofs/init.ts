@@ -1,6 +1,7 @@
 // Initial values through 50 layers: the scale of activations that they keep, and those that are refused.
 import { RandomStream } from "../../base/index.ts";
-import { type ActivationName, type Init, initialize, Mlp } from "../../nn/index.ts";
+import { type ActivationName, type Init, initialize, Mlp, meanSquaredError } from "../../nn/index.ts";
+import { coordinateCheck } from "../coordinate-check.ts";
 import { atLeast, atMost, type Figure, type Proof, refused, shown } from "../proof.ts";
 
 const depth = 50;
@@ -51,8 +52,28 @@ async function alike(): Promise<Figure[]> {
   );
 }
 
+async function widths(): Promise<Figure[]> {
+  const options = {
+    widths: [32, 64, 128, 256],
+    x: initialize("normal", "x", [8, 16], "f64", 1),
+    target: initialize("normal", "target", [8, 4], "f64", 1),
+    loss: meanSquaredError,
+  };
+  const check = (isMup: boolean) =>
+    coordinateCheck((width) => new Mlp([16, width, width, 4]), { ...options, mup: isMup });
+  return [
+    ...check(true).map(({ layer, slope }) =>
+      atMost(`muP: |slope of change against width|, ${layer}`, Math.abs(slope), 0.2),
+    ),
+    ...check(false)
+      .slice(1)
+      .map(({ layer, slope }) => atLeast(`one rate for all: slope, ${layer}`, slope, 0.35)),
+  ];
+}
+
 export const initProofs: readonly Proof[] = [
   { id: "init.he", doc: "He's start keeps the scale of 50 layers with rectifiers", run: he },
   { id: "init.xavier", doc: "Xavier's start with tanh's gain keeps the scale of 50 layers with tanh", run: xavier },
   { id: "init.zeros", doc: "hidden layers that start at equal numbers are refused, with the reason", run: alike },
+  { id: "init.mup", doc: "under muP the same rate moves layers of any width alike: the coordinate check", run: widths },
 ];
