@@ -4,4 +4,6 @@ export { type CoordinateOptions, coordinateCheck, type LayerChange } from "./coo
 export { profileRecipe, type StepProfile } from "./profile.ts";
 export type { Figure, Proof, ProofContext } from "./proof.ts";
 export { type ProofResult, type ProveOptions, proofs, runProof, selectProofs } from "./prove.ts";
+export { type RangePoint, type RangeTest, type RangeTestOptions, rangeTest, type Trial } from "./range-test.ts";
 export { StepBench, type StepBenchOptions, type StepShape, stepModels, stepShapes } from "./step-bench.ts";
+export { type TunedRate, type TuneOptions, tuneLearningRate } from "./tune.ts";

@@ -13,6 +13,7 @@ import { optimizerProofs } from "./proofs/optimizer.ts";
 import { parallelProofs } from "./proofs/parallel.ts";
 import { regularizationProofs } from "./proofs/regularization.ts";
 import { repeatProofs } from "./proofs/repeat.ts";
+import { tuneProofs } from "./proofs/tune.ts";
 
 /** Every proof, in the order of `athanor prove --all`. */
 export const proofs: readonly Proof[] = [
@@ -20,6 +21,7 @@ export const proofs: readonly Proof[] = [
   ...lossProofs,
   ...initProofs,
   ...optimizerProofs,
+  ...tuneProofs,
   ...regularizationProofs,
   ...evaluationProofs,
   ...parallelProofs,

@@ -13,6 +13,7 @@ import { defineReproduce } from "./reproduce.ts";
 import { defineRuns } from "./runs.ts";
 import { defineSchema } from "./schema.ts";
 import { defineTrain } from "./train.ts";
+import { defineTune } from "./tune.ts";
 
 export const commands: readonly DefineCommand[] = [
   defineTrain,
@@ -23,6 +24,7 @@ export const commands: readonly DefineCommand[] = [
   defineRuns,
   defineReproduce,
   defineInspect,
+  defineTune,
   defineDoctor,
   defineEngine,
   defineBench,

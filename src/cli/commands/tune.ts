@@ -1,0 +1,54 @@
+// athanor tune: settings found by short trainings of the recipe itself.
+import pc from "picocolors";
+import { type RangePoint, tuneLearningRate } from "../../study/index.ts";
+import type { CommandContext, DefineCommand } from "../command.ts";
+import { numberOption, wholeOption } from "../options.ts";
+import { shellWord } from "../output.ts";
+import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
+
+interface RateFlags extends RecipeOptions {
+  readonly from?: number;
+  readonly to?: number;
+  readonly steps?: number;
+  readonly trialSteps?: number;
+}
+
+export const defineTune: DefineCommand = (program, run) => {
+  const tune = program.command("tune").description("find settings by short trainings; nothing is saved");
+  withRecipe(tune.command("lr").description("learning rate: a sweep of rising rates, and the edge of what trains"))
+    .option("--from <rate>", "lowest rate (default: 1e-6)", numberOption("--from"))
+    .option("--to <rate>", "highest rate (default: 10)", numberOption("--to"))
+    .option("--steps <n>", "steps of the sweep (default: 100)", wholeOption("--steps"))
+    .option("--trial-steps <n>", "steps of each trial at one rate (default: 50)", wholeOption("--trial-steps"))
+    .action(run(tuneRate));
+};
+
+async function tuneRate({ output }: CommandContext, path: string, flags: RateFlags): Promise<undefined> {
+  const { set: _, ...range } = flags;
+  const found = await tuneLearningRate(await recipeOf(path, flags), { ...range, onNote: output.note });
+  output.record({ ...found });
+  for (const line of curve(found.points)) output.print(line);
+  const { stable, unstable, steepest, change } = found;
+  output.print(
+    unstable === undefined
+      ? `every rate up to ${format(stable)} trains`
+      : `trains at ${format(stable)}, no longer at ${format(unstable)}`,
+  );
+  output.print(`the loss falls fastest at ${format(steepest)}\n`);
+  output.print(`try  npx athanor train ${shellWord(path)} --set ${pc.bold(change)}`);
+  return undefined;
+}
+
+const format = (rate: number): string => rate.toPrecision(3);
+
+/** About twenty lines of the sweep: rate, smoothed loss, and a bar from the least to the greatest loss. */
+function curve(points: readonly RangePoint[]): string[] {
+  const shown = points.filter((_, at) => at % Math.ceil(points.length / 20) === 0 || at === points.length - 1);
+  const start = points[0]?.smoothed ?? 1;
+  const least = Math.min(...points.map(({ smoothed }) => smoothed));
+  const top = Math.max(start, least) + (start - least || 1) / 4; // what diverged goes beyond the right end
+  return shown.map(({ lr, smoothed }) => {
+    const length = Math.round((50 * (Math.min(smoothed, top) - least)) / (top - least));
+    return `${lr.toExponential(2).padStart(9)}  ${smoothed.toFixed(4).padStart(10)}  ${"█".repeat(length)}${smoothed > top ? "›" : ""}`;
+  });
+}
