@@ -17,13 +17,18 @@ ATHANOR_INLINE bool areDenseLike(const View& like, const View* views, int count)
   return true;
 }
 
-/** `body(i, mask)` for every vector. It captures by value: each chunk has a copy of its own, whose numbers no store can change. */
+/**
+ * `body(i, mask)` for every vector. It captures by value: each chunk has a copy of its own, whose numbers no store can change.
+ * With `sums`, a chunk's sum of what `body` gives is put there.
+ */
 template <class Body>
-ATHANOR_INLINE void forChunks(const Call& call, int64_t size, const Body& body) {
+ATHANOR_INLINE void forChunks(const Call& call, int64_t size, float* sums, const Body& body) {
   call.pool->parallelFor(ceilDiv(size, updateChunk), [=](int64_t chunk, int) {
     const Body own = body;
     const int64_t start = chunk * updateChunk;
-    forEachVector(minOf(updateChunk, size - start), [&](int64_t i, auto mask) { own(start + i, mask); });
+    V sum = zero();
+    forEachVector(minOf(updateChunk, size - start), [&](int64_t i, auto mask) { sum += own(start + i, mask); });
+    if (sums != nullptr) sums[chunk] = reduceAdd(sum);
   });
 }
 
@@ -52,10 +57,11 @@ void runSgd(const Call& call) {
   const V step = set(-*floats(call.in[3]));
   const V decay = set(static_cast<float>(call.params[3]));
   if (call.numIn == 4) {
-    forChunks(call, call.out[0].size, [=](int64_t i, auto mask) {
+    forChunks(call, call.out[0].size, nullptr, [=](int64_t i, auto mask) {
       const V weight = load(p + i, mask);
       const V gradient = fma(weight, decay, load(g + i, mask) * scale);
       store(newP + i, fma(step, gradient, weight), mask);
+      return zero();
     });
     return;
   }
@@ -64,21 +70,22 @@ void runSgd(const Call& call) {
   const V momentum = set(static_cast<float>(call.params[0]));
   const V fresh = set(static_cast<float>(1 - call.params[1]));
   const bool nesterov = call.params[2] != 0;
-  forChunks(call, call.out[0].size, [=](int64_t i, auto mask) {
+  forChunks(call, call.out[0].size, nullptr, [=](int64_t i, auto mask) {
     const V weight = load(p + i, mask);
     const V gradient = fma(weight, decay, load(g + i, mask) * scale);
     const V moved = fma(momentum, load(velocity + i, mask), fresh * gradient);
     const V direction = nesterov ? fma(momentum, moved, gradient) : moved;
     store(newVelocity + i, moved, mask);
     store(newP + i, fma(step, direction, weight), mask);
+    return zero();
   });
 }
 
-// adamw: p, g, m, v, scale, lr, c1, c2 -> p', m', v'. params: beta1, beta2, eps, weightDecay
+// adamw: p, g, m, v, scale, lr, c1, c2 -> p', m', v', 0 or NaN where m' or v' is not finite. params: beta1, beta2, eps, weightDecay
 // Loshchilov & Hutter 2019, algorithm 2, with the decay scaled by lr and eps outside the root, as PyTorch.
 
 const char* checkAdamw(const Call& call) {
-  if (call.numIn != 8 || call.numOut != 3) return "adamw needs p, g, m, v, scale, lr, c1, c2, and gives p, m, v";
+  if (call.numIn != 8 || call.numOut != 4) return "adamw needs p, g, m, v, scale, lr, c1, c2, and gives p, m, v and a check";
   if (call.numParams != 4) return "adamw needs beta1, beta2, eps and weightDecay";
   if (!areDenseLike(call.in[0], call.in, 4) || !areDenseLike(call.in[0], call.out, 3)) {
     return "p, g, m, v and the outputs must be dense f32 of one shape";
@@ -86,8 +93,10 @@ const char* checkAdamw(const Call& call) {
   for (int i = 4; i < 8; ++i) {
     if (!isScalarFloat(call.in[i])) return "scale, lr, c1 and c2 must be f32 scalars";
   }
-  return nullptr;
+  return isScalarFloat(call.out[3]) ? nullptr : "the check must be an f32 scalar";
 }
+
+size_t workspaceAdamw(const Call& call, int) { return scratchBytes<float>(ceilDiv(call.out[0].size, updateChunk)); }
 
 void runAdamw(const Call& call) {
   const float *p = floats(call.in[0]), *g = floats(call.in[1]), *m = floats(call.in[2]), *v = floats(call.in[3]);
@@ -101,7 +110,8 @@ void runAdamw(const Call& call) {
   const V eps = set(static_cast<float>(call.params[2]));
   const V keep = set(static_cast<float>(1 - static_cast<double>(lr) * call.params[3]));
   const V step = set(static_cast<float>(-static_cast<double>(lr) * c1));
-  forChunks(call, call.out[0].size, [=](int64_t i, auto mask) {
+  float* sums = reinterpret_cast<float*>(call.workspace);
+  forChunks(call, call.out[0].size, sums, [=](int64_t i, auto mask) {
     const V gradient = load(g + i, mask) * scale;
     const V first = fma(beta1, load(m + i, mask), fresh1 * gradient);
     const V second = fma(beta2, load(v + i, mask), fresh2 * (gradient * gradient));
@@ -109,11 +119,15 @@ void runAdamw(const Call& call) {
     store(newP + i, fma(step, direction, load(p + i, mask) * keep), mask);
     store(newM + i, first, mask);
     store(newV + i, second, mask);
+    return fma(first, zero(), second * zero());
   });
+  float check = 0;
+  for (int64_t chunk = 0; chunk < ceilDiv(call.out[0].size, updateChunk); ++chunk) check += sums[chunk];
+  *floats(call.out[3]) = check;
 }
 
 constexpr Kernel sgd{"sgd", checkSgd, nullptr, runSgd};
-constexpr Kernel adamw{"adamw", checkAdamw, nullptr, runAdamw};
+constexpr Kernel adamw{"adamw", checkAdamw, workspaceAdamw, runAdamw};
 const RegisterKernel registerSgd(sgd), registerAdamw(adamw);
 
 }  // namespace

@@ -36,7 +36,8 @@ void testSgd(Shape shape, double momentum, double dampening, bool nesterov, doub
   expectValues(test, {newP, newVelocity}, tolerance);
 }
 
-void testAdamw(Shape shape, int step) {
+/** With `spoilt`, that element of m (odd ones) or v is `value`. */
+void testAdamw(Shape shape, int step, int64_t spoilt = -1, double value = 0) {
   constexpr double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, decay = 0.1, scale = 0.25, lr = 0.01;
   const double c1 = 1 / (1 - std::pow(beta1, step)), c2 = 1 / (1 - std::pow(beta2, step));
   Tensor p(DType::f32, shape), g(DType::f32, shape), m(DType::f32, shape), v(DType::f32, shape);
@@ -49,6 +50,8 @@ void testAdamw(Shape shape, int step) {
     m.put(0, 0);
     v.put(0, 0);
   }
+  if (spoilt >= 0) (spoilt % 2 == 1 ? m : v).put(spoilt, value);
+  const std::vector<double> check = {spoilt >= 0 ? NAN : 0};
   std::vector<double> newP, newM, newV;
   for (int64_t i = 0; i < p.size(); ++i) {
     const double grad = g.at(i) * scale;
@@ -58,10 +61,10 @@ void testAdamw(Shape shape, int step) {
   }
   const Tensor out(DType::f32, shape);
   const std::vector<Tensor> inputs = {p, g, m, v, scalar(scale), scalar(lr), scalar(c1), scalar(c2)};
-  Case test{"adamw", inputs, {out, out, out}, {beta1, beta2, eps, decay}};
-  expectValues(test, {newP, newM, newV}, tolerance);
+  Case test{"adamw", inputs, {out, out, out, scalar(1)}, {beta1, beta2, eps, decay}};
+  expectValues(test, {newP, newM, newV, check}, tolerance);
   test.aliases = {0, 2, 3};
-  expectValues(test, {newP, newM, newV}, tolerance);
+  expectValues(test, {newP, newM, newV, check}, tolerance);
 }
 
 void updates() {
@@ -74,6 +77,9 @@ void updates() {
     testAdamw(shape, 1);
     testAdamw(shape, 1000);
   }
+  for (const int64_t spoilt : {0, 7, 16383, 16384, 49998, 49999}) {
+    for (const double value : {static_cast<double>(NAN), HUGE_VAL}) testAdamw({50000}, 10, spoilt, value);
+  }
   const auto f32 = [](Shape shape, Layout layout = Layout::dense) { return Tensor(DType::f32, shape, layout); };
   const Tensor t = f32({4, 3}), one = f32({});
   expectRefused({"sgd", {t, f32({4, 4}), one, one}, {t}, {0, 0, 0, 0}});
@@ -82,10 +88,11 @@ void updates() {
   expectRefused({"sgd", {t, t, one, one}, {t, t}, {0, 0, 0, 0}});
   expectRefused({"sgd", {t, t, f32({2}), one}, {t}, {0, 0, 0, 0}});
   expectRefused({"sgd", {t, t, one, one}, {t}, {0, 0, 0}});
-  expectRefused({"adamw", {t, t, t, t, one, one, one}, {t, t, t}, {0.9, 0.95, 1e-8, 0}});
-  expectRefused({"adamw", {t, t, t, f32({3, 4}), one, one, one, one}, {t, t, t}, {0.9, 0.95, 1e-8, 0}});
-  expectRefused({"adamw", {t, t, t, t, one, one, one, Tensor(DType::i32, {})}, {t, t, t}, {0.9, 0.95, 1e-8, 0}});
-  expectRefused({"adamw", {t, t, t, t, one, one, one, one}, {t, t}, {0.9, 0.95, 1e-8, 0}});
+  expectRefused({"adamw", {t, t, t, t, one, one, one}, {t, t, t, one}, {0.9, 0.95, 1e-8, 0}});
+  expectRefused({"adamw", {t, t, t, f32({3, 4}), one, one, one, one}, {t, t, t, one}, {0.9, 0.95, 1e-8, 0}});
+  expectRefused({"adamw", {t, t, t, t, one, one, one, Tensor(DType::i32, {})}, {t, t, t, one}, {0.9, 0.95, 1e-8, 0}});
+  expectRefused({"adamw", {t, t, t, t, one, one, one, one}, {t, t, t}, {0.9, 0.95, 1e-8, 0}});
+  expectRefused({"adamw", {t, t, t, t, one, one, one, one}, {t, t, t, f32({2})}, {0.9, 0.95, 1e-8, 0}});
 }
 
 const Group update("update", updates);

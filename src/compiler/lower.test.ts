@@ -216,10 +216,10 @@ describe("an optimizer's update", () => {
   test("writes parameter and slots where they are, and clears the gradient after it was read", () => {
     const plan = compileStrided(update(() => undefined).graph);
     expect(kernels(plan)).toEqual(["adamw", "fill"]);
-    expect(plan.code[0]!.outputs.map((at) => plan.tensors[at])).toEqual(
+    expect(plan.code[0]!.outputs.slice(0, 3).map((at) => plan.tensors[at])).toEqual(
       [0, 2, 3].map((at) => plan.tensors[plan.code[0]!.inputs[at]!]),
     );
-    expect(plan.arenaBytes).toBe(0);
+    expect(plan.arenaBytes).toBe(64); // the scalar that tells whether the moments are finite
     checkCompilation(update(() => undefined));
   });
 

@@ -18,6 +18,8 @@ export interface Store {
   read(name: string, into?: ArrayBuffer): HostArray;
   /** Errors with `store/type` when dtype or shape differ. */
   write(name: string, value: HostArray): void;
+  /** How often `write` was called. */
+  readonly writes: number;
   /** Bytes of all variables. */
   readonly bytes: number;
 }

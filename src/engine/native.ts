@@ -23,6 +23,7 @@ import {
 
 class NativeStore implements Store {
   readonly handle: AddonStore;
+  writes = 0;
   private readonly types = new Map<string, PlanType>();
 
   constructor(handle: AddonStore) {
@@ -64,6 +65,7 @@ class NativeStore implements Store {
 
   write(name: string, value: HostArray): void {
     checkArray(this.typeOf(name), value, "store/type", "variable");
+    this.writes++; // before: a write that fails may have begun
     withSentences(undefined, () => this.handle.write(name, value.data));
   }
 

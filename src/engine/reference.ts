@@ -25,6 +25,7 @@ import {
 } from "./engine.ts";
 
 class ReferenceStore implements Store {
+  writes = 0;
   private readonly variables = new Map<string, HostArray>();
 
   declare(types: readonly PlanType[]): void {
@@ -56,6 +57,7 @@ class ReferenceStore implements Store {
     const { data } = this.get(name);
     checkArray(this.typeOf(name), value, "store/type", "variable");
     (data as Float64Array).set(value.data as Float64Array);
+    this.writes++;
   }
 
   get(name: string): HostArray {

@@ -33,7 +33,8 @@ export interface UpdateState {
 export interface UpdateTools {
   /** A slot's tensor before this step. */
   slot(name: string): Tensor;
-  setSlot(name: string, value: Tensor): void;
+  /** `check` is a scalar that is finite only where all of the value is; without one, the value is looked at before the next update. */
+  setSlot(name: string, value: Tensor, check?: Tensor): void;
   /** A number that the host feeds: those of `scalarsAt`, and `lr`. */
   scalar(name: string): Tensor;
 }
@@ -75,6 +76,8 @@ export interface UpdateOutputs {
   /** New value of every parameter that is trained. */
   readonly values: NamedTensors;
   readonly slots: NamedTensors;
+  /** A scalar that is finite only where every new slot is; left out where a transform does not say. */
+  readonly check: Tensor | undefined;
   /** Euclidean norm of all trained gradients together, scaled, before clipping. */
   readonly gradNorm: Tensor;
 }
@@ -126,10 +129,16 @@ export class Optimizer {
     const gradients = only(inputs.gradients, "gradient");
     const gradNorm = withScope("optimizer", () => globalNorm(gradients, inputs.gradientScale));
     const slots = new Map<string, Tensor>();
+    const checks = new Set<Tensor>();
+    let allChecked = true;
     const tools: UpdateTools = {
       slot: remember(inputs.slot),
       scalar: remember(inputs.scalar),
-      setSlot: (name, value) => slots.set(name, value),
+      setSlot: (name, value, check) => {
+        slots.set(name, value);
+        if (check === undefined) allChecked = false;
+        else checks.add(check);
+      },
     };
     let state: UpdateState = { parameters, updates: gradients, factor: inputs.gradientScale, values: undefined };
     for (const transform of this.chain) {
@@ -137,7 +146,8 @@ export class Optimizer {
         fail("optim/chain", `${transform.name} stands after the transform that ends the chain`);
       state = withScope(`optimizer.${transform.name}`, () => transform.apply(state, tools));
     }
-    return { values: state.values ?? subtractUpdates(state), slots, gradNorm };
+    const check = allChecked && checks.size > 0 ? [...checks].reduce((sum, one) => sum.add(one)) : undefined;
+    return { values: state.values ?? subtractUpdates(state), slots, check, gradNorm };
   }
 }
 

@@ -123,12 +123,12 @@ export function adamwUpdate(numbers: AdamNumbers & { weightDecay: number; decay:
       const values = mapTensors(state.parameters, (parameter, name) => {
         const slots = ["adam.m", "adam.v"].map((slot) => `${slot}.${name}`);
         const attrs = { beta1, beta2, eps, weightDecay: decayed.has(name) ? weightDecay : 0 };
-        const [value, ...moments] = adamwOp(
+        const [value, m, v, check] = adamwOp(
           [parameter, state.updates.get(name)!, ...slots.map(tools.slot), ...scalars],
           attrs,
         );
         slots.forEach((slot, at) => {
-          tools.setSlot(slot, moments[at]!);
+          tools.setSlot(slot, [m!, v!][at]!, check);
         });
         return value!;
       });

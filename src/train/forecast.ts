@@ -43,7 +43,7 @@ const processBytes = 110 * 2 ** 20;
 /** Bytes and operations of a run from its compiled plans. */
 export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): Forecast {
   const { lanes, batchSize, task } = graphs.description;
-  const all = [...plans.accumulate, plans.update, plans.evaluate];
+  const all = [...plans.accumulate, plans.update, plans.evaluate, ...(plans.checkSlots ? [plans.checkSlots] : [])];
   const held = new Map<string, number>();
   for (const plan of all) for (const type of plan.variables) held.set(type.name, typeBytes(type));
   const bytesOf = (types: readonly PlanType[]) => types.reduce((sum, type) => sum + typeBytes(type), 0);
@@ -56,9 +56,10 @@ export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): 
   const fixed = all.reduce((sum, plan) => sum + plan.constants.length + bytesOf(plan.feeds), 0);
   const workspace = fixed + Math.max(...all.map((plan) => engine.workspaceBytes(plan)));
   const host = processBytes + Math.max(...[...graphs.parameterTypes, ...graphs.slotTypes].map(typeBytes));
-  const largest = (["accumulate", "update", "evaluate"] as const).find((name) =>
-    [plans[name]].flat().some(({ arenaBytes }) => arenaBytes === activations),
-  )!;
+  const largest =
+    (["accumulate", "evaluate"] as const).find((name) =>
+      [plans[name]].flat().some(({ arenaBytes }) => arenaBytes === activations),
+    ) ?? "update";
   return {
     memory: {
       parameters,

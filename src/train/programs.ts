@@ -71,6 +71,8 @@ export interface StepPlans {
   readonly accumulate: readonly Plan[];
   readonly update: Plan;
   readonly evaluate: Plan;
+  /** Looks at the slots after they were written from outside; left out where every update looks at them. */
+  readonly checkSlots?: Plan | undefined;
   /** What the backward pass computes again. */
   readonly recompute?: Recompute | undefined;
   /** What each choice would cost, where that was asked for. */
@@ -80,6 +82,8 @@ export interface StepPlans {
 const gradName = (level: number, name: string): string => `grad.${level}.${name}`;
 const sumName = (level: number): string => `loss.sum.${level}`;
 const countName = (level: number): string => `loss.count.${level}`;
+/** A scalar that is finite only where the slots are. */
+const slotsCheck = "slots.check";
 
 /** The step's graphs, before any compilation. */
 export class StepGraphs {
@@ -148,7 +152,7 @@ export class StepGraphs {
         );
         const lossSum = total(sumName, []);
         const count = total(countName, []);
-        const { values, slots, gradNorm } = optimizer.update({
+        const { values, slots, check, gradNorm } = optimizer.update({
           parameters,
           gradients: summed,
           gradientScale: count.reciprocal(),
@@ -160,8 +164,11 @@ export class StepGraphs {
         });
         const loss = lossSum.div(count);
         const { graph } = loss;
-        graph.guard = gradNorm.isFinite().and(loss.isFinite()).and(this.slotsAreFinite()).id;
+        // where the update tells of what it writes, the slots need not be read for it
+        const slotSum = check === undefined ? this.slotSum() : variable(slotsCheck, dtype, []);
+        graph.guard = gradNorm.isFinite().and(loss.isFinite()).and(slotSum.isFinite()).id;
         for (const [name, value] of [...this.stored(values), ...slots]) assign(name, value);
+        if (check !== undefined) assign(slotsCheck, check);
         return { loss, gradNorm, count };
       },
       { floatDType: dtype, mode: "train" },
@@ -178,10 +185,15 @@ export class StepGraphs {
     );
   }
 
-  /** A slot that something spoiled (a flipped bit, a bad checkpoint) is found before it reaches a parameter. */
-  private slotsAreFinite(): Tensor {
+  /** A slot that something spoiled (a bad checkpoint) is found before it reaches a parameter: the sum is not finite then. */
+  private slotSum(): Tensor {
     const sums = this.slotTypes.map(({ name, dtype, shape }) => variable(name, dtype, shape).sum());
-    return (sums.length === 0 ? constant(0) : sums.reduce((total, sum) => total.add(sum))).isFinite();
+    return sums.length === 0 ? constant(0) : sums.reduce((total, sum) => total.add(sum));
+  }
+
+  /** Looks at all slots, for an update that does not. */
+  checkSlots(): Graph {
+    return trace({}, () => void assign(slotsCheck, this.slotSum()), { floatDType: this.description.dtype });
   }
 
   /** Loss sums of one evaluation batch; nothing is written. */
@@ -257,7 +269,14 @@ export class StepGraphs {
     const { memoryBytes, recompute: mode = "auto" } = this.description;
     const made = (program: StepProgram, graph: Graph, recompute?: Recompute) =>
       compile(graph, engine.target, this.compileOptions(program, recompute));
-    const others = { update: made("update", this.update()), evaluate: made("evaluate", this.evaluate()) };
+    const update = made("update", this.update());
+    const others = {
+      update,
+      evaluate: made("evaluate", this.evaluate()),
+      checkSlots: update.variables.some(({ name }) => name === slotsCheck)
+        ? made("update", this.checkSlots())
+        : undefined,
+    };
     const spares = mode === "full" || (mode === "auto" && memoryBytes !== undefined);
     const ladder = spares || weigh ? new StepLadder(this, engine, others) : undefined;
     const taken = ladder?.choose();
@@ -282,6 +301,9 @@ export class StepPrograms {
   private readonly accumulatePrograms: readonly Program[];
   private readonly updateProgram: Program;
   private readonly evaluateProgram: Program;
+  private readonly checkSlotsProgram: Program | undefined;
+  /** Writes to the store when the slots were looked at last. */
+  private checkedWrites = -1;
 
   /** `compiled` saves tracing and compiling again where that was done for a forecast. */
   constructor(
@@ -297,6 +319,7 @@ export class StepPrograms {
     this.accumulatePrograms = plans.accumulate.map((plan) => engine.load(plan, this.store));
     this.updateProgram = engine.load(plans.update, this.store);
     this.evaluateProgram = engine.load(plans.evaluate, this.store);
+    this.checkSlotsProgram = plans.checkSlots && engine.load(plans.checkSlots, this.store);
   }
 
   /** Writes the initial value of every parameter. Slots are zero from their declaration on. */
@@ -317,7 +340,11 @@ export class StepPrograms {
 
   /** One optimizer update: every lane, then the update, as one job of the engine. */
   async step(inputs: StepInputs): Promise<StepResult> {
-    const results = await this.engine.run([...this.laneCalls(inputs), this.updateCall(inputs)]);
+    const { writes } = this.store;
+    const program = writes === this.checkedWrites ? undefined : this.checkSlotsProgram;
+    const check = program === undefined ? [] : [{ program, feeds: {} }];
+    const results = await this.engine.run([...this.laneCalls(inputs), ...check, this.updateCall(inputs)]);
+    this.checkedWrites = writes;
     const { committed, outputs } = results.at(-1)!;
     const value = (name: string) => Number(outputs[name]!.data[0]);
     return { committed, loss: value("loss"), gradNorm: value("gradNorm"), count: value("count") };

@@ -22,7 +22,7 @@ test("a training step writes every parameter and slot in place, in no more memor
   expect(updates.length).toBe(4 * 12 + 4);
   for (const { outputs, commit } of updates) {
     expect(commit).toBe(true);
-    expect(outputs.map((at) => plan.tensors[at]!.space)).toEqual(["variable", "variable", "variable"]);
+    expect(outputs.slice(0, 3).map((at) => plan.tensors[at]!.space)).toEqual(["variable", "variable", "variable"]);
   }
   const counts: Record<string, number> = {};
   for (const { kernel } of plan.code) counts[kernel] = (counts[kernel] ?? 0) + 1;

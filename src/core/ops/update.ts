@@ -22,11 +22,11 @@ type AdamAttrs = { readonly beta1: number; readonly beta2: number; readonly eps:
 export const adamw = defineOp<["p", "g", "m", "v", "scale", "lr", "c1", "c2"], AdamAttrs>({
   name: "adamw",
   kind: "fused",
-  doc: "AdamW step: new parameter and moments. c1 = 1/(1−β₁ᵗ) and c2 = 1/(1−β₂ᵗ) come from the host; g is multiplied by scale first",
+  doc: "AdamW step: new parameter, moments, and a scalar that is 0 when both moments are finite, else NaN. c1 = 1/(1−β₁ᵗ) and c2 = 1/(1−β₂ᵗ) come from the host; g is multiplied by scale first",
   inputs: ["p", "g", "m", "v", "scale", "lr", "c1", "c2"],
   infer: ([p, g, m, v, ...scalars]) => {
     sameAll("adamw", p, [g, m, v], scalars);
-    return [p, m, v];
+    return [p, m, v, { dtype: p.dtype, shape: [] }];
   },
   expand: ([p, g, m, v, scale, lr, c1, c2], { beta1, beta2, eps, weightDecay }) => {
     const grad = g.mul(scale);
@@ -34,7 +34,7 @@ export const adamw = defineOp<["p", "g", "m", "v", "scale", "lr", "c1", "c2"], A
     const second = v.mul(beta2).add(grad.square().mul(1 - beta2));
     const decayed = weightDecay === 0 ? p : p.mul(lr.mul(-weightDecay).add(1));
     const step = first.mul(lr.mul(c1)).div(second.sqrt().mul(c2.sqrt()).add(eps));
-    return [decayed.sub(step), first, second];
+    return [decayed.sub(step), first, second, first.sum().add(second.sum()).mul(0)];
   },
   params: ({ beta1, beta2, eps, weightDecay }) => [beta1, beta2, eps, weightDecay],
   inPlace: [

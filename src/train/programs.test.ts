@@ -1,0 +1,57 @@
+// The programs of a step: what an update looks at before it writes.
+import { expect, test } from "vitest";
+import { fromNumbers } from "../base/index.ts";
+import { Profiler, ReferenceEngine } from "../engine/index.ts";
+import { Linear } from "../nn/index.ts";
+import { adamw, Optimizer, scaleByAdam, scaleByLearningRate } from "../optim/index.ts";
+import { StepPrograms } from "./programs.ts";
+import { regressionTask } from "./task.ts";
+
+const rows = [0, 1, 2, 3];
+const batch = {
+  features: fromNumbers("f64", [4, 2], [...rows.map(Math.sin), ...rows.map(Math.cos)]),
+  targets: fromNumbers("f64", [4], rows),
+};
+
+function line(optimizer: Optimizer) {
+  const engine = new Profiler(new ReferenceEngine());
+  const task = regressionTask({ features: { dtype: "f64", shape: [2] } }, { dtype: "f64", targetScale: 1 });
+  const sizes = { batchSize: 4, lanes: 1, evalBatchSize: 4, dtype: "f64", seed: 1 } as const;
+  const programs = new StepPrograms({ model: new Linear(2, 1), task, optimizer, ...sizes }, engine);
+  programs.initialize();
+  let made = 0;
+  /** Whether it was committed, and how many programs it took. */
+  const step = async (): Promise<[boolean, number]> => {
+    engine.begin();
+    const inputs = { step: made++, learningRate: 0.1, batch, sampleIds: Int32Array.from(rows) };
+    const { committed } = await programs.step(inputs);
+    return [committed, engine.end().length];
+  };
+  return { programs, step };
+}
+
+test("AdamW's slots are read before an update only where the store was written to since the last one", async () => {
+  const { programs, step } = line(adamw());
+  const { store } = programs;
+  expect(await step()).toEqual([true, 3]);
+  expect(await step()).toEqual([true, 2]);
+  const good = store.read("adam.v.weight");
+  store.write("adam.v.weight", fromNumbers("f64", good.shape, [1, Number.POSITIVE_INFINITY]));
+  const state = () => programs.stateNames().map((name) => store.read(name));
+  const spoilt = state();
+  expect(await step()).toEqual([false, 3]);
+  expect(await step()).toEqual([false, 2]);
+  expect(state()).toEqual(spoilt);
+  store.write("adam.v.weight", good);
+  expect(await step()).toEqual([true, 3]);
+  expect(await step()).toEqual([true, 2]);
+});
+
+test("a chain that does not tell of its slots has them read before every update", async () => {
+  const chain = [scaleByAdam({ beta1: 0.9, beta2: 0.99, eps: 1e-8 }), scaleByLearningRate()];
+  const { programs, step } = line(new Optimizer({ chain }));
+  expect(await step()).toEqual([true, 2]);
+  const slot = programs.store.read("adam.m.bias");
+  programs.store.write("adam.m.bias", fromNumbers("f64", slot.shape, [Number.NaN]));
+  expect(await step()).toEqual([false, 2]);
+});
