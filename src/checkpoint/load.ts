@@ -160,17 +160,12 @@ async function readShard(path: string, manifest: Manifest, file: ManifestFile, s
   try {
     checkSize(file, bytes, where, tensors);
     const { keep, only = () => true } = sink;
-    const scratch = new Uint8Array(keep === undefined ? sliceBytes : 0);
-    await hashRange(handle, new Uint8Array(sliceBytes), 0, {
-      bytes: header.bytes,
-      sha256: header.sha256,
-      where: `${where}, header`,
-    });
+    await hashRange(handle, header.bytes, 0, { sha256: header.sha256, where: `${where}, header` });
     for (const tensor of tensors) {
       if (!only(tensor.name)) continue;
       const expected = { sha256: tensor.sha256, where: `${where}, tensor ${JSON.stringify(tensor.name)}` };
       const position = header.bytes + tensor.begin;
-      if (keep === undefined) await hashRange(handle, scratch, position, { ...expected, bytes: tensor.bytes });
+      if (keep === undefined) await hashRange(handle, tensor.bytes, position, expected);
       else {
         const data = allocate(tensor.dtype, sizeOf(tensor.shape));
         await readHashed(handle, data, position, expected);
@@ -182,46 +177,56 @@ async function readShard(path: string, manifest: Manifest, file: ManifestFile, s
   }
 }
 
-/** Fills `target` slice by slice and hashes what came. */
+interface Expected {
+  readonly sha256: string;
+  readonly where: string;
+}
+
+/** Fills `target` from the file, and compares its hash. */
 async function readHashed(
   handle: FileHandle,
   target: HostArray["data"],
   position: number,
-  expected: { sha256: string; where: string },
+  expected: Expected,
 ): Promise<void> {
-  const hash = createHash("sha256");
-  for (let at = 0; at < target.byteLength; at += sliceBytes) {
-    const slice = bytesOf(target, at, Math.min(sliceBytes, target.byteLength - at));
-    await readSlice(handle, slice, position + at, hash, expected.where);
-  }
-  compare(hash, expected);
+  await hashSlices(handle, position, target.byteLength, expected, (at, count) => bytesOf(target, at, count));
 }
 
-/** Hashes `bytes` of a file through one buffer. */
-async function hashRange(
-  handle: FileHandle,
-  scratch: Uint8Array,
-  position: number,
-  expected: { bytes: number; sha256: string; where: string },
-): Promise<void> {
-  const hash = createHash("sha256");
-  for (let at = 0; at < expected.bytes; at += scratch.length) {
-    const slice = scratch.subarray(0, Math.min(scratch.length, expected.bytes - at));
-    await readSlice(handle, slice, position + at, hash, expected.where);
-  }
-  compare(hash, expected);
+/** Hashes `bytes` of a file through two buffers and compares. */
+async function hashRange(handle: FileHandle, bytes: number, position: number, expected: Expected): Promise<void> {
+  const buffers = [0, 1].map(() => new Uint8Array(Math.min(bytes, sliceBytes)));
+  await hashSlices(handle, position, bytes, expected, (at, count) =>
+    buffers[(at / sliceBytes) % 2]!.subarray(0, count),
+  );
 }
 
-async function readSlice(
+/** Reads slices to where `place` says and hashes each while the next one is read. */
+async function hashSlices(
   handle: FileHandle,
-  slice: Uint8Array,
   position: number,
-  hash: Hash,
-  where: string,
+  bytes: number,
+  expected: Expected,
+  place: (at: number, count: number) => Uint8Array,
 ): Promise<void> {
-  if ((await readAt(handle, slice, position)) < slice.length)
-    fail("checkpoint/truncated", "the file shrank while it was read", { where });
-  hash.update(slice);
+  const hash = createHash("sha256");
+  const read = async (at: number): Promise<Uint8Array> => {
+    const slice = place(at, Math.min(sliceBytes, bytes - at));
+    if ((await readAt(handle, slice, position + at)) < slice.length)
+      fail("checkpoint/truncated", "the file shrank while it was read", {
+        where: expected.where,
+        expected: `${bytes} bytes`,
+        got: `fewer than ${at + slice.length}`,
+        fix: "use another checkpoint of this run, or copy this one again",
+      });
+    return slice;
+  };
+  let next = read(0);
+  for (let at = 0; at < bytes; at += sliceBytes) {
+    const slice = await next;
+    if (at + sliceBytes < bytes) next = read(at + sliceBytes);
+    hash.update(slice);
+  }
+  compare(hash, expected);
 }
 
 function compare(hash: Hash, expected: { sha256: string; where: string }): void {
