@@ -27,6 +27,7 @@ const requestCodes: readonly string[] = [
   "resume/",
   "reproduce/",
   "engine/precision",
+  "tune/noise",
   "engine/isa",
   "engine/too-slow",
   "run/exists",

@@ -1,9 +1,17 @@
 // The door of `study`: proofs and benchmarks, programs over everything below.
 export { type BenchRun, benchMatmul, benchStep, type MatmulFigures, type StepFigures } from "./bench.ts";
 export { type CoordinateOptions, coordinateCheck, type LayerChange } from "./coordinate-check.ts";
+export { type NoiseScale, type NormPair, noiseScale } from "./noise-scale.ts";
 export { profileRecipe, type StepProfile } from "./profile.ts";
 export type { Figure, Proof, ProofContext } from "./proof.ts";
 export { type ProofResult, type ProveOptions, proofs, runProof, selectProofs } from "./prove.ts";
 export { type RangePoint, type RangeTest, type RangeTestOptions, rangeTest, type Trial } from "./range-test.ts";
 export { StepBench, type StepBenchOptions, type StepShape, stepModels, stepShapes } from "./step-bench.ts";
-export { type TunedRate, type TuneOptions, tuneLearningRate } from "./tune.ts";
+export {
+  type BatchTuneOptions,
+  type TunedBatch,
+  type TunedRate,
+  type TuneOptions,
+  tuneBatchSize,
+  tuneLearningRate,
+} from "./tune.ts";

@@ -16,6 +16,8 @@ const promised = [
   "init.zeros",
   "init.mup",
   "opt.adam",
+  "lr.choose",
+  "bs.noise",
   "reg.l2",
   "reg.dropout",
   "reg.small",

@@ -6,6 +6,7 @@ export { type RecomputeMode, type RecomputeOption, recomputeModes } from "./fit-
 export { type Forecast, forecast, type MemoryForecast, requireMemory } from "./forecast.ts";
 export { levelAfter, levelsHeld, levelsUsed, rowsPerLane } from "./lanes.ts";
 export {
+  rowsOf,
   type StepDescription,
   StepGraphs,
   type StepInputs,

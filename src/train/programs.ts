@@ -400,7 +400,8 @@ function onlyFeeds(program: Program, feeds: Feeds): Feeds {
   return Object.fromEntries(program.plan.feeds.flatMap(({ name }) => (feeds[name] ? [[name, feeds[name]]] : [])));
 }
 
-function rowsOf(array: HostArray, start: number, rows: number): HostArray {
+/** Some rows of a feed, without a copy. Errors with `run/batch`. */
+export function rowsOf(array: HostArray, start: number, rows: number): HostArray {
   const width = sizeOf(array.shape.slice(1));
   if (array.shape[0] === undefined || array.shape[0] < start + rows) {
     fail("run/batch", "a feed has fewer rows than the batch", {

@@ -36,10 +36,25 @@ test("lr: a sweep, an edge, and a change of the recipe that trains", async () =>
   expect(people.stdout).toContain("--set optimizer.adamw.lr");
 });
 
+test("batch: the noise of the gradient, in rows and tokens", async () => {
+  const { code, records } = await runCli(
+    ["tune", "batch", recipe, "--after", "5", "--rounds", "4", "--json"],
+    folder.path,
+  );
+  expect(code).toBe(0);
+  const [found] = records as [Record<string, number> & { sizes: object }];
+  expect(found).toMatchObject({ after: 5, pairs: 4, sizes: { small: 1, large: 8 }, itemsPerRow: 16 });
+  expect(found.low).toBeLessThanOrEqual(found.scale!);
+  const people = await runCli(["tune", "batch", recipe, "--after", "5", "--rounds", "4"], folder.path);
+  expect(people.stdout).toMatch(/gradient noise scale after 5 steps: .* rows|more than can be told/);
+});
+
 test.each([
   [["tune", "lr"], "missing required argument 'recipe'"],
   [["tune", "lr", "recipe", "--from", "10", "--to", "1"], "0 < from < to"],
   [["tune", "lr", "recipe", "--steps", "x"], "--steps is not a number"],
+  [["tune", "batch", "recipe", "--set", "batch.size=1", "--set", "batch.lanes=1"], "1 <= small < large"],
+  [["tune", "batch", "recipe", "--rounds", "1"], "two pairs or more"],
   [["tune", "rate"], "unknown command 'rate'"],
 ])("%s is refused", async (args, message) => {
   const { code, stderr } = await runCli(

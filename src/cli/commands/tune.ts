@@ -1,6 +1,7 @@
 // athanor tune: settings found by short trainings of the recipe itself.
 import pc from "picocolors";
-import { type RangePoint, tuneLearningRate } from "../../study/index.ts";
+import { formatCount } from "../../base/index.ts";
+import { type RangePoint, tuneBatchSize, tuneLearningRate } from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { numberOption, wholeOption } from "../options.ts";
 import { shellWord } from "../output.ts";
@@ -21,7 +22,35 @@ export const defineTune: DefineCommand = (program, run) => {
     .option("--steps <n>", "steps of the sweep (default: 100)", wholeOption("--steps"))
     .option("--trial-steps <n>", "steps of each trial at one rate (default: 50)", wholeOption("--trial-steps"))
     .action(run(tuneRate));
+  withRecipe(tune.command("batch").description("batch size: the noise of the gradient, and the size that matches it"))
+    .option("--after <n>", "steps that are trained before (default: 100)", wholeOption("--after"))
+    .option("--rounds <n>", "batches that are measured (default: 20)", wholeOption("--rounds"))
+    .action(run(tuneBatch));
 };
+
+interface BatchFlags extends RecipeOptions {
+  readonly after?: number;
+  readonly rounds?: number;
+}
+
+async function tuneBatch({ output }: CommandContext, path: string, flags: BatchFlags): Promise<undefined> {
+  const { set: _, ...options } = flags;
+  const found = await tuneBatchSize(await recipeOf(path, flags), { ...options, onNote: output.note });
+  output.record({ ...found });
+  const { scale, low, high, after, sizes, itemsPerRow, pairs } = found;
+  const rows = (count: number) =>
+    !Number.isFinite(count)
+      ? "more than can be told"
+      : `${formatCount(Math.round(count))} rows${itemsPerRow > 1 ? ` (${formatCount(Math.round(count * itemsPerRow))} tokens)` : ""}`;
+  output.print(`gradient noise scale after ${after} steps: ${pc.bold(rows(scale))}`);
+  output.print(
+    `  95 % between ${rows(low)} and ${rows(high)}, from ${pairs} batches of ${sizes.large} and ${sizes.small} rows`,
+  );
+  output.print(
+    "batches far below it lose little by being small, batches far above gain little by being large; it grows as the loss falls",
+  );
+  return undefined;
+}
 
 async function tuneRate({ output }: CommandContext, path: string, flags: RateFlags): Promise<undefined> {
   const { set: _, ...range } = flags;

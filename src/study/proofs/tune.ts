@@ -1,9 +1,10 @@
 // Tuning on problems whose answer is known: the edge of stability of gradient descent on quadratics.
-import { fromNumbers, toNumbers } from "../../base/index.ts";
+import { fromNumbers, RandomStream, toNumbers } from "../../base/index.ts";
 import { ReferenceEngine } from "../../engine/index.ts";
 import { Linear } from "../../nn/index.ts";
 import { type Optimizer, sgd } from "../../optim/index.ts";
 import { regressionTask, StepPrograms } from "../../train/index.ts";
+import { noiseScale } from "../noise-scale.ts";
 import { type Figure, holds, type Proof, within } from "../proof.ts";
 import { rangeTest, type Trial } from "../range-test.ts";
 
@@ -77,10 +78,53 @@ async function chooseRate(): Promise<Figure[]> {
   return figures;
 }
 
+/**
+ * Noise of a linear regression's gradient, estimated from batches and counted over all rows: a row's gradient of (w·x − y)² is
+ * 2(w·x − y)x.
+ */
+function gradientNoise(): Figure[] {
+  const [rows, width, small, large, rounds] = [4096, 5, 8, 64, 64];
+  const random = new RandomStream(3, "noise");
+  const figures: Figure[] = [];
+  for (const noise of [0.5, 3]) {
+    const gradients = Array.from({ length: rows }, (_, row) => {
+      const x = Array.from({ length: width }, (_, at) => random.normal(at, row));
+      const residual =
+        x.reduce((sum, value, at) => sum + value * (at + 1) * 0.2, 0) + noise * random.normal(width, row);
+      return x.map((value) => 2 * residual * value);
+    });
+    const meanOf = (from: number, count: number) =>
+      gradients[0]!.map((_, at) => gradients.slice(from, from + count).reduce((sum, g) => sum + g[at]!, 0) / count);
+    const square = (vector: readonly number[]) => vector.reduce((sum, value) => sum + value * value, 0);
+    const squaredNorm = square(meanOf(0, rows));
+    const variance = gradients.reduce((sum, g) => sum + square(g), 0) / rows - squaredNorm;
+    const pairs = Array.from({ length: rounds }, (_, round) => ({
+      large: square(meanOf(round * large, large)),
+      small:
+        Array.from({ length: large / small }, (_, part) => square(meanOf(round * large + part * small, small))).reduce(
+          (sum, value) => sum + value,
+        ) /
+        (large / small),
+    }));
+    const found = noiseScale(pairs, { small, large });
+    const exact = variance / squaredNorm;
+    figures.push(within(`noise ${noise}: estimate ÷ exact`, found.scale / exact, 1, 0.2));
+    figures.push(
+      holds(`noise ${noise}: the exact one lies in the interval`, found.low <= exact && exact <= found.high),
+    );
+  }
+  return figures;
+}
+
 export const tuneProofs: readonly Proof[] = [
   {
     id: "lr.choose",
     doc: "the range test finds the largest stable rate of gradient descent on quadratics, with and without momentum",
     run: chooseRate,
+  },
+  {
+    id: "bs.noise",
+    doc: "the gradient noise scale from batches of 8 and 64 rows is that of all rows of a linear regression within a fifth",
+    run: async () => gradientNoise(),
   },
 ];
