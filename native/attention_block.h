@@ -33,6 +33,13 @@ struct Heads {
     for (int64_t i = 0; i < count; ++i) convertRow(scratch + i * D, (from + i * row).words(), D);
     return {scratch, D};
   }
+  /** Asks the memory for `count` rows of one head from `t` on: they lie too far apart for the hardware to guess. */
+  void prefetch(int64_t b, int64_t t, int64_t h, int64_t count, int64_t D) const {
+    const int64_t line = data.narrow ? 32 : 16;
+    for (int64_t i = 0; i < count; ++i) {
+      for (int64_t d = 0; d < D; d += line) __builtin_prefetch((at(b, t + i, h) + d).data);
+    }
+  }
   /** Writes `count` dense rows of one head from `t` on. */
   void write(int64_t b, int64_t t, int64_t h, int64_t count, int64_t D, const float* rows) const {
     const Elements to = at(b, t, h);
@@ -261,19 +268,6 @@ ATHANOR_INLINE void multiplyPacked(bool pairs, int64_t rows, int64_t columns, co
     if (pairs) return multiplyUnits<true>(rows, columns, a, aRow, aDepth, packedB, panelDepth, c, cRow, accumulate, rangeOf);
   }
   multiplyUnits<false>(rows, columns, a, aRow, aDepth, packedB, panelDepth, c, cRow, accumulate, rangeOf);
-}
-
-/** Rounds [first, end) of a row, whole vectors of it, in its own place: element j becomes word j. */
-ATHANOR_INLINE void narrowRow(float* row, int64_t first, int64_t end) {
-  convertRow(reinterpret_cast<Bf16*>(row) + first, row + first, roundUp(end - first, LANES));
-}
-
-/** to[j] = the pair of a[j] and b[j] for `count` elements, in whole vectors; b may be null: zeros. */
-ATHANOR_INLINE void pairRows(float* to, const float* a, const float* b, int64_t count) {
-  for (int64_t j = 0; j < count; j += LANES) {
-    const VI high = b == nullptr ? setInt(0) : shiftLeft<16>(bf16Words(load(b + j)));
-    store(to + j, asFloat(bf16Words(load(a + j)) | high));
-  }
 }
 
 /** to = from * scale, rows of D, dense. */

@@ -16,10 +16,22 @@ constexpr bool isBf16 = sizeof(Element) == sizeof(Bf16);
 
 /** The nearest bf16 of each lane, ties to even, as its word. NaN stays a quiet NaN. */
 ATHANOR_INLINE VI bf16Words(V x) {
+#if defined(ATHANOR_ISA_AVX512BF16)
+  if (!anySubnormal(x)) return nearestWords(x);
+#endif
   const VI bits = asInt(x);
   const VI upper = shiftRight<16>(bits);
   const VI rounded = shiftRight<16>(bits + setInt(0x7fff) + (upper & setInt(1)));
   return select(isNan(x), upper | setInt(0x40), rounded);
+}
+
+/** Two vectors as products of pairs read them: lane i is low[i] below high[i]. Subnormals, which those take for zeros, may become zeros. */
+ATHANOR_INLINE V bf16Pairs(V low, V high) {
+#if defined(ATHANOR_ISA_AVX512BF16)
+  return nearestPairs(low, high);
+#else
+  return asFloat(bf16Words(low) | shiftLeft<16>(bf16Words(high)));
+#endif
 }
 
 /** The nearest f32 that a bf16 can hold. */

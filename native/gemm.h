@@ -96,6 +96,8 @@ struct Block {
   const float* packedA;  // null: A is read in place
   const float* packedB;  // the panel of `column`
   int64_t panelDepth;    // of a panel of B: at least `depth`
+  Elements rounded{};    // with the last of the depth: the bf16 of (row, column) that a finished tile is rounded into
+  int64_t roundedRow = 0;
 };
 
 template <bool packedA, bool pairs>
@@ -113,7 +115,11 @@ ATHANOR_INLINE void multiplyPanels(const Product& p, const Block& block) {
       const Elements a = p.a + (block.row + i) * p.aRow + block.k * p.aDepth;
       job.a = packedA ? block.packedA + i * block.depth : a.floats();
       job.c = p.c.floats() + (block.row + i) * p.cRow + block.column + j;
-      runTile<packedA, true, pairs>(job, minOf<int64_t>(tileRows, block.rows - i), columns);
+      const int64_t rows = minOf<int64_t>(tileRows, block.rows - i);
+      runTile<packedA, true, pairs>(job, rows, columns);
+      if (block.rounded.data == nullptr) continue;
+      const Elements to = block.rounded + (i * block.roundedRow + j);
+      for (int64_t r = 0; r < rows; ++r) convertRow((to + r * block.roundedRow).words(), job.c + r * p.cRow, columns);
     }
   }
 }
@@ -390,27 +396,39 @@ ATHANOR_INLINE SharedCut cutShared(int64_t rows, int64_t columns, int64_t depth,
   return {roundUp(ceilDiv(rows, blocks), tileRows), groups};
 }
 
-/** `packed` is shared, as large as floatsForB(p, sharedColumns); `bufferA(thread)` belongs to one thread. */
+/** Whether all threads pack A together too: where it is small, its columns are cut into groups that would each pack it again. */
+ATHANOR_INLINE bool sharesA(const Product& p) { return packsA(p) && p.rows <= 4 * rowBlock; }
+
+ATHANOR_INLINE int64_t floatsForShared(const Product& p) {
+  const int64_t floatsA = sharesA(p) ? roundUp(p.rows, tileRows) * minOf(depthBlock, p.depth) + packSlack : 0;
+  return floatsForB(p, sharedColumns) + floatsA;
+}
+
+/** `packed` is shared, as large as floatsForShared(p); `bufferA(thread)` belongs to one thread. */
 template <class BufferOf>
 ATHANOR_INLINE void multiplyShared(const Product& p, Pool* pool, float* packed, const BufferOf& bufferA) {
   const int64_t step = depthStep(p.depth);
-  const bool packing = packsA(p);
+  const bool sharing = sharesA(p), packing = packsA(p) && !sharing;
+  float* const packedA = packed + floatsForB(p, sharedColumns);
   for (int64_t column = 0; column < p.columns; column += sharedColumns) {
     const int64_t columns = minOf(sharedColumns, p.columns - column);
     const int64_t panels = ceilDiv(columns, tileColumns);
     for (int64_t k = 0; k < p.depth; k += step) {
       const int64_t depth = minOf(step, p.depth - k);
-      pool->parallelFor(panels, [&](int64_t panel, int) {
-        packPanelOfB(p, column + panel * tileColumns, k, depth, packed + panel * tileColumns * depth);
-      });
       const SharedCut cut = cutShared(p.rows, columns, depth, packing);
-      pool->parallelFor(ceilDiv(p.rows, cut.rows) * cut.groups, [&](int64_t chunk, int thread) {
+      const int64_t blocks = ceilDiv(p.rows, cut.rows);
+      pool->parallelFor(panels + (sharing ? blocks : 0), [&](int64_t item, int) {
+        if (item < panels) return packPanelOfB(p, column + item * tileColumns, k, depth, packed + item * tileColumns * depth);
+        const int64_t row = (item - panels) * cut.rows;
+        packA(p, row, minOf(cut.rows, p.rows - row), k, depth, packedA + row * depth);
+      });
+      pool->parallelFor(blocks * cut.groups, [&](int64_t chunk, int thread) {
         const int64_t row = chunk / cut.groups * cut.rows;
         const int64_t group = chunk % cut.groups;
         const int64_t rows = minOf(cut.rows, p.rows - row);
         const int64_t first = panels * group / cut.groups * tileColumns;
         const int64_t end = minOf(columns, panels * (group + 1) / cut.groups * tileColumns);
-        float* a = packing ? bufferA(thread) : nullptr;
+        float* a = sharing ? packedA + row * depth : packing ? bufferA(thread) : nullptr;
         if (packing) packA(p, row, rows, k, depth, a);
         multiplyBlock(p, {row, rows, column + first, end - first, k, depth, a, packed + first * depth, depth});
       });
@@ -462,9 +480,10 @@ ATHANOR_INLINE void multiplySharedNarrow(const Product& p, Pool* pool, float* pa
       for (int64_t k = 0; k < p.depth; k += step) {
         const int64_t depth = minOf(step, p.depth - k);
         if (packing) packA(part, 0, part.rows, k, depth, a);
-        multiplyBlock(part, {0, part.rows, 0, width, k, depth, a, packedAt(k) + first * depth, depth});
+        const bool last = k + depth == p.depth;
+        multiplyBlock(part, {0, part.rows, 0, width, k, depth, a, packedAt(k) + first * depth, depth,
+                             last ? p.c + (row * p.cRow + column + first) : Elements{}, p.cRow});
       }
-      storeNarrow(p, row, part.rows, column + first, width, part.c.floats(), part.cRow);
     });
   }
 }

@@ -117,6 +117,17 @@ static void packPairs(float* dst, const Bf16* src, int64_t depthStride, int64_t 
     k = whole / 8 * 8;
     packPanel<width>(dst, reinterpret_cast<const float*>(src), 1, widthStride / 2, k, count);
   } else if (widthStride == 1) {
+#if defined(ATHANOR_ISA_AVX512BF16)
+    if constexpr (width == 8) {
+      for (; k < whole && count == width; ++k) {
+        const Bf16* row = src + k * depthStride;
+        const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row));
+        const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + second));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(dst + k * width), _mm_unpacklo_epi16(low, high));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(dst + k * width + 4), _mm_unpackhi_epi16(low, high));
+      }
+    }
+#endif
     for (; k < whole; ++k) {
       const uint16_t *low = wordsOf(src + k * depthStride), *high = low + second;
       __builtin_prefetch(low + width);

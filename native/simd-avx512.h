@@ -126,6 +126,17 @@ ATHANOR_INLINE VI toIntRounded(V a) { return {_mm512_cvtps_epi32(a.r)}; }
 ATHANOR_INLINE VI toInt(V a) { return {_mm512_cvttps_epi32(a.r)}; }
 
 #if defined(ATHANOR_ISA_AVX512BF16)
+ATHANOR_INLINE bool anySubnormal(V a) { return _mm512_fpclass_ps_mask(a.r, 0x20) != 0; }
+/** The nearest bf16 of each lane as its word, ties to even, NaN quiet. Subnormals become zeros. */
+ATHANOR_INLINE VI nearestWords(V a) {
+  return {_mm512_cvtepu16_epi32(__builtin_bit_cast(__m256i, _mm512_cvtneps_pbh(a.r)))};
+}
+/** The same of two vectors, in pairs: lane i is low[i] below high[i]. */
+ATHANOR_INLINE V nearestPairs(V low, V high) {
+  const __m512i halves = __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(high.r, low.r));
+  const VI order = laneIndex() * setInt(0x10001) + setInt(LANES << 16);
+  return {_mm512_castsi512_ps(_mm512_permutexvar_epi16(order.r, halves))};
+}
 /** sum + the products of two pairs of bf16 in each lane, in f32. Subnormal operands and results are zeros. */
 ATHANOR_INLINE V addPairs(V a, V b, V sum) {
   return {_mm512_dpbf16_ps(sum.r, __builtin_bit_cast(__m512bh, a.r), __builtin_bit_cast(__m512bh, b.r))};

@@ -78,10 +78,11 @@ ATHANOR_INLINE void rowMaxima(const float* scores, int64_t stride, int64_t rows,
 }
 
 /**
- * Turns a row of scores times `scale` from `first` on into probabilities times e^shift, dropped where `draws` say so, zeros up to `end`.
- * Returns their sum before dropout.
+ * Turns a row of scores times `scale` from `first` on into probabilities times e^shift, dropped where `draws` say so, zeros up to `end`:
+ * in `to`, which is the row's own memory, as floats or words. Returns their sum before dropout.
  */
-ATHANOR_INLINE float exponentiate(float* scores, int64_t first, int64_t end, const KeyFilter& filter, float scale,
+template <class Element>
+ATHANOR_INLINE float exponentiate(const float* scores, Element* to, int64_t first, int64_t end, const KeyFilter& filter, float scale,
                                   float shift, const Dropout& dropout, const float* draws) {
   const V factor = set(scale), center = set(shift);
   V sum = zero();
@@ -90,9 +91,9 @@ ATHANOR_INLINE float exponentiate(float* scores, int64_t first, int64_t end, con
     V e = select(filter.at(j), exp(load(scores + j) * factor - center), zero());
     sum += e;
     if (draws != nullptr) e = select(load(draws + j) >= set(dropout.p), e * set(dropout.keepScale), zero());
-    store(scores + j, e);
+    store(to + j, e);
   }
-  for (; j < end; j += LANES) store(scores + j, zero());
+  for (; j < end; j += LANES) store(to + j, zero());
   return reduceAdd(sum);
 }
 
@@ -134,6 +135,7 @@ void run(const Call& call) {
     if (!pairs) copyScaled(q, x.q.row, end - start, x.D, x.scale, s.queries);
     const Documents documents = readDocuments(x, b);
     const KeyRange seen = keysOfQueries(x, documents, start, end - start);
+    if (pairs) x.q.prefetch(b, start, h, end - start, x.D);
     bool begun[ceilDiv(chunkQueries, tileRows)] = {};  // per tile of queries: whether its output holds sums
     for (int64_t firstKey = seen.first; firstKey < seen.end; firstKey += blockKeys) {
       const int64_t keys = minOf(blockKeys, seen.end - firstKey);
@@ -164,8 +166,11 @@ void run(const Call& call) {
           }
           const float shift = highest == -INFINITY ? 0 : highest;  // nothing seen yet: -inf - -inf would be NaN
           const float* draws = dropout.draws(x, h, i, firstKey, tile.end, s.draws);
-          sum = sum * rescale + exponentiate(s.scores + r * stride, tile.first, tile.end, filters[r], scoreScale, shift, dropout, draws);
-          if (pairs) narrowRow(s.scores + r * stride, tile.first, tile.end);
+          const auto exponentiateTo = [&](auto* to) {
+            return exponentiate(s.scores + r * stride, to, tile.first, tile.end, filters[r], scoreScale, shift, dropout, draws);
+          };
+          const Elements own{s.scores + r * stride, pairs};
+          sum = sum * rescale + (pairs ? exponentiateTo(own.words()) : exponentiateTo(own.floats()));
           if (rescale != 1) scaleRow(outputAt(i), x.D, rescale);
         }
         multiplyPacked(pairs, queries, x.D, s.scores, stride, 1, s.values, unitsOf(keys, pairs), outputAt(first), outputRow, adding,

@@ -61,19 +61,23 @@ struct ThreadScratch {
   float* gradPairs;                  // dS in pairs of queries
   float *draws;
   float *grads, *outputs;            // blocks of a bf16 g and o, widened
+  float* queryGrads;                 // a bf16 dq of the chunk's heads, in f32: (T, heads, D)
   float *keyGrads, *valueGrads;      // blocks of a bf16 dk and dv, in f32
 };
 
-/** Which of g, o, dk and dv are bf16. */
+/** Which of a call's tensors are bf16, and whether pairs are multiplied. */
 struct Narrow {
-  bool g, o, dk, dv;
+  bool g, o, dq, dk, dv, pairs;
 };
 
-Narrow narrowOf(const Call& call) {
-  return {!isFloat(call.in[0]), !isFloat(call.in[7]), !isFloat(call.out[1]), !isFloat(call.out[2])};
+Narrow narrowOf(const Call& call, const Attention& x) {
+  const Heads g = headsOf(call.in[0]), o = headsOf(call.in[7]);
+  const bool pairs = multipliesPairs(x) && g.data.narrow && o.data.narrow && g.row % 2 == 0 && o.row % 2 == 0;
+  return {g.data.narrow, o.data.narrow, !isFloat(call.out[0]), !isFloat(call.out[1]), !isFloat(call.out[2]), pairs};
 }
 
-ThreadScratch layoutThread(const Attention& x, const Narrow& narrow, int64_t keys, Scratch& scratch) {
+ThreadScratch layoutThread(const Attention& x, const Narrow& narrow, const KeyCut& cut, Scratch& scratch) {
+  const int64_t keys = cut.blockKeys;
   ThreadScratch s{};
   s.keysT = scratch.take<float>(transposedFloats(keys, x.D));
   s.valuesT = scratch.take<float>(transposedFloats(keys, x.D));
@@ -83,29 +87,27 @@ ThreadScratch layoutThread(const Attention& x, const Narrow& narrow, int64_t key
   s.gradPanels = scratch.take<float>(straightFloats(queryBlock, x.D));
   s.scores = scratch.take<float>(queryBlock * scoreStride(keys));
   s.gradScores = scratch.take<float>(queryBlock * scoreStride(keys));
-  s.gradPairs = scratch.take<float>(multipliesPairs(x) ? queryBlock / 2 * scoreStride(keys) : 0);
+  s.gradPairs = scratch.take<float>(narrow.pairs ? queryBlock / 2 * scoreStride(keys) : 0);
   s.draws = scratch.take<float>(x.hasDropout ? uniformsRoom(keys) : 0);
-  s.grads = scratch.take<float>(narrow.g ? queryBlock * x.D : 0);
-  s.outputs = scratch.take<float>(narrow.o ? queryBlock * x.D : 0);
+  s.grads = scratch.take<float>(narrow.g && !narrow.pairs ? queryBlock * x.D : 0);
+  s.outputs = scratch.take<float>(narrow.o && !narrow.pairs ? queryBlock * x.D : 0);
+  s.queryGrads = scratch.take<float>(narrow.dq && cut.parts == 1 ? x.T * x.H / x.G * x.D : 0);
   s.keyGrads = scratch.take<float>(narrow.dk ? keys * x.D : 0);
   s.valueGrads = scratch.take<float>(narrow.dv ? keys * x.D : 0);
   return s;
 }
 
 struct Layout {
-  float* queryGrads;  // per part, (B, T, H, D), when there are several parts or dq is bf16
+  float* queryGrads;  // per part, (B, T, H, D), when there are several parts
   size_t threadBytes;
   char* threads;
 };
 
-/** Whether dq is summed apart before it goes to its place: by parts, or in f32 for a bf16 one. */
-bool sumsQueryGradsApart(const Call& call, const KeyCut& cut) { return cut.parts > 1 || !isFloat(call.out[0]); }
-
 Layout layoutScratch(const Call& call, const Attention& x, const KeyCut& cut, int numThreads, Scratch& scratch) {
   Layout layout{};
-  if (sumsQueryGradsApart(call, cut)) layout.queryGrads = scratch.take<float>(cut.parts * x.B * x.T * x.H * x.D);
+  if (cut.parts > 1) layout.queryGrads = scratch.take<float>(cut.parts * x.B * x.T * x.H * x.D);
   Scratch measure{nullptr};
-  layoutThread(x, narrowOf(call), cut.blockKeys, measure);
+  layoutThread(x, narrowOf(call, x), cut, measure);
   layout.threadBytes = measure.used;
   layout.threads = scratch.take<char>(static_cast<int64_t>(layout.threadBytes) * numThreads);
   return layout;
@@ -139,8 +141,28 @@ struct BlockGrads {
   }
 };
 
-ATHANOR_INLINE float dot(const float* a, const float* b, int64_t n) {
-  return sumVectors(n, [&](int64_t i, auto mask) { return load(a + i, mask) * load(b + i, mask); });
+template <bool pairs>
+ATHANOR_INLINE float dot(FloatRows a, FloatRows b, int64_t row, int64_t n) {
+  V sum = zero();
+  forEachVector(n, [&](int64_t i, auto mask) {
+    sum = multiplyAdd<pairs>(load(a.data + row * a.row + i, mask), load(b.data + row * b.row + i, mask), sum);
+  });
+  return reduceAdd(sum);
+}
+
+/**
+ * Two rows of P' and of dS, `stride` apart, or one and zeros: rounded to pairs of the rows in `pairs` and `gradPairs`, for
+ * products over queries, and dS to words in its own place, for one over keys. `pairs` may lie over what is read.
+ */
+ATHANOR_INLINE void roundRows(const float* scores, float* gradScores, int64_t stride, bool two, int64_t count, float* pairs,
+                              float* gradPairs) {
+  for (int64_t j = 0; j < count; j += LANES) {
+    const V grad = load(gradScores + j), nextGrad = two ? load(gradScores + stride + j) : zero();
+    store(pairs + j, bf16Pairs(load(scores + j), two ? load(scores + stride + j) : zero()));
+    store(gradPairs + j, bf16Pairs(grad, nextGrad));
+    store(Elements{gradScores, true}.words() + j, grad);
+    if (two) store(Elements{gradScores + stride, true}.words() + j, nextGrad);
+  }
 }
 
 /** One row: scores, times their scale, become P', gradScores (g v^T) becomes dS, both zeros where no key may be seen, up to `count`. Only from `first`
@@ -151,8 +173,10 @@ ATHANOR_INLINE void differentiateRow(float* scores, float* gradScores, int64_t f
   const V shift = set(lse == -INFINITY ? 0.0f : lse);
   const V center = set(gradDotOutput);
   const V factor = set(scale), scoreFactor = set(scoreScale);
-  memset(scores, 0, static_cast<size_t>(first) * sizeof(float));
-  memset(gradScores, 0, static_cast<size_t>(first) * sizeof(float));
+  for (int64_t j = 0; j < first; j += LANES) {
+    store(scores + j, zero());
+    store(gradScores + j, zero());
+  }
   int64_t j = first;
   for (; j < filter.range.end; j += LANES) {
     const V p = select(filter.at(j), exp(load(scores + j) * scoreFactor - shift), zero());
@@ -181,26 +205,32 @@ void run(const Call& call) {
   const KeyCut cut = cutKeys(x);
   const int64_t stride = scoreStride(cut.blockKeys);
   const int64_t headsPerGroup = x.H / x.G;
-  const bool pairs = multipliesPairs(x) && g.data.narrow && g.row % 2 == 0;
+  const Narrow narrow = narrowOf(call, x);
+  const bool pairs = narrow.pairs;
   Scratch whole{call.workspace};
   const Layout layout = layoutScratch(call, x, cut, call.pool->numThreads(), whole);
   const int64_t partSize = x.B * x.T * x.H * x.D;
 
   call.pool->parallelFor(x.B * x.G * cut.parts, [&](int64_t chunk, int thread) {
     Scratch scratch{layout.threads + static_cast<size_t>(thread) * layout.threadBytes};
-    const ThreadScratch s = layoutThread(x, narrowOf(call), cut.blockKeys, scratch);
+    const ThreadScratch s = layoutThread(x, narrow, cut, scratch);
     const int64_t part = chunk % cut.parts;
     const int64_t b = chunk / cut.parts / x.G, group = chunk / cut.parts % x.G;
     const int64_t partStart = minOf(x.S, cut.blocks * part / cut.parts * cut.blockKeys);
     const int64_t partEnd = minOf(x.S, cut.blocks * (part + 1) / cut.parts * cut.blockKeys);
-    Heads queryGrads = dq;
-    if (layout.queryGrads != nullptr) {
-      queryGrads = {{layout.queryGrads + part * partSize, false}, x.T * x.H * x.D, x.H * x.D, x.D};
-    }
+    const int64_t firstHead = group * headsPerGroup;
+    Heads queryGrads = dq;  // of the chunk's batch row and heads alone
+    if (cut.parts > 1) queryGrads = {{layout.queryGrads + part * partSize, false}, x.T * x.H * x.D, x.H * x.D, x.D};
+    queryGrads.data = queryGrads.at(b, 0, firstHead);
+    if (cut.parts == 1 && narrow.dq) queryGrads = {{s.queryGrads, false}, 0, headsPerGroup * x.D, x.D};
     const Dropout dropout = readDropout(x, b);
     const Documents documents = readDocuments(x, b);
-    const int64_t firstHead = group * headsPerGroup;
-    for (int64_t h = firstHead; h < firstHead + headsPerGroup; ++h) clearHeads(queryGrads, b, 0, x.T, h, x.D);
+    for (int64_t h = 0; h < headsPerGroup; ++h) clearHeads(queryGrads, 0, 0, x.T, h, x.D);
+    const auto prefetch = [&](int64_t h, int64_t first) {
+      const Heads* const read[] = {&x.q, &g, &o};
+      for (const Heads* heads : read) heads->prefetch(b, first, h, minOf(queryBlock, x.T - first), x.D);
+    };
+    prefetch(firstHead, 0);
 
     for (int64_t firstKey = partStart; firstKey < partEnd; firstKey += cut.blockKeys) {
       const int64_t keys = minOf(cut.blockKeys, partEnd - firstKey);
@@ -218,11 +248,13 @@ void run(const Call& call) {
           const int64_t count = minOf(keys, all.end - firstKey);  // of the block
           const int64_t begin = maxOf<int64_t>(0, all.first - firstKey) / tileColumns * tileColumns;
           if (count <= begin) continue;
-          const FloatRows grads = g.read(b, first, h, queries, x.D, s.grads);
-          const FloatRows outputs = o.read(b, first, h, queries, x.D, s.outputs);
+          prefetch(h, first + queryBlock);
           const Elements q = x.q.at(b, first, h), dOutput = g.at(b, first, h);
-          const FloatRows qRows = pairs ? FloatRows{q.floats(), x.q.row / 2} : FloatRows{s.queries, x.D};
-          const FloatRows gRows = pairs ? FloatRows{dOutput.floats(), g.row / 2} : grads;
+          const auto rowsOf = [&](const Heads& heads, float* widened) {
+            return pairs ? FloatRows{heads.at(b, first, h).floats(), heads.row / 2} : heads.read(b, first, h, queries, x.D, widened);
+          };
+          const FloatRows qRows = pairs ? rowsOf(x.q, nullptr) : FloatRows{s.queries, x.D};
+          const FloatRows grads = rowsOf(g, s.grads), outputs = rowsOf(o, s.outputs);
           if (!pairs) copyScaled(q, x.q.row, queries, x.D, x.scale, s.queries);
           packStraight(q, x.q.row, queries, x.D, pairs, s.queryPanels);
           packStraight(dOutput, g.row, queries, x.D, pairs, s.gradPanels);
@@ -230,24 +262,20 @@ void run(const Call& call) {
           const auto scoreRange = [&](int64_t i, int64_t n) { return TileRange{begin, endOfSeen(i + n - 1), 0, x.D}; };
           const int64_t D = unitsOf(x.D, pairs);
           multiplyPacked(pairs, queries, count, qRows.data, qRows.row, 1, s.keysT, D, s.scores, stride, false, scoreRange);
-          multiplyPacked(pairs, queries, count, gRows.data, gRows.row, 1, s.valuesT, D, s.gradScores, stride, false, scoreRange);
+          multiplyPacked(pairs, queries, count, grads.data, grads.row, 1, s.valuesT, D, s.gradScores, stride, false, scoreRange);
           for (int64_t r = 0; r < queries; ++r) {
             const int64_t i = first + r;
             const KeyFilter filter = filterKeys(x, documents, b, h, i, firstKey, count);
             const float rowLse = floats(lse)[b * lse.strides[0] + h * lse.strides[1] + i * lse.strides[2]];
-            const float gradDotOutput = dot(grads.data + r * grads.row, outputs.data + r * outputs.row, x.D);
+            const float gradDotOutput = pairs ? dot<hasPairs>(grads, outputs, r, D) : dot<false>(grads, outputs, r, D);
             const float* draws = dropout.draws(x, h, i, firstKey, count, s.draws);
             differentiateRow(s.scores + r * stride, s.gradScores + r * stride, begin, count, filter, pairs ? x.scale : 1, rowLse,
                              gradDotOutput, x.scale, dropout, draws);
           }
           for (int64_t r = 0; r < queries && pairs; r += 2) {
-            const auto pairUp = [&](float* to, const float* rows) {
-              pairRows(to + r / 2 * stride, rows + r * stride, r + 1 < queries ? rows + (r + 1) * stride : nullptr, count);
-            };
-            pairUp(s.scores, s.scores);  // what is overwritten has been read
-            pairUp(s.gradPairs, s.gradScores);
+            roundRows(s.scores + r * stride, s.gradScores + r * stride, stride, r + 1 < queries, count, s.scores + r / 2 * stride,
+                      s.gradPairs + r / 2 * stride);
           }
-          for (int64_t r = 0; r < queries && pairs; ++r) narrowRow(s.gradScores + r * stride, 0, count);
           // keys are seen from some query on, queries see keys up to some key
           const auto keyRange = [&](int64_t j, int64_t) {
             const int64_t firstQuery = x.causal ? maxOf<int64_t>(0, firstKey + j - (x.S - x.T) - first) : 0;
@@ -260,11 +288,16 @@ void run(const Call& call) {
           multiplyPacked(pairs, count, x.D, pairs ? s.gradPairs : s.gradScores, 1, stride, s.queryPanels, panel, keyGrads.data(),
                          keyGrads.row(), true, keyRange);
           multiplyPacked(pairs, queries, x.D, s.gradScores, stride, 1, s.keys, unitsOf(keys, pairs),
-                         queryGrads.floatsAt(b, first, h), queryGrads.row, true, queryRange);
+                         queryGrads.floatsAt(0, first, h - firstHead), queryGrads.row, true, queryRange);
         }
       }
       keyGrads.finish();
       valueGrads.finish();
+    }
+    for (int64_t h = 0; h < headsPerGroup && cut.parts == 1 && narrow.dq; ++h) {
+      for (int64_t i = 0; i < x.T; ++i) {
+        convertRow(dq.at(b, i, firstHead + h).words(), queryGrads.floatsAt(0, i, h), x.D);
+      }
     }
   });
   if (layout.queryGrads == nullptr) return;

@@ -86,14 +86,14 @@ Problem readCall(const Call& call, int numThreads, Scratch& scratch) {
   Problem problem{call,  rows, x.shape[1], classes, chunkRows, roundUp(classes, 16), call.numIn == 4, call.params[2] != 0, {}};
   Layout& layout = problem.layout;
   const Chunk chunk = problem.chunkAt(0);
-  int64_t floatsA = floatsForA(chunk.logits), floatsB = floatsForB(chunk.logits, sharedColumns);
+  int64_t floatsA = floatsForA(chunk.logits), shared = floatsForShared(chunk.logits);
   if (problem.backward) {
     floatsA = maxOf(floatsA, maxOf(floatsForA(chunk.dx), floatsForA(chunk.dw)));
-    floatsB = maxOf(floatsB, maxOf(floatsForB(chunk.dx, sharedColumns), floatsForB(chunk.dw, sharedColumns)));
+    shared = maxOf(shared, maxOf(floatsForShared(chunk.dx), floatsForShared(chunk.dw)));
     if (!isFloat(call.out[2])) layout.sums = scratch.take<float>(chunkRows * problem.width);
   }
   layout.logits = scratch.take<float>(chunkRows * problem.row);
-  layout.packed = scratch.take<float>(floatsB);
+  layout.packed = scratch.take<float>(shared);
   layout.stepA = roundUp(floatsA, 16);
   layout.a = scratch.take<float>(layout.stepA * numThreads);
   return problem;

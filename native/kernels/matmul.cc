@@ -140,7 +140,8 @@ Cut cutWork(const Batch& batch) {
     return {Way::split, step, ceilDiv(p.depth, step), 0};
   }
   const bool inPlace = p.bColumn == 1 && !p.a.narrow && !p.b.narrow && p.depth * p.columns <= smallB;
-  if (p.rows <= fewRows || inPlace) {
+  const bool packsOften = packsA(p) && work >= mediumWork;  // every few columns would pack a again
+  if ((p.rows <= fewRows && !packsOften) || inPlace) {
     const bool wide = p.columns >= gridChunks * tileColumns;
     const int64_t whole = p.rows <= streamRows ? streamVectors * LANES : tileColumns;
     const int64_t unit = wide ? whole : minOf<int64_t>(tileColumns, 2 * LANES);
@@ -200,12 +201,12 @@ Layout layoutScratch(const Batch& batch, const Cut& cut, int numThreads, Scratch
   };
   if (cut.way == Way::shared && p.c.narrow && p.depth > deepestNarrow) {
     layout.parts = scratch.take<float>(p.rows * p.columns);
-    layout.packed = scratch.take<float>(floatsForB(p, sharedColumns));
+    layout.packed = scratch.take<float>(floatsForShared(p));
     takeOwn(p, false);
   } else if (cut.way == Way::shared) {
-    layout.packed = scratch.take<float>(p.c.narrow ? floatsForNarrowB(p) : floatsForB(p, sharedColumns));
+    layout.packed = scratch.take<float>(p.c.narrow ? floatsForNarrowB(p) : floatsForShared(p));
     if (p.c.narrow) takeSums(floatsForSums);
-    takeOwn(p, false);
+    if (p.c.narrow || !sharesA(p)) takeOwn(p, false);
   } else if (cut.way == Way::split) {
     layout.parts = scratch.take<float>(cut.numChunks * p.rows * p.columns);
     Product own = partOfDepth(p, 0, cut.step);
