@@ -33,13 +33,6 @@ struct Heads {
     for (int64_t i = 0; i < count; ++i) convertRow(scratch + i * D, (from + i * row).words(), D);
     return {scratch, D};
   }
-  /** Asks the memory for `count` rows of one head from `t` on: they lie too far apart for the hardware to guess. */
-  void prefetch(int64_t b, int64_t t, int64_t h, int64_t count, int64_t D) const {
-    const int64_t line = data.narrow ? 32 : 16;
-    for (int64_t i = 0; i < count; ++i) {
-      for (int64_t d = 0; d < D; d += line) __builtin_prefetch((at(b, t + i, h) + d).data);
-    }
-  }
   /** Writes `count` dense rows of one head from `t` on. */
   void write(int64_t b, int64_t t, int64_t h, int64_t count, int64_t D, const float* rows) const {
     const Elements to = at(b, t, h);
@@ -52,6 +45,19 @@ struct Heads {
     }
   }
 };
+
+/**
+ * Asks the memory for `count` rows of one head from `t` on: they lie too far apart for the hardware to guess. Inlined always:
+ * gcc 12 takes a function that only prefetches for one without effect, and drops its calls.
+ */
+ATHANOR_INLINE void prefetchRows(const Heads& heads, int64_t b, int64_t t, int64_t h, int64_t count, int64_t D) {
+  constexpr int64_t lineBytes = 64;
+  const int64_t bytes = D * (heads.data.narrow ? 2 : 4);
+  for (int64_t i = 0; i < count; ++i) {
+    const char* row = static_cast<const char*>(heads.at(b, t + i, h).data);
+    for (int64_t at = 0; at < bytes; at += lineBytes) __builtin_prefetch(row + at);
+  }
+}
 
 ATHANOR_INLINE Heads headsOf(const View& v) { return {elements(v), v.strides[0], v.strides[1], v.strides[2]}; }
 

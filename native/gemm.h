@@ -75,8 +75,8 @@ ATHANOR_INLINE void packPanel(const Product& p, Elements from, int64_t depthStri
 }
 
 ATHANOR_INLINE void packA(const Product& p, int64_t row, int64_t rows, int64_t k, int64_t depth, float* to) {
-  // a transposed A: few k at a time for all panels, as every k is on a page of its own
-  const int64_t step = p.aRow == 1 ? minOf<int64_t>(depth, 32) : depth;
+  // a transposed A: few k at a time for all panels, as every k is on a page of its own, and their lines may share cache sets
+  const int64_t step = p.aRow == 1 ? minOf<int64_t>(depth, p.pairs ? 16 : 32) : depth;
   for (int64_t done = 0; done < depth; done += step) {
     for (int64_t i = 0; i < rows; i += tileRows) {
       packPanel<tileRows>(p, p.a + (row + i) * p.aRow, p.aDepth, p.aRow, k + done, minOf(step, depth - done),
@@ -400,8 +400,8 @@ ATHANOR_INLINE SharedCut cutShared(int64_t rows, int64_t columns, int64_t depth,
 ATHANOR_INLINE bool sharesA(const Product& p) { return packsA(p) && p.rows <= 4 * rowBlock; }
 
 ATHANOR_INLINE int64_t floatsForShared(const Product& p) {
-  const int64_t floatsA = sharesA(p) ? roundUp(p.rows, tileRows) * minOf(depthBlock, p.depth) + packSlack : 0;
-  return floatsForB(p, sharedColumns) + floatsA;
+  const int64_t panels = sharesA(p) ? ceilDiv(p.rows, tileRows) : 0;
+  return floatsForB(p, sharedColumns) + panels * (tileRows * minOf(depthBlock, p.depth) + packSlack);
 }
 
 /** `packed` is shared, as large as floatsForShared(p); `bufferA(thread)` belongs to one thread. */
@@ -410,6 +410,8 @@ ATHANOR_INLINE void multiplyShared(const Product& p, Pool* pool, float* packed, 
   const int64_t step = depthStep(p.depth);
   const bool sharing = sharesA(p), packing = packsA(p) && !sharing;
   float* const packedA = packed + floatsForB(p, sharedColumns);
+  // chunks' panels with slack between them: they are packed side by side
+  const auto sharedA = [&](int64_t row, int64_t rows, int64_t depth) { return packedA + row * depth + row / rows * packSlack; };
   for (int64_t column = 0; column < p.columns; column += sharedColumns) {
     const int64_t columns = minOf(sharedColumns, p.columns - column);
     const int64_t panels = ceilDiv(columns, tileColumns);
@@ -420,7 +422,7 @@ ATHANOR_INLINE void multiplyShared(const Product& p, Pool* pool, float* packed, 
       pool->parallelFor(panels + (sharing ? blocks : 0), [&](int64_t item, int) {
         if (item < panels) return packPanelOfB(p, column + item * tileColumns, k, depth, packed + item * tileColumns * depth);
         const int64_t row = (item - panels) * cut.rows;
-        packA(p, row, minOf(cut.rows, p.rows - row), k, depth, packedA + row * depth);
+        packA(p, row, minOf(cut.rows, p.rows - row), k, depth, sharedA(row, cut.rows, depth));
       });
       pool->parallelFor(blocks * cut.groups, [&](int64_t chunk, int thread) {
         const int64_t row = chunk / cut.groups * cut.rows;
@@ -428,7 +430,7 @@ ATHANOR_INLINE void multiplyShared(const Product& p, Pool* pool, float* packed, 
         const int64_t rows = minOf(cut.rows, p.rows - row);
         const int64_t first = panels * group / cut.groups * tileColumns;
         const int64_t end = minOf(columns, panels * (group + 1) / cut.groups * tileColumns);
-        float* a = sharing ? packedA + row * depth : packing ? bufferA(thread) : nullptr;
+        float* a = sharing ? sharedA(row, cut.rows, depth) : packing ? bufferA(thread) : nullptr;
         if (packing) packA(p, row, rows, k, depth, a);
         multiplyBlock(p, {row, rows, column + first, end - first, k, depth, a, packed + first * depth, depth});
       });

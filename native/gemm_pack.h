@@ -121,6 +121,8 @@ static void packPairs(float* dst, const Bf16* src, int64_t depthStride, int64_t 
     if constexpr (width == 8) {
       for (; k < whole && count == width; ++k) {
         const Bf16* row = src + k * depthStride;
+        __builtin_prefetch(row + depth * depthStride);  // the same panel's next call
+        __builtin_prefetch(row + depth * depthStride + second);
         const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row));
         const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + second));
         _mm_storeu_si128(reinterpret_cast<__m128i*>(dst + k * width), _mm_unpacklo_epi16(low, high));
@@ -130,8 +132,11 @@ static void packPairs(float* dst, const Bf16* src, int64_t depthStride, int64_t 
 #endif
     for (; k < whole; ++k) {
       const uint16_t *low = wordsOf(src + k * depthStride), *high = low + second;
-      __builtin_prefetch(low + width);
-      __builtin_prefetch(high + width);
+      constexpr int64_t ahead = 16;  // rows of pairs: each is on a page of its own
+      for (int64_t w = 0; w < width; w += 32) {
+        __builtin_prefetch(low + ahead * depthStride + w);
+        __builtin_prefetch(high + ahead * depthStride + w);
+      }
       for (int64_t w = 0; w < width; w += LANES) {
         const M mask = tail(count - w);
         const V pairs = asFloat(loadWords(low + w, mask) | shiftLeft<16>(loadWords(high + w, mask)));

@@ -135,7 +135,7 @@ void run(const Call& call) {
     if (!pairs) copyScaled(q, x.q.row, end - start, x.D, x.scale, s.queries);
     const Documents documents = readDocuments(x, b);
     const KeyRange seen = keysOfQueries(x, documents, start, end - start);
-    if (pairs) x.q.prefetch(b, start, h, end - start, x.D);
+    prefetchRows(x.q, b, start, h, end - start, x.D);
     bool begun[ceilDiv(chunkQueries, tileRows)] = {};  // per tile of queries: whether its output holds sums
     for (int64_t firstKey = seen.first; firstKey < seen.end; firstKey += blockKeys) {
       const int64_t keys = minOf(blockKeys, seen.end - firstKey);

@@ -141,6 +141,14 @@ struct BlockGrads {
   }
 };
 
+/** Asks for what one block of queries reads. */
+ATHANOR_INLINE void prefetchQueries(const Attention& x, const Heads& g, const Heads& o, int64_t b, int64_t first, int64_t h) {
+  const int64_t count = minOf(queryBlock, x.T - first);
+  prefetchRows(x.q, b, first, h, count, x.D);
+  prefetchRows(g, b, first, h, count, x.D);
+  prefetchRows(o, b, first, h, count, x.D);
+}
+
 template <bool pairs>
 ATHANOR_INLINE float dot(FloatRows a, FloatRows b, int64_t row, int64_t n) {
   V sum = zero();
@@ -226,11 +234,7 @@ void run(const Call& call) {
     const Dropout dropout = readDropout(x, b);
     const Documents documents = readDocuments(x, b);
     for (int64_t h = 0; h < headsPerGroup; ++h) clearHeads(queryGrads, 0, 0, x.T, h, x.D);
-    const auto prefetch = [&](int64_t h, int64_t first) {
-      const Heads* const read[] = {&x.q, &g, &o};
-      for (const Heads* heads : read) heads->prefetch(b, first, h, minOf(queryBlock, x.T - first), x.D);
-    };
-    prefetch(firstHead, 0);
+    prefetchQueries(x, g, o, b, 0, firstHead);
 
     for (int64_t firstKey = partStart; firstKey < partEnd; firstKey += cut.blockKeys) {
       const int64_t keys = minOf(cut.blockKeys, partEnd - firstKey);
@@ -248,7 +252,7 @@ void run(const Call& call) {
           const int64_t count = minOf(keys, all.end - firstKey);  // of the block
           const int64_t begin = maxOf<int64_t>(0, all.first - firstKey) / tileColumns * tileColumns;
           if (count <= begin) continue;
-          prefetch(h, first + queryBlock);
+          prefetchQueries(x, g, o, b, first + queryBlock, h);
           const Elements q = x.q.at(b, first, h), dOutput = g.at(b, first, h);
           const auto rowsOf = [&](const Heads& heads, float* widened) {
             return pairs ? FloatRows{heads.at(b, first, h).floats(), heads.row / 2} : heads.read(b, first, h, queries, x.D, widened);
