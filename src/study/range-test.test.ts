@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import { rangeTest, type Trial } from "./range-test.ts";
 
-/** Gradient descent on x²/2 from x = 1, which trains below 2; beside it a floor of noise that does not move. */
-function parabola(noise = 0): Trial & { rates: number[] } {
+/** Gradient descent on x²/2 from x = 1, which trains below 2; beside it what a batch adds, whatever the rate. */
+function parabola(noise = 0, first = 0): Trial & { rates: number[] } {
   let [x, at] = [1, 0];
   const rates: number[] = [];
   return {
@@ -13,7 +13,7 @@ function parabola(noise = 0): Trial & { rates: number[] } {
     },
     step: async (lr) => {
       rates.push(lr);
-      const loss = (x * x) / 2 + noise * (1 + Math.sin(at++));
+      const loss = (x * x) / 2 + noise * (1 + Math.sin(first + at++));
       x -= lr * x;
       return Number.isFinite(x) ? loss : Number.NaN;
     },
@@ -27,14 +27,26 @@ test.each([0, 0.01])("the edge of a parabola is 2, with noise %d", async (noise)
   expect(unstable! / stable).toBeLessThan(1.16);
   expect(suggestion).toBeLessThanOrEqual(stable / 2);
   expect(points.length).toBeLessThan(100); // the sweep ends where it has diverged
-  expect(points[0]).toEqual({ lr: 1e-3, loss: 0.5 + noise, smoothed: 0.5 + noise });
+  expect(points[0]).toMatchObject({ lr: 1e-3, loss: 0.5 + noise });
+  expect(points[0]!.smoothed).toBeCloseTo(0.5 + noise, 3);
+});
+
+test("batches that differ far more than the first rates train change neither the edge nor the suggestion", async () => {
+  const options = { from: 1e-6, to: 100 };
+  const quiet = await rangeTest(parabola(), options);
+  for (const first of [0, 2, 4]) {
+    const noisy = await rangeTest(parabola(0.3, first), options);
+    expect(noisy.stable).toBe(quiet.stable);
+    expect(noisy.steepest).toBe(quiet.steepest);
+  }
 });
 
 test("the sweep rises by one factor, and begins anew for each trial", async () => {
   const trial = parabola();
   const { points } = await rangeTest(trial, { from: 0.01, to: 1, steps: 21, trialSteps: 4 });
   points.forEach(({ lr }, at) => expect(lr).toBeCloseTo(0.01 * 100 ** (at / 20), 12));
-  expect(new Set(trial.rates.slice(21, 25))).toEqual(new Set([0.01]));
+  expect(new Set(trial.rates.slice(0, 21))).toEqual(new Set([0]));
+  expect(new Set(trial.rates.slice(42, 46))).toEqual(new Set([0.01]));
 });
 
 test("a range that trains throughout has no edge", async () => {

@@ -1,5 +1,6 @@
 // The learning-rate range test (Smith 2017): one sweep of rising rates, and the edge above which a constant rate does not train.
-// Trials are told apart by their losses alone. Prints nothing.
+// Each loss is held against the loss of the same batch at rate 0: batches differ by more than a small rate changes in a few steps.
+// Prints nothing.
 import { fail } from "../base/index.ts";
 
 /** Training that can be begun anew: the same start and the same batches each time. */
@@ -22,7 +23,7 @@ export interface RangeTestOptions {
 export interface RangePoint {
   readonly lr: number;
   readonly loss: number;
-  /** Running mean of the losses so far, the last ones weighing most. */
+  /** Running mean of the losses so far, the last ones weighing most, without what the batches differ by at rate 0. */
   readonly smoothed: number;
 }
 
@@ -52,16 +53,18 @@ export async function rangeTest(trial: Trial, options: RangeTestOptions = {}): P
       got: `from ${from}, to ${to}, ${steps} steps, trials of ${trialSteps}`,
       fix: "give a wider range or more steps",
     });
+  const still = await lossesAt(trial, Array(Math.max(steps, trialSteps)).fill(0));
   const points = await sweep(
     trial,
     Array.from({ length: steps }, (_, at) => from * (to / from) ** (at / (steps - 1))),
+    still,
   );
-  const trains = (lr: number) => isStable(trial, lr, trialSteps);
-  if (!(await trains(from)))
+  const trains = (lr: number) => isStable(trial, lr, still.slice(0, trialSteps));
+  if (still.length < Math.max(steps, trialSteps) || !(await trains(from)))
     fail("tune/untrainable", "the loss does not fall even at the lowest rate", {
       where: `learning rate ${from}`,
-      expected: `a mean loss below that of the first step within ${trialSteps} steps`,
-      got: points.length === 0 ? "a loss that is not finite" : `losses from ${points[0]!.loss} on`,
+      expected: `within ${trialSteps} steps, a mean loss below that of the same batches untrained`,
+      got: still.length === 0 ? "a loss that is not finite" : `losses from ${points[0]!.loss} on`,
       fix: "give a lower from or more trial steps; look at the data and the loss",
     });
   let [stable, unstable] = [from, to];
@@ -85,34 +88,43 @@ function result(points: readonly RangePoint[], stable: number, unstable: number 
   };
 }
 
-async function sweep(trial: Trial, rates: readonly number[]): Promise<RangePoint[]> {
+/** Losses of a training begun anew, one rate per step, up to the first that is not finite. */
+async function lossesAt(trial: Trial, rates: readonly number[], goesOn = (_: number) => true): Promise<number[]> {
   trial.restart();
-  const points: RangePoint[] = [];
-  let [sum, weight, least] = [0, 0, Number.POSITIVE_INFINITY];
+  const losses: number[] = [];
   for (const lr of rates) {
     const loss = await trial.step(lr);
     if (!Number.isFinite(loss)) break;
-    [sum, weight] = [smoothing * sum + loss, smoothing * weight + 1];
-    const smoothed = sum / weight;
-    points.push({ lr, loss, smoothed });
-    least = Math.min(least, smoothed);
-    if (smoothed > divergedAt * least && smoothed > divergedAt * points[0]!.loss) break;
+    losses.push(loss);
+    if (!goesOn(loss)) break;
   }
+  return losses;
+}
+
+async function sweep(trial: Trial, rates: readonly number[], still: readonly number[]): Promise<RangePoint[]> {
+  const level = mean(still.slice(0, rates.length));
+  const points: RangePoint[] = [];
+  let [sum, weight, least] = [0, 0, Number.POSITIVE_INFINITY];
+  await lossesAt(trial, rates, (loss) => {
+    const at = points.length;
+    [sum, weight] = [smoothing * sum + loss - still[at]!, smoothing * weight + 1];
+    const smoothed = level + sum / weight;
+    points.push({ lr: rates[at]!, loss, smoothed });
+    least = Math.min(least, smoothed);
+    return !(smoothed > divergedAt * least && smoothed > divergedAt * level);
+  });
   return points;
 }
 
-/** True when the last quarter of the trial's losses is, on average, below its first loss, and all are finite. */
-async function isStable(trial: Trial, lr: number, steps: number): Promise<boolean> {
-  trial.restart();
-  const losses: number[] = [];
-  for (let step = 0; step < steps; step++) {
-    const loss = await trial.step(lr);
-    if (!Number.isFinite(loss) || loss > 1e6 * Math.max(1, Math.abs(losses[0] ?? loss))) return false;
-    losses.push(loss);
-  }
-  const last = losses.slice(-Math.ceil(steps / 4));
-  return last.reduce((sum, loss) => sum + loss, 0) / last.length < losses[0]!;
+/** True when all losses are finite and those of the last quarter are, on average, below those of the same batches untrained. */
+async function isStable(trial: Trial, lr: number, still: readonly number[]): Promise<boolean> {
+  const limit = 1e6 * Math.max(1, Math.abs(still[0] ?? 1));
+  const losses = await lossesAt(trial, Array(still.length).fill(lr), (loss) => loss <= limit);
+  const quarter = -Math.ceil(still.length / 4);
+  return losses.length === still.length && mean(losses.slice(quarter)) < mean(still.slice(quarter));
 }
+
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** The rate before the least smoothed loss at which it falls fastest over the logarithm of the rate, over five steps. */
 function steepestOf(points: readonly RangePoint[]): number | undefined {
