@@ -335,6 +335,7 @@ class TrainingRun {
       {
         keep: recipe.checkpoint.keep,
         lock: this.lock,
+        step: trainer.bestStep,
         ...(recipe.checkpoint.best > 0
           ? { best: { metric: "evalLoss", mode: "min", keep: recipe.checkpoint.best } as const }
           : {}),

@@ -330,6 +330,13 @@ describe("what stays", () => {
     expect(await steps()).toEqual([6, 7, 8]);
   });
 
+  test("and that of a step which is asked for, though another has the same figure", async () => {
+    const best = { metric: "evalLoss", mode: "min", keep: 1 } as const;
+    for (let step = 1; step <= 6; step++)
+      await save(step, { keep: 2, best, step: 2 }, { evalLoss: Math.max(0, 4 - step) });
+    expect(await steps()).toEqual([2, 5, 6]);
+  });
+
   test("a figure that is not finite does not stop a save and is never the best", async () => {
     for (const [i, loss] of [3, Number.NaN, Number.NEGATIVE_INFINITY, 4, 5].entries())
       await save(i + 1, { keep: 2, best: { metric: "evalLoss", mode: "min", keep: 1 } }, { evalLoss: loss });

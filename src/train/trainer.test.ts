@@ -363,23 +363,30 @@ describe("early stopping", () => {
     expect(improving.calls.slice(-3)).toEqual(["evaluation 5", "checkpoint 5", "finished 5"]);
   });
 
-  test("a run that was stopped and goes on stops where it would have", async () => {
-    const whole = stopping();
-    await whole.trainer.run();
-    const stop = new AbortController();
-    const first = stopping({ signal: stop.signal });
-    (first.trainer.options.callbacks as Callback[]).push({
-      step: ({ clock }) => void (clock.step === 5 && stop.abort()),
-    });
-    expect(await first.trainer.run()).toBe("interrupted");
-    const second = stopping();
-    for (const [step, state] of first.saved) second.saved.set(step, state);
-    const { store } = second.trainer.programs;
-    for (const [name, values] of Object.entries(lineState(first.trainer)))
-      store.write(name, { dtype: "f64", shape: store.typeOf(name).shape, data: Float64Array.from(values) });
-    second.trainer.restore(first.trainer.state());
-    expect(await second.trainer.run()).toBe("finished");
-    expect(second.trainer.clock.step).toBe(8);
-    expect(lineState(second.trainer)).toEqual(lineState(whole.trainer));
-  });
+  test.each(["step 5", "step 8", "evaluation 8", "restore 2"])(
+    "a run that was stopped at %s and goes on stops where it would have, with what it would have saved",
+    async (cut) => {
+      const whole = stopping();
+      await whole.trainer.run();
+      const stop = new AbortController();
+      const first = stopping({ signal: stop.signal });
+      const push = first.calls.push.bind(first.calls);
+      first.calls.push = (call) => {
+        if (call === cut) stop.abort();
+        return push(call);
+      };
+      expect(await first.trainer.run()).toBe("interrupted");
+      const second = stopping();
+      for (const [step, state] of first.saved) second.saved.set(step, state);
+      const { store } = second.trainer.programs;
+      for (const [name, values] of Object.entries(lineState(first.trainer)))
+        store.write(name, { dtype: "f64", shape: store.typeOf(name).shape, data: Float64Array.from(values) });
+      second.trainer.restore(first.trainer.state());
+      expect(await second.trainer.run()).toBe("finished");
+      expect(second.trainer.clock.step).toBe(8);
+      expect(lineState(second.trainer)).toEqual(lineState(whole.trainer));
+      expect(second.saved.get(8)).toEqual(whole.saved.get(8));
+      expect(second.trainer.lastEvaluation).toEqual(whole.trainer.lastEvaluation);
+    },
+  );
 });

@@ -156,14 +156,14 @@ export class Trainer {
     for (;;) {
       if (this.evaluationIsDue()) await this.evaluate();
       const isDone = this.clock.step >= steps || this.hasStalled();
+      if (isDone) await this.restoreBest();
       const isOver = isDone || signal?.aborted === true;
-      if (isDone && signal?.aborted !== true) await this.restoreBest();
-      if (isOver || this.checkpointIsDue() || this.isBest()) await this.save();
+      if (isOver || this.checkpointIsDue() || this.bestStep === this.clock.step) await this.save();
       if (isOver) break;
       await this.step();
     }
     const isDone = (this.clock.step >= steps && !this.evaluationIsDue()) || this.hasStalled();
-    const ending = isDone ? "finished" : "interrupted";
+    const ending = isDone && this.betterBefore() === undefined ? "finished" : "interrupted";
     await this.each((callback) => callback.end?.(ending, this));
     return ending;
   }
@@ -174,10 +174,10 @@ export class Trainer {
     return losses.indexOf(Math.min(...losses));
   }
 
-  /** Early stopping needs the state of the best evaluation on disk. */
-  private isBest(): boolean {
+  /** The step of the best evaluation so far, whose state early stopping needs on disk; `undefined` without early stopping. */
+  get bestStep(): number | undefined {
     const { patience = 0 } = this.options;
-    return patience > 0 && this.evaluations[this.best]?.step === this.clock.step;
+    return patience > 0 ? this.evaluations[this.best]?.step : undefined;
   }
 
   private hasStalled(): boolean {
@@ -185,14 +185,22 @@ export class Trainer {
     return patience > 0 && this.evaluations.length - 1 - this.best >= patience && this.evaluations.length > 0;
   }
 
-  /** Goes back to the state of the best evaluation, and evaluates it again, unless what is there now is better. */
+  /** The step of the best evaluation, where early stopping must go back to it: what is there now is not as good. */
+  private betterBefore(): number | undefined {
+    const { bestStep } = this;
+    const least = this.evaluations[this.best]?.loss ?? null;
+    if (least === null || bestStep === this.clock.step) return undefined;
+    const { step, loss } = this.lastEvaluation ?? {};
+    return step === this.clock.step && loss! <= least ? undefined : bestStep;
+  }
+
+  /** Goes back to the state of the best evaluation and evaluates it again; the signal leaves that to when the run goes on. */
   private async restoreBest(): Promise<void> {
-    const { patience = 0, restoreStep } = this.options;
-    const best = this.evaluations[this.best];
-    if (patience === 0 || best === undefined || best.step === this.clock.step) return;
-    const { step, loss = Number.NaN } = this.lastEvaluation ?? {};
-    if (step === this.clock.step && loss <= (best.loss ?? Number.NaN)) return;
-    await restoreStep?.(best.step);
+    const { restoreStep, signal } = this.options;
+    const step = this.betterBefore();
+    if (step === undefined || signal?.aborted === true) return;
+    await restoreStep?.(step);
+    this.savedAt = undefined;
     await this.evaluate();
   }
 
