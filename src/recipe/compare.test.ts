@@ -42,6 +42,14 @@ test.each([
   ["data.columns.x=ignore", 'data.columns.x: (unset) → "ignore"'],
 ])("%s is told", (change, line) => expect(compare(change)).toEqual([line]));
 
+test("the evaluations that a plateau's rate follows from are told", () => {
+  const plateau = "optimizer.adamw.lr.plateau.peak=0.1";
+  const changed = (...set: string[]) => compareRecipes(recipeJson(parse(plateau)), recipeJson(parse(plateau, ...set)));
+  expect(changed("eval.every=7")).toEqual(["eval.every: 250 → 7"]);
+  expect(changed("eval.batch=7")).toEqual(["eval.batch: (unset) → 7"]);
+  expect(changed("eval.patience=7", "steps=200")).toEqual([]);
+});
+
 describe("steps and the learning rates of the past", () => {
   const changed = async (...set: string[]) =>
     compareSchedules(recipeJson(parse(...set)), await prepare(parse(...set, "steps=300")), 50);

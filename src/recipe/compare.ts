@@ -7,7 +7,8 @@ type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 /**
  * Settings that may differ on resume: they do not change what is learned, or are compared by what they mean instead: data by
- * its hash, the engine by its instruction set, `steps` by the learning rates of the past (`compareSchedules`).
+ * its hash, the engine by its instruction set, `steps` by the learning rates of the past (`compareSchedules`). A plateau's rate
+ * follows from the evaluations: with one, `eval.every` and `eval.batch` are compared too.
  */
 export const freeOnResume: readonly string[] = [
   "name",
@@ -33,9 +34,11 @@ export function recipeJson(recipe: Recipe): Json {
 /** Lines such as `optimizer.adamw.lr: 0.001 → 0.002` for settings that fix a run's bytes. */
 export function compareRecipes(earlier: unknown, now: Json): string[] {
   const lines: string[] = [];
-  const [before, after] = [flatten(withDefaults(earlier as Json)), flatten(withDefaults(now))];
+  const recipes = [withDefaults(earlier as Json), withDefaults(now)] as const;
+  const [before, after] = [flatten(recipes[0]), flatten(recipes[1])];
+  const fixed = /"plateau":/.test(JSON.stringify(recipes)) ? ["eval.every", "eval.batch"] : [];
   for (const key of new Set([...before.keys(), ...after.keys()])) {
-    if (freeOnResume.some((name) => key === name || key.startsWith(`${name}.`))) continue;
+    if (!fixed.includes(key) && freeOnResume.some((name) => key === name || key.startsWith(`${name}.`))) continue;
     const [old, fresh] = [before.get(key), after.get(key)];
     if (old !== fresh) lines.push(`${key}: ${old ?? "(unset)"} → ${fresh ?? "(unset)"}`);
   }
