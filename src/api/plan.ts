@@ -1,6 +1,7 @@
 // planRecipe(): what a run will need and do, before any step. Nothing is trained and no memory is taken for the model.
 import { optimize, type Pass, type Plan } from "../compiler/index.ts";
 import type { Graph } from "../core/index.ts";
+import { type ScheduleCurve, scheduleCurve } from "../optim/index.ts";
 import { prepare, type Recipe } from "../recipe/index.ts";
 import { availableMemory, type Forecast, forecast, requireMemory, StepGraphs } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
@@ -9,18 +10,18 @@ export interface RunPlan extends Forecast {
   readonly engine: string;
   readonly steps: number;
   readonly items: number;
-  /** Learning rate at the first, middle and last step, and the schedule in words. */
-  readonly learningRate: {
-    readonly schedule: string;
-    readonly samples: readonly (readonly [step: number, rate: number])[];
-  };
+  /** The learning rate over the run, and where its schedule changes course. */
+  readonly learningRate: ScheduleCurve;
   readonly totalFlops: number;
   /** From a short measurement of matrix products on this machine; undefined without one. */
   readonly expectedSeconds: number | undefined;
   readonly availableBytes: number;
 }
 
-/** The forecast of a recipe. Errors with `plan/memory` when it cannot fit. `flopsPerSecond` is what steps reach on this machine. */
+/**
+ * The forecast of a recipe. `flopsPerSecond` is what steps reach on this machine. Errors with `plan/memory` when it cannot fit,
+ * with `optim/learning-rate` when the schedule has a rate that no step may have.
+ */
 export async function planRecipe(
   recipe: Recipe,
   options: { flopsPerSecond?: number; onNote?: (text: string) => void } = {},
@@ -30,18 +31,12 @@ export async function planRecipe(
   const available = availableMemory();
   requireMemory(planned, available);
   const totalFlops = planned.flopsPerStep * recipe.steps;
-  const last = Math.max(0, recipe.steps - 1);
   return {
     ...planned,
     engine: `${engine.name} ${engine.isa}, ${engine.threads} threads`,
     steps: recipe.steps,
     items: planned.itemsPerStep * recipe.steps,
-    learningRate: {
-      schedule: prepared.description.optimizer.learningRate.describe(),
-      samples: [0, Math.floor(last / 4), Math.floor(last / 2), Math.floor((3 * last) / 4), last].map(
-        (step) => [step, prepared.learningRate(prepared.clockAt(step))] as const,
-      ),
-    },
+    learningRate: scheduleCurve(prepared.description.optimizer.learningRate, recipe.steps, prepared.clockAt),
     totalFlops,
     expectedSeconds: options.flopsPerSecond === undefined ? undefined : totalFlops / options.flopsPerSecond,
     availableBytes: available.bytes,

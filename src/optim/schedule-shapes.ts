@@ -1,6 +1,6 @@
 // The shapes that schedules have: closed forms of a position, each with its source. How they are put together is in schedule.ts.
 import { fail } from "../base/index.ts";
-import { type ClockUnit, positionOf, type Schedule } from "./schedule.ts";
+import { type Boundary, type ClockUnit, positionOf, type Schedule } from "./schedule.ts";
 
 /** Where a shape begins and what it counts. */
 export interface Placed {
@@ -10,11 +10,12 @@ export interface Placed {
   readonly unit?: ClockUnit;
 }
 
-/** A schedule by a function of the position, counted from `start`. */
+/** A schedule by a function of the position, and its boundaries, both counted from `start`. */
 function shaped(
   description: string,
   { start = 0, unit = "steps" }: Placed,
   at: (position: number) => number,
+  boundaries: () => Iterable<Boundary> = () => [],
 ): Schedule {
   return {
     unit,
@@ -22,7 +23,15 @@ function shaped(
     describe: () => (start === 0 ? description : `${description}, from ${start} ${unit} on`),
     startsAtZero: false,
     endsAtZero: undefined,
+    *boundaries() {
+      for (const { position, what } of boundaries()) yield { position: start + position, what };
+    },
   };
+}
+
+/** The same change at `every`, 2·`every`, …, without end. */
+function* again(every: number, what: (times: number) => string): Iterable<Boundary> {
+  for (let times = 1; ; times++) yield { position: times * every, what: what(times) };
 }
 
 export interface DecayOptions extends Placed {
@@ -50,6 +59,7 @@ function decay(name: string, options: DecayOptions, shape: (progress: number) =>
     }),
     describe: () => `${name} from ${peak} to ${floor}, ${unit} ${start} to ${total}`,
     endsAtZero: floor === 0 ? total : undefined,
+    boundaries: () => [{ position: total, what: "decay ends" }],
   };
 }
 
@@ -82,8 +92,13 @@ export function stableDecaySchedule(
   options: DecayOptions & { readonly decay: number; readonly shape?: keyof typeof decayShapes },
 ): Schedule {
   const { peak, total, decay: length, shape = "linear", start = 0, unit = "steps" } = options;
-  const fall = decay(shape, { ...options, start: Math.max(start, total - length) }, decayShapes[shape]);
-  return { ...fall, describe: () => `${peak}, over the last ${length} ${unit} ${fall.describe()}` };
+  const begin = Math.max(start, total - length);
+  const fall = decay(shape, { ...options, start: begin }, decayShapes[shape]);
+  return {
+    ...fall,
+    describe: () => `${peak}, over the last ${length} ${unit} ${fall.describe()}`,
+    boundaries: () => [{ position: begin, what: "decay begins" }, ...fall.boundaries!()],
+  };
 }
 
 export interface RepeatedOptions extends Placed {
@@ -99,10 +114,11 @@ export interface RepeatedOptions extends Placed {
 function repeated(name: string, options: RepeatedOptions, value: (times: number) => number): Schedule {
   const { peak, every, floor = Number.NEGATIVE_INFINITY, staircase = false, unit = "steps" } = options;
   const text = `${name} ${staircase ? "at once " : ""}every ${every} ${unit}, from ${peak}`;
-  return shaped(text, options, (position) => {
+  const rate = (position: number) => {
     const times = position / every;
     return Math.max(floor, value(staircase ? Math.floor(times) : times));
-  });
+  };
+  return shaped(text, options, rate, () => (staircase ? again(every, () => name) : []));
 }
 
 /** `peak · factor^(t / every)`; as a staircase `peak · factor^⌊t / every⌋`, step decay. A factor above 1 rises. */
@@ -149,13 +165,21 @@ export interface RestartsOptions extends Placed {
 export function cosineRestartsSchedule(options: RestartsOptions): Schedule {
   const { peak, period, growth = 1, peakFactor = 1, floor = 0, unit = "steps" } = options;
   const text = `cosine from ${peak} to ${floor} again and again, the first over ${period} ${unit}`;
-  return shaped(growth === 1 ? text : `${text}, each ${growth} times as long`, options, (position) => {
+  const rate = (position: number) => {
     let cycle = growth === 1 ? Math.floor(position / period) : 0;
     let [begin, length] = [cycle * period, period];
     for (; position >= begin + length; cycle++) [begin, length] = [begin + length, length * growth];
     const top = peak * peakFactor ** cycle;
     return floor + (top - floor) * halfCosine((position - begin) / length);
-  });
+  };
+  function* restarts() {
+    let [position, length] = [period, period];
+    for (let cycle = 1; ; cycle++) {
+      yield { position: growth === 1 ? cycle * period : position, what: `restart ${cycle}` };
+      [position, length] = [position + length * growth, length * growth];
+    }
+  }
+  return shaped(growth === 1 ? text : `${text}, each ${growth} times as long`, options, rate, restarts);
 }
 
 export interface OneCycleOptions extends DecayOptions {
@@ -179,6 +203,7 @@ export function oneCycleSchedule(options: OneCycleOptions): Schedule {
     ...down,
     at: (clock) => (positionOf(clock, down.unit) < top ? up : down).at(clock),
     describe: () => `one cycle: ${up.describe()}, ${down.describe()}`,
+    boundaries: () => [{ position: top, what: "peak" }, ...down.boundaries!()],
   };
 }
 
@@ -201,13 +226,20 @@ export interface CyclicOptions extends Placed {
 export function cyclicSchedule(options: CyclicOptions): Schedule {
   const { floor, peak, rise, fall = rise, mode = "triangular", factor = 1, unit = "steps" } = options;
   const text = `${mode} cycles from ${floor} to ${peak}, ${rise} ${unit} up and ${fall} down`;
-  return shaped(text, options, (position) => {
+  const rate = (position: number) => {
     const cycle = Math.floor(position / (rise + fall));
     const within = position - cycle * (rise + fall);
     const height = within <= rise ? within / rise : (rise + fall - within) / fall;
     const shrunk = { triangular: 1, triangular2: 0.5 ** cycle, exponential: factor ** position }[mode];
     return floor + (peak - floor) * height * shrunk;
-  });
+  };
+  function* turns() {
+    for (let cycle = 0; ; cycle++) {
+      if (cycle > 0) yield { position: cycle * (rise + fall), what: `cycle ${cycle + 1} begins` };
+      yield { position: cycle * (rise + fall) + rise, what: `peak ${cycle + 1}` };
+    }
+  }
+  return shaped(text, options, rate, turns);
 }
 
 export interface TableScheduleOptions extends Placed {
@@ -230,10 +262,13 @@ export function tableSchedule(options: TableScheduleOptions): Schedule {
     });
   }
   const text = `table of ${values.length} values, ${unit} ${positions[0]} to ${positions.at(-1)}`;
-  return shaped(text, options, (position) => {
+  const rate = (position: number) => {
     const next = positions.findIndex((one) => position < one);
     if (next <= 0) return values.at(next)!; // before the table its first value, after it its last
     const [from, to, a, b] = [positions[next - 1]!, positions[next]!, values[next - 1]!, values[next]!];
     return between === "hold" ? a : a + ((b - a) * (position - from)) / (to - from);
-  });
+  };
+  return shaped(text, options, rate, () =>
+    positions.map((position, at) => ({ position, what: `value ${at + 1} of ${values.length}` })),
+  );
 }

@@ -21,6 +21,14 @@ export interface EvaluatedLoss {
   readonly loss: number | null;
 }
 
+/** A position at which a schedule changes its course, in the schedule's unit. */
+export interface Boundary {
+  readonly position: number;
+  readonly what: string;
+  /** True where the rate is meant to be 0: a warm-up from nothing. */
+  readonly isZero?: boolean;
+}
+
 /** A number that depends on the clock: a learning rate, a dropout rate, a coefficient. */
 export interface Schedule {
   /** What positions are counted in. */
@@ -35,6 +43,8 @@ export interface Schedule {
   readonly startsAtZero: boolean;
   /** Where the schedule is meant to reach 0 for good, in its unit. */
   readonly endsAtZero: number | undefined;
+  /** Where it changes its course, rising, perhaps without end; left out, nowhere. */
+  readonly boundaries?: (() => Iterable<Boundary>) | undefined;
 }
 
 const fieldOf = { steps: "step", samples: "samples", tokens: "tokens", epochs: "epoch" } as const;
@@ -70,6 +80,8 @@ const clockIn = (position: number): Clock => ({
   epoch: position,
 });
 
+const boundariesOf = (schedule: Schedule): Iterable<Boundary> => schedule.boundaries?.() ?? [];
+
 /**
  * A straight line from 0 to the value that `then` has at `length`, then `then`, which counts from the run's beginning.
  * The first step of all has rate 0; position `length` has the full rate.
@@ -86,6 +98,11 @@ export function warmUp(length: number, then: Schedule): Schedule {
     },
     describe: () => `warm-up over ${length} ${unit}, then ${then.describe()}`,
     startsAtZero: true,
+    *boundaries() {
+      yield { position: 0, what: "warm-up begins", isZero: true };
+      yield { position: length, what: "warm-up ends" };
+      for (const boundary of boundariesOf(then)) if (boundary.position > length) yield boundary;
+    },
   };
 }
 
@@ -98,6 +115,9 @@ export function startAt(start: number, schedule: Schedule): Schedule {
     at: (clock, evaluations) => schedule.at(clockIn(Math.max(0, positionOf(clock, unit) - start)), evaluations),
     describe: () => `counted from ${start} ${unit}: ${schedule.describe()}`,
     endsAtZero: endsAtZero === undefined ? undefined : endsAtZero + start,
+    *boundaries() {
+      for (const { position, ...rest } of boundariesOf(schedule)) yield { ...rest, position: position + start };
+    },
   };
 }
 
@@ -125,7 +145,10 @@ export function clampSchedule(bounds: { readonly min?: number; readonly max?: nu
   };
 }
 
-/** One schedule after the other: `schedules[i]` holds up to `boundaries[i]`. All count from the run's beginning. */
+/**
+ * One schedule after the other: `schedules[i]` holds up to `boundaries[i]`. All count from the run's beginning; what those in
+ * another unit do within their part is no boundary of the whole.
+ */
 export function joinSchedules(
   schedules: readonly Schedule[],
   boundaries: readonly number[],
@@ -152,13 +175,23 @@ export function joinSchedules(
         .join("; "),
     startsAtZero: schedules[0]!.startsAtZero,
     endsAtZero: schedules.at(-1)!.endsAtZero,
+    *boundaries() {
+      for (const [index, part] of schedules.entries()) {
+        const [from, to] = [boundaries[index - 1] ?? 0, boundaries[index] ?? Number.POSITIVE_INFINITY];
+        if (index > 0) yield { position: from, what: `part ${index + 1} begins` };
+        for (const boundary of part.unit === unit ? boundariesOf(part) : []) {
+          if (boundary.position >= to) break;
+          if (boundary.position >= from) yield boundary;
+        }
+      }
+    },
   };
 }
 
 /**
  * Evaluates a learning-rate schedule at every step of a run before the run begins. Errors with `optim/learning-rate` at the
  * first value that is negative or not finite, and at a 0 that is neither the declared start of a warm-up nor, at the last
- * step, the declared end of a decay.
+ * step, the declared end of a decay. Of a schedule that evaluations move, only its course without any is known.
  */
 export function validateSchedule(schedule: Schedule, totalSteps: number, rates?: ClockRates): void {
   const needed = rates ?? { samplesPerStep: 1, tokensPerStep: 1, samplesPerEpoch: 1 };
@@ -172,7 +205,8 @@ export function validateSchedule(schedule: Schedule, totalSteps: number, rates?:
     if (value > 0 && Number.isFinite(value)) continue;
     const position = positionOf(clock, schedule.unit);
     const ended = schedule.endsAtZero !== undefined && position >= schedule.endsAtZero;
-    if (value === 0 && ((step === 0 && schedule.startsAtZero) || (step === totalSteps - 1 && ended))) continue;
+    const starts = (step === 0 && schedule.startsAtZero) || isZeroAt(schedule, position);
+    if (value === 0 && (starts || (step === totalSteps - 1 && ended))) continue;
     fail(
       "optim/learning-rate",
       value === 0 ? "the learning rate becomes 0" : "the learning rate is not a positive number",
@@ -184,4 +218,12 @@ export function validateSchedule(schedule: Schedule, totalSteps: number, rates?:
       },
     );
   }
+}
+
+function isZeroAt(schedule: Schedule, position: number): boolean {
+  for (const boundary of boundariesOf(schedule)) {
+    if (boundary.position > position) break;
+    if (boundary.position === position && boundary.isZero) return true;
+  }
+  return false;
 }

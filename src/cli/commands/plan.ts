@@ -1,22 +1,34 @@
 // athanor plan: what a recipe will need and do, before any step.
+import { writeFile } from "node:fs/promises";
 import { measurePeak, planRecipe } from "../../api/index.ts";
-import { formatBytes, formatCount, formatDuration } from "../../base/index.ts";
+import { fail, formatBytes, formatCount, formatDuration } from "../../base/index.ts";
+import { type CurveBoundary, type CurvePoint, mostBoundaries, type ScheduleCurve } from "../../optim/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
+import { pathOption } from "../options.ts";
+import type { Output } from "../output.ts";
+import { plotSvg, plotText } from "../plot.ts";
 import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
 
 /** Share of the measured matrix-product rate that a whole step reaches, about; bench/RESULTS.md has the figures. */
 const stepEfficiency = 0.6;
 
+interface PlanFlags extends RecipeOptions {
+  readonly svg?: string;
+}
+
 export const definePlan: DefineCommand = (program, run) => {
-  withRecipe(program.command("plan").description("forecast of a run: parameters, memory, operations, time")).action(
-    run(plan),
-  );
+  withRecipe(
+    program.command("plan").description("forecast of a run: parameters, memory, operations, time, learning rate"),
+  )
+    .option("--svg <file>", "write the learning-rate curve as SVG too", pathOption("--svg"))
+    .action(run(plan));
 };
 
-async function plan({ output }: CommandContext, path: string, flags: RecipeOptions): Promise<undefined> {
+async function plan({ output }: CommandContext, path: string, flags: PlanFlags): Promise<undefined> {
   const recipe = await recipeOf(path, flags);
   const peak = await measurePeak(recipe);
   const planned = await planRecipe(recipe, { flopsPerSecond: peak * stepEfficiency, onNote: output.note });
+  if (flags.svg !== undefined) await writeSvg(flags.svg, planned.learningRate);
   output.record({ ...planned, peakFlopsPerSecond: peak });
   const { memory } = planned;
   const row = (name: string, value: string) => output.print(`  ${name.padEnd(14)} ${value.padStart(12)}`);
@@ -40,7 +52,55 @@ async function plan({ output }: CommandContext, path: string, flags: RecipeOptio
   row("all", `${formatCount(planned.totalFlops)}FLOP`);
   row("time, about", formatDuration(planned.expectedSeconds ?? Number.NaN));
   row("checkpoint", formatBytes(planned.checkpointBytes));
-  output.print(`\nlearning rate: ${planned.learningRate.schedule}`);
-  for (const [step, rate] of planned.learningRate.samples) row(`step ${step}`, rate.toExponential(3));
+  printCurve(output, planned.learningRate);
+  if (flags.svg !== undefined) output.print(`\nlearning rate as SVG: ${flags.svg}`);
   return undefined;
+}
+
+/** As many boundaries as are shown to people; --json has them all. */
+const shownBoundaries = 20;
+
+function printCurve(output: Output, curve: ScheduleCurve): void {
+  const { schedule, needsEvaluations, boundaries, points } = curve;
+  output.print(`\nlearning rate: ${schedule}`);
+  if (needsEvaluations)
+    output.print("  evaluations lower it, which cannot be foreseen: this is its course as long as the loss improves");
+  for (const line of plotText(curve)) output.print(line);
+  const row = (name: string, position: string, cells: readonly string[]) =>
+    output.print(`  ${name.padEnd(20)} ${position.padStart(18)}${cells.map((cell) => cell.padStart(11)).join("")}`);
+  const cellsOf = ({ step, samples, tokens, lr }: CurvePoint) => [
+    step.toLocaleString("en"),
+    formatCount(samples),
+    formatCount(tokens),
+    lr.toExponential(3),
+  ];
+  output.print("");
+  row("boundary", "declared", ["step", "samples", "tokens", "rate"]);
+  const last = points.at(-1)!;
+  const shown = boundaries.slice(0, shownBoundaries);
+  const within = shown.filter(({ point }) => point !== null && point.step <= last.step);
+  const rows = (list: readonly CurveBoundary[]) => {
+    for (const { what, position, unit, point } of list)
+      row(what, `${position.toLocaleString("en")} ${unit}`, point === null ? ["not reached"] : cellsOf(point));
+  };
+  row("first step", "", cellsOf(points[0]!));
+  rows(within);
+  row("last step", "", cellsOf(last));
+  rows(shown.slice(within.length));
+  const hidden = boundaries.length - shownBoundaries;
+  const more = boundaries.length === mostBoundaries ? " or more" : "";
+  if (hidden > 0) output.print(`  ${hidden}${more} further boundaries: --json lists them`);
+}
+
+async function writeSvg(path: string, curve: ScheduleCurve): Promise<void> {
+  try {
+    await writeFile(path, plotSvg(curve));
+  } catch (error) {
+    fail("path/svg", "the drawing cannot be written", {
+      where: "--svg",
+      expected: "a file in a folder that is there",
+      got: error instanceof Error ? error.message : String(error),
+      fix: "give another path",
+    });
+  }
 }
