@@ -25,7 +25,7 @@ test("a step to half at the middle: a level line, a wall, a level line; a consta
     `          └${"─".repeat(32)}`,
     `     step  0${" ".repeat(14)}32${" ".repeat(13)}63`,
     `  samples  0${" ".repeat(14)}315${" ".repeat(11)}630`,
-    `   tokens  0${" ".repeat(13)}31.5 k${" ".repeat(6)}63.0 k`,
+    `   tokens  0${" ".repeat(12)}31.5 k${" ".repeat(7)}63.0 k`,
   ]);
   expect(plotText(curveOf(0.1, 5))[0]).toBe(`  1.00e-1 ┤${"⠉".repeat(60)}`);
 });
