@@ -10,7 +10,7 @@ import {
   toNumbers,
 } from "../base/index.ts";
 import { type Checkpoint, loadCheckpoint, loadLatest } from "../checkpoint/index.ts";
-import { compareSchedules, type Prepared } from "../recipe/index.ts";
+import { compareSchedules, type Prepared, type Recipe } from "../recipe/index.ts";
 import type { StepPrograms, TrainerState } from "../train/index.ts";
 import type { EarlierRun } from "./run-folder.ts";
 import { findRun } from "./run-path.ts";
@@ -104,8 +104,23 @@ export async function restore(
       });
     }
   }
+  const start = trainerState(state, path);
+  if (start.restored !== undefined) requireSameEnd(record.recipe as Recipe, prepared.recipe, start.restored);
   writeState(programs, latest.checkpoint);
-  return trainerState(state, path);
+  return start;
+}
+
+/** A run that early stopping took back to its best state has no later one to go on from. Errors with `resume/stopped`. */
+function requireSameEnd(earlier: Recipe, now: Recipe, restored: number): void {
+  const end = ({ steps, eval: { every, patience } }: Recipe) =>
+    `steps ${steps}, eval.every ${every}, eval.patience ${patience}`;
+  if (end(earlier) === end(now)) return;
+  fail("resume/stopped", `the run is over: it went back to its best state, that of step ${restored}`, {
+    where: "steps, eval",
+    expected: end(earlier),
+    got: end(now),
+    fix: "start a new run from its weights: --init-from",
+  });
 }
 
 /** What a checkpoint keeps beside tensors is this trainer's, or the checkpoint is another program's. */

@@ -76,18 +76,20 @@ test("early stopping ends a run with the state of its best evaluation, which loa
   }));
   const events: RunEvent[] = [];
   const notes: string[] = [];
-  const training = train(
-    {
-      data: { rows, target: "kind", heldOut: 0.3 },
-      model: { mlp: { hidden: [32] } },
-      optimizer: { adam: { lr: 0.1 } },
-      steps: 400,
-      eval: { every: 3, patience: 4 },
-      checkpoint: { every: 0 },
-      engine: { name: "reference" },
-    },
-    { runDir: run, onEvent: (event) => void events.push(event), onNote: (note) => notes.push(note) },
-  );
+  const stopping = {
+    data: { rows, target: "kind", heldOut: 0.3 },
+    model: { mlp: { hidden: [32] } },
+    optimizer: { adam: { lr: 0.1 } },
+    steps: 400,
+    eval: { every: 3, patience: 4 },
+    checkpoint: { every: 0 },
+    engine: { name: "reference" },
+  } as const;
+  const training = train(stopping, {
+    runDir: run,
+    onEvent: (event) => void events.push(event),
+    onNote: (note) => notes.push(note),
+  });
   const { step, ending, evalLoss, hash } = await training.outcome;
   expect(ending).toBe("finished");
   expect(step).toBeLessThan(400);
@@ -110,6 +112,13 @@ test("early stopping ends a run with the state of its best evaluation, which loa
     { runDir: join(folder, "short") },
   ).outcome;
   expect(whole.hash).toBe(hash);
+
+  // it went back: asked again it is over, and there is no later state to train on from
+  const again = { runDir: run, resume: true };
+  expect((await train(stopping, again).outcome).hash).toBe(hash);
+  for (const longer of [{ steps: 500 }, { eval: { every: 3, patience: 9 } }])
+    await expect(train({ ...stopping, ...longer }, again).outcome).rejects.toMatchObject({ code: "resume/stopped" });
+  expect((await readRun(run)).record.status).toBe("finished");
 });
 
 describe("stopped and continued", () => {

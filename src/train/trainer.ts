@@ -97,6 +97,8 @@ export interface TrainerState {
   readonly skips?: Skips;
   /** Of the evaluations that were due by their interval, which a learning rate may depend on. Not there while there were none. */
   readonly evaluations?: readonly EvaluatedLoss[];
+  /** Early stopping went back to the state of this step: the run is over, there is nothing to train on from. */
+  readonly restored?: number;
 }
 
 export class Trainer {
@@ -106,6 +108,7 @@ export class Trainer {
   lastEvaluation: Evaluation | undefined;
   private skips: Skips = { total: 0, running: 0 };
   private evaluations: readonly EvaluatedLoss[] = [];
+  private restored: number | undefined;
   /** The step whose state is on disk already. */
   private savedAt: number | undefined;
 
@@ -132,6 +135,7 @@ export class Trainer {
       lastEvaluation: this.lastEvaluation ?? null,
       ...(this.skips.total > 0 ? { skips: this.skips } : {}),
       ...(this.evaluations.length > 0 ? { evaluations: this.evaluations } : {}),
+      ...(this.restored === undefined ? {} : { restored: this.restored }),
     };
   }
 
@@ -142,6 +146,7 @@ export class Trainer {
     this.lastEvaluation = state.lastEvaluation ?? undefined;
     this.skips = state.skips ?? this.skips;
     this.evaluations = state.evaluations ?? [];
+    this.restored = state.restored;
     this.options.source.restore(state.source);
     this.savedAt = state.clock.step;
   }
@@ -200,6 +205,7 @@ export class Trainer {
     const step = this.betterBefore();
     if (step === undefined || signal?.aborted === true) return;
     await restoreStep?.(step);
+    this.restored = step;
     this.savedAt = undefined;
     await this.evaluate();
   }
