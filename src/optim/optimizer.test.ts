@@ -2,19 +2,26 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { assertClose } from "../../test/support/close.ts";
-import { fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
+import { fromNumbers, type HostArray, RandomStream, toNumbers } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
 import { assign, constant, feed, gradients, type Tensor, trace, variable } from "../core/index.ts";
 import { ReferenceEngine } from "../engine/index.ts";
 import {
+  adadelta,
+  adagrad,
   adam,
+  adamax,
   adamw,
   addDecayedWeights,
   clipByGlobalNorm,
   momentum,
   Optimizer,
+  optimizerNames,
   type ParameterSelector,
   parseOptimizer,
+  radam,
+  ratesByDepth,
+  rmsprop,
   scaleByAdam,
   scaleByLearningRate,
   sgd,
@@ -35,9 +42,11 @@ function run(
     lr: number;
     count?: number;
     visit?: (values: Values, loss: number, gradNorm: number) => void;
+    /** Filled with the weights to evaluate with after the last step. */
+    evaluated?: Values;
   },
 ): Values {
-  const { steps, lr, count = 1, visit } = options;
+  const { steps, lr, count = 1, visit, evaluated } = options;
   const types = Object.entries(start).map(([name, { shape }]) => ({ name, dtype: "f64" as const, shape }));
   const slots = optimizer.slotTypes(types);
   const graph = trace(
@@ -55,6 +64,7 @@ function run(
           return variable(name, type.dtype, type.shape);
         },
         scalar: (name) => feed(name, { dtype: "f64", shape: [] }),
+        key: () => constant(fromNumbers("i32", [3], [5, 0, 2])),
       });
       for (const [name, tensor] of [...result.values, ...result.slots]) assign(name, tensor);
       return { loss: value, gradNorm: result.gradNorm };
@@ -75,6 +85,19 @@ function run(
     );
     const { outputs } = engine.runNow({ program, feeds });
     visit?.(before, toNumbers(outputs.loss!)[0]!, toNumbers(outputs.gradNorm!)[0]!);
+  }
+  if (evaluated !== undefined) {
+    const averages = trace(
+      {},
+      () => {
+        const parameters = new Map(types.map(({ name, dtype, shape }) => [name, variable(name, dtype, shape)]));
+        const slot = (name: string) => variable(name, "f64", slots.find((one) => one.name === name)!.shape);
+        return Object.fromEntries([...optimizer.evaluated(parameters, slot)].map(([name, one]) => [name, one.mul(1)]));
+      },
+      { floatDType: "f64" },
+    );
+    const reader = engine.load(compile(averages, engine.target, { verify: true }), store);
+    Object.assign(evaluated, engine.runNow({ program: reader, feeds: {} }).outputs);
   }
   return read();
 }
@@ -111,6 +134,47 @@ function constantMatrix(rows: number[][]): Tensor {
   return constant(f64(rows));
 }
 
+const rules: {
+  [golden: string]: {
+    by: string;
+    lr: number;
+    config: { [name: string]: object };
+    quadratic?: { path: number[][]; evaluated?: { x: number[] } };
+    network: { losses: number[]; final: { [name: string]: number[] }; evaluated?: { [name: string]: number[] } };
+  };
+} = JSON.parse(readFileSync("test/golden/optimizer-rules.json", "utf8")).optimizers;
+
+for (const [name, { by, lr, config, quadratic: flat, network: net }] of Object.entries(rules)) {
+  test(`${name} follows the path of 100 steps (${by}), and is evaluated with its weights`, () => {
+    const evaluated: Values = {};
+    if (flat !== undefined) {
+      const seen: Values[] = [];
+      const start = { x: f64(golden.problems.quadratic.start) };
+      const visit = (values: Values) => seen.push(values);
+      const end = run(parseOptimizer(config), start, quadratic, { steps: 100, lr, visit, evaluated });
+      const path = [...seen.slice(1), end].flatMap((values) => numbers(values.x!));
+      assertClose(path, flat.path.flat(), { absolute: 1e-10, what: "path" });
+      if (flat.evaluated) assertClose(evaluated.x!, flat.evaluated.x, { absolute: 1e-10, what: "evaluated x" });
+    }
+    const { X: _, y: __, ...weights } = golden.problems.network;
+    const from = Object.fromEntries(Object.entries(weights).map(([key, value]) => [key, f64(value as number[][])]));
+    const losses: number[] = [];
+    const visit = (_: Values, loss: number) => losses.push(loss);
+    const last = run(parseOptimizer(config), from, network, { steps: 100, lr, count: 7, visit, evaluated });
+    assertClose(losses, net.losses, { absolute: 1e-10, what: "losses" });
+    for (const [key, value] of Object.entries(net.final)) {
+      assertClose(last[key]!, value, { absolute: 1e-10, what: key });
+      if (net.evaluated)
+        assertClose(evaluated[key]!, net.evaluated[key]!, { absolute: 1e-10, what: `evaluated ${key}` });
+    }
+  });
+}
+
+test("every optimizer that a recipe may name has a golden path", () => {
+  const configs = [...Object.values(presets), ...Object.values(rules)].map(({ config }) => Object.keys(config)[0]!);
+  expect([...new Set(configs)].sort()).toEqual([...optimizerNames].sort());
+});
+
 const presets: { [golden: string]: Optimizer } = {
   sgd: sgd(),
   momentum: sgd({ momentum: 0.9 }),
@@ -119,6 +183,13 @@ const presets: { [golden: string]: Optimizer } = {
   adam: adam(),
   "adam-l2": adam({ l2: 0.01 }),
   adamw: adamw({ betas: [0.9, 0.95], weightDecay: 0.1, decay: "all" }),
+  "adam-amsgrad": adam({ betas: [0.9, 0.99], amsgrad: true }),
+  adamax: adamax(),
+  radam: radam(),
+  adagrad: adagrad(),
+  adadelta: adadelta(),
+  rmsprop: rmsprop(),
+  "rmsprop-centered": rmsprop({ centered: true, momentum: 0.9 }),
 };
 
 const chains: { [golden: string]: Optimizer } = {
@@ -230,6 +301,39 @@ test("presets and chains agree with clipping, decay of matrices and frozen param
   expect(numbers(free["e.weight"]!)).not.toEqual([2]);
 });
 
+test("gradient noise is drawn by its address, with the deviation of the step", () => {
+  const start = { x: f64([1, 2, 3]) };
+  const zero: Problem = (parameters) => parameters.get("x")!.mul(0).sum();
+  const end = run(sgd({ noise: { size: 4, decay: 0.5 } }), start, zero, { steps: 1, lr: 1 });
+  const stream = new RandomStream(5, "noise.x");
+  const drawn = [0, 1, 2].map((row) => row + 1 - 2 * stream.normal(0, row, 2));
+  assertClose(numbers(end.x!), drawn, { absolute: 1e-6, what: "x" });
+});
+
+test("a norm for each parameter alone", () => {
+  const start = { a: f64([3]), b: f64([[0.5]]) };
+  const loss: Problem = (parameters) =>
+    [...parameters.values()].map((x) => x.square().sum().mul(0.5)).reduce((x, y) => x.add(y));
+  const end = run(sgd({ clip: { parameterNorm: 1 } }), start, loss, { steps: 1, lr: 0.1 });
+  assertClose(numbers(end.a!), [3 - 0.1 * (3 / (3 + 1e-6))], { absolute: 1e-14, what: "a" });
+  assertClose(numbers(end.b!), [0.5 - 0.1 * 0.5], { absolute: 1e-14, what: "b" });
+});
+
+test("rates by depth: 1 at the output, the factor once more for each block further from it", () => {
+  const names = ["wte.weight", "h.0.mlp.weight", "h.1.mlp.weight", "lnF.weight"];
+  const rates = ratesByDepth(0.5)(names.map((name) => ({ name, shape: [2] })));
+  expect(names.map((name) => rates.get(name))).toEqual([0.125, 0.25, 0.5, 1]);
+});
+
+test("decoupled decay and an l2 penalty are different words: only the first leaves Adam's update alone", () => {
+  const start = { x: f64([[2]]) };
+  const loss: Problem = (parameters) => parameters.get("x")!.sum();
+  const first = (options: object) => numbers(run(adam(options), start, loss, { steps: 1, lr: 0.1 }).x!)[0]!;
+  expect(first({})).toBeCloseTo(2 - 0.1, 8);
+  expect(first({ weightDecay: 0.5 })).toBeCloseTo(2 - 0.1 - 0.1 * 0.5 * 2, 8);
+  expect(first({ l2: 0.5 })).toBeCloseTo(2 - 0.1, 8); // the first step has the length of the rate, whatever the gradient
+});
+
 test("slots are named by rule and parameter", () => {
   const types = [{ name: "h.0.weight", dtype: "f32" as const, shape: [2, 3] }];
   expect(adamw().slotTypes(types)).toEqual([
@@ -254,9 +358,13 @@ test("a configuration comes back as plain data with its defaults, and means the 
       lr: { cosine: { peak: 1e-3, warmup: 10, floor: 0, unit: "steps" } },
       betas: [0.9, 0.999],
       eps: 1e-8,
+      amsgrad: false,
+      l2: 0,
       weightDecay: 0.01,
       decay: "matrices",
       clip: 1,
+      centralize: false,
+      rates: [],
       freeze: "none",
     },
   });
@@ -270,13 +378,13 @@ test("all problems of a configuration are told at once, with the nearest known k
     [AthanorError: [config/invalid] 5 settings are wrong
       at        optimizer
       got       adamw.lr: must be greater than 0, got -1
-                adamw.betas.1: must be less than 1, got 1
                 adamw.weightDecay: expected number, got "0.1"
+                adamw.betas.1: must be less than 1, got 1
                 adamw.beta: unknown key; did you mean betas?
-                adamw.epsilon: unknown key; known: lr, betas, eps, weightDecay, decay, clip, freeze
+                adamw.epsilon: unknown key; known: lr, l2, weightDecay, decay, clip, centralize, noise, rates, layerDecay, lookahead, average, freeze, betas, eps, amsgrad
       fix       mend what is listed; nothing has been started]
   `);
-  expect(() => parseOptimizer({ adam: {}, sgd: {} })).toThrow("exactly one of sgd, adam, adamw, got sgd and adam");
+  expect(() => parseOptimizer({ adam: {}, sgd: {} })).toThrow(/exactly one of sgd, adam, .*, got sgd and adam/);
   expect(() => parseOptimizer({ adm: {} })).toThrow("did you mean adam?");
   expect(() => parseOptimizer({ sgd: { nesterov: true } })).toThrow("needs a momentum above 0");
   expect(() => parseOptimizer({ sgd: { lr: Number.NaN } })).toThrow(/lr: .*NaN/);

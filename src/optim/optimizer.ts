@@ -37,6 +37,8 @@ export interface UpdateTools {
   setSlot(name: string, value: Tensor, check?: Tensor): void;
   /** A number that the host feeds: those of `scalarsAt`, and `lr`. */
   scalar(name: string): Tensor;
+  /** i32[3], the address of this step's random numbers: seed low, seed high, step. */
+  key(): Tensor;
 }
 
 /** One rule of the chain. */
@@ -44,10 +46,65 @@ export interface Transform {
   readonly name: string;
   /** Slots for the given parameters, named `<rule>.<slot>.<parameter>`, like `adam.m.wte.weight`. They begin at zero. */
   slots?(parameters: readonly TensorType[]): readonly TensorType[];
-  /** Numbers that depend on how many updates were made before, in f64. */
-  scalarsAt?(step: number): Readonly<Record<string, number>>;
+  /** Numbers that depend on how many updates were made before, and on the learning rate, in f64. */
+  scalarsAt?(step: number, learningRate: number): Readonly<Record<string, number>>;
   apply(state: UpdateState, tools: UpdateTools): UpdateState;
+  /** True for one that may stand behind the transform that ends the chain. */
+  readonly follows?: boolean;
+  /** Weights to evaluate with, where they are not the parameters: parameter + factor · slot, the slot named `<slot>.<parameter>`. */
+  readonly evaluated?: EvaluatedWeights;
 }
+
+export interface EvaluatedWeights {
+  readonly slot: string;
+  readonly factor: number;
+}
+
+/** What a rule of one parameter has at hand. Names of slots and scalars are the rule's own. */
+export interface OwnTools {
+  readonly name: string;
+  readonly parameter: Tensor;
+  /** The parameter's slot before this step. */
+  slot(name: string): Tensor;
+  /** Gives the slot its next value, and returns it. */
+  keep(name: string, value: Tensor): Tensor;
+  scalar(name: string): Tensor;
+}
+
+/** A transform that makes each parameter's update from its own gradient; its slots have the parameter's type. */
+export function perParameter(
+  rule: string,
+  slots: readonly string[],
+  update: (grad: Tensor, own: OwnTools) => Tensor,
+  scalarsAt: (step: number, learningRate: number) => Readonly<Record<string, number>> = () => ({}),
+): Transform {
+  return {
+    name: rule,
+    slots: slotsNamed(slots.map((slot) => `${rule}.${slot}`)),
+    scalarsAt: (step, learningRate) =>
+      Object.fromEntries(Object.entries(scalarsAt(step, learningRate)).map(([name, one]) => [`${rule}.${name}`, one])),
+    apply: (state, tools) => ({
+      ...state,
+      factor: undefined,
+      updates: mapTensors(scaledUpdates(state), (grad, name) =>
+        update(grad, {
+          name,
+          parameter: state.parameters.get(name)!,
+          slot: (slot) => tools.slot(`${rule}.${slot}.${name}`),
+          scalar: (scalar) => tools.scalar(`${rule}.${scalar}`),
+          keep: (slot, value) => {
+            tools.setSlot(`${rule}.${slot}.${name}`, value);
+            return value;
+          },
+        }),
+      ),
+    }),
+  };
+}
+
+/** Slots of each parameter's type, `<name>.<parameter>`. */
+export const slotsNamed = (names: readonly string[]) => (parameters: readonly TensorType[]) =>
+  names.flatMap((slot) => parameters.map(({ name, dtype, shape }) => ({ name: `${slot}.${name}`, dtype, shape })));
 
 export interface OptimizerOptions {
   readonly chain: readonly Transform[];
@@ -70,6 +127,8 @@ export interface UpdateInputs {
   readonly gradientScale: Tensor;
   readonly slot: (name: string) => Tensor;
   readonly scalar: (name: string) => Tensor;
+  /** i32[3]; for rules that draw random numbers. */
+  readonly key?: () => Tensor;
 }
 
 export interface UpdateOutputs {
@@ -116,7 +175,25 @@ export class Optimizer {
 
   /** The scalar feeds of one update: `lr`, and corrections such as `adam.c1`. `step` counts the updates made before it. */
   scalarsAt(step: number, learningRate: number): Record<string, number> {
-    return Object.assign({ lr: learningRate }, ...this.chain.map((transform) => transform.scalarsAt?.(step) ?? {}));
+    return Object.assign(
+      { lr: learningRate },
+      ...this.chain.map((transform) => transform.scalarsAt?.(step, learningRate) ?? {}),
+    );
+  }
+
+  /** Where the weights to evaluate with lie, when the parameters are not those. */
+  get evaluatedWeights(): EvaluatedWeights | undefined {
+    return this.chain.findLast(({ evaluated }) => evaluated !== undefined)?.evaluated;
+  }
+
+  /** The weights to evaluate with, traced: averages where the chain keeps some, else the parameters. */
+  evaluated(parameters: NamedTensors, slot: (name: string) => Tensor): NamedTensors {
+    const weights = this.evaluatedWeights;
+    if (weights === undefined) return parameters;
+    const trained = new Set(this.trained([...parameters].map(([name, { shape }]) => ({ name, shape }))).map(nameOf));
+    return mapTensors(parameters, (parameter, name) =>
+      trained.has(name) ? parameter.add(slot(`${weights.slot}.${name}`).mul(weights.factor)) : parameter,
+    );
   }
 
   /** Appends one update to the trace under way. Slots and scalars are asked for by name, each once. */
@@ -134,6 +211,7 @@ export class Optimizer {
     const tools: UpdateTools = {
       slot: remember(inputs.slot),
       scalar: remember(inputs.scalar),
+      key: inputs.key ?? (() => fail("optim/key", "a rule draws random numbers, and the step has no key for them")),
       setSlot: (name, value, check) => {
         slots.set(name, value);
         if (check === undefined) allChecked = false;
@@ -142,7 +220,7 @@ export class Optimizer {
     };
     let state: UpdateState = { parameters, updates: gradients, factor: inputs.gradientScale, values: undefined };
     for (const transform of this.chain) {
-      if (state.values !== undefined)
+      if (state.values !== undefined && transform.follows !== true)
         fail("optim/chain", `${transform.name} stands after the transform that ends the chain`);
       state = withScope(`optimizer.${transform.name}`, () => transform.apply(state, tools));
     }
@@ -161,6 +239,16 @@ export function globalNorm(tensors: NamedTensors, factor: Tensor | undefined): T
 /** The updates with the pending factor applied. */
 export function scaledUpdates({ updates, factor }: UpdateState): NamedTensors {
   return factor === undefined ? updates : mapTensors(updates, (update) => update.mul(factor));
+}
+
+const nameOf = ({ name }: { readonly name: string }): string => name;
+
+/** What this step takes off each parameter, whether or not the chain has ended. */
+export function stepsOf(state: UpdateState): NamedTensors {
+  const { values, parameters } = state;
+  return values === undefined
+    ? scaledUpdates(state)
+    : mapTensors(parameters, (parameter, name) => parameter.sub(values.get(name)!));
 }
 
 export function mapTensors(tensors: NamedTensors, fn: (tensor: Tensor, name: string) => Tensor): Map<string, Tensor> {

@@ -1,136 +1,309 @@
 // The optimizers by name: their settings with defaults, and the chain each stands for. What a recipe writes under `optimizer`.
+// What surrounds a rule (clipping, penalties, rates by parameter, averages) is the same for all: optimizer-settings.ts.
 import { z } from "zod";
 import { oneOf, parseConfig } from "../base/index.ts";
-import { Optimizer, type OptimizerDescription } from "./optimizer.ts";
-import type { Schedule } from "./schedule.ts";
-import { createSchedule, scheduleSchema } from "./schedule-config.ts";
-import { type ParameterSelector, selectorSchema } from "./selector.ts";
-import { adamwUpdate, addDecayedWeights, clipByGlobalNorm, sgdUpdate } from "./transforms.ts";
+import {
+  scaleByAdam,
+  scaleByAdamax,
+  scaleByAdan,
+  scaleByAdemamix,
+  scaleByMeanSquare,
+  scaleByRadam,
+} from "./adam-rules.ts";
+import {
+  momentum,
+  scaleByAdadelta,
+  scaleByAdafactor,
+  scaleByAdagrad,
+  scaleByLion,
+  scaleByRmsprop,
+} from "./adaptive-rules.ts";
+import { scheduleFree } from "./averaging.ts";
+import { partition, scaleByMuon, scaleByTrustRatio } from "./layer-rules.ts";
+import type { Optimizer, Transform } from "./optimizer.ts";
+import {
+  type CommonShape,
+  type CreateOptions,
+  commonSettings,
+  createOptimizer,
+  type Decay,
+  type InCode,
+} from "./optimizer-settings.ts";
+import type { ScheduleConfig } from "./schedule-config.ts";
+import { selectorSchema } from "./selector.ts";
+import { adamwUpdate, scaleByLearningRate, sgdUpdate } from "./transforms.ts";
 
 const beta = z.number().min(0).lt(1);
-const common = {
-  clip: z.number().positive().optional().describe("largest global gradient norm; left out, no clipping"),
-  freeze: selectorSchema.default("none").describe("parameters that stay as they are, such as [wte.*]"),
-};
-const adamNumbers = {
-  lr: scheduleSchema.default(1e-3),
-  betas: z.tuple([beta, beta]).default([0.9, 0.999]).describe("decay of the two running means"),
-  eps: z.number().positive().default(1e-8),
-};
-const l2 = z.number().nonnegative().default(0).describe("l2 penalty added to the gradient");
+const positive = z.number().positive();
+const betas = (first: number, second: number) =>
+  z.tuple([beta, beta]).default([first, second]).describe("decay of the two running means");
+const threeBetas = (...values: [number, number, number]) => z.tuple([beta, beta, beta]).default(values);
+const eps = (value: number, where = "added to the root of the second mean") => positive.default(value).describe(where);
+const velocity = (value: number) => beta.default(value).describe("of the velocity; 0 for none");
+const nesterov = z.boolean().default(false).describe("look ahead along the velocity");
+const adamSettings = { betas: betas(0.9, 0.999), eps: eps(1e-8) };
+const amsgrad = z.boolean().default(false).describe("divide by the largest second mean so far");
 
-const sgdSchema = z
-  .strictObject({
-    lr: scheduleSchema.default(0.01),
-    momentum: z.number().min(0).lt(1).default(0),
-    nesterov: z.boolean().default(false),
-    l2,
-    ...common,
-  })
-  .check(({ value, issues }) => {
-    if (value.nesterov && value.momentum === 0)
-      issues.push({ code: "custom", path: ["nesterov"], message: "needs a momentum above 0", input: true });
+type Settings<S extends z.ZodRawShape> = z.output<z.ZodObject<S>>;
+type Options<S extends z.ZodRawShape> = InCode<z.input<z.ZodObject<S & CommonShape>>>;
+/** A named optimizer: settings in, chain out. */
+export interface Preset<S extends z.ZodRawShape = z.ZodRawShape> {
+  (options?: Options<S>, run?: CreateOptions): Optimizer;
+  readonly schema: z.ZodType;
+}
+
+interface Definition<S extends z.ZodRawShape> {
+  /** Default learning rate, and decoupled decay. */
+  readonly lr: number;
+  readonly weightDecay?: number;
+  readonly settings: S;
+  /** What is wrong between settings: a message for a key. */
+  readonly wrong?: (settings: Settings<S>) => readonly [key: string, message: string] | undefined;
+  /** The rule alone; decay and learning rate follow it. */
+  readonly rule?: (settings: Settings<S>) => readonly Transform[];
+  /** The rule with decay and learning rate, where it has its own order or does all in one pass. */
+  readonly whole?: (settings: Settings<S>, decay: Decay) => readonly Transform[];
+}
+
+function preset<S extends z.ZodRawShape>(name: string, definition: Definition<S>): Preset<S> {
+  const { lr, weightDecay = 0, settings, wrong, rule, whole } = definition;
+  const schema = z.strictObject({ ...commonSettings(lr, weightDecay), ...settings }).check(({ value, issues }) => {
+    const fault = wrong?.(value as Settings<S>);
+    if (fault) issues.push({ code: "custom", path: [fault[0]], message: fault[1], input: true });
   });
-const adamSchema = z.strictObject({ ...adamNumbers, l2, ...common });
-const adamwSchema = z.strictObject({
-  ...adamNumbers,
-  weightDecay: z.number().nonnegative().default(0.01).describe("decoupled decay per unit of learning rate"),
-  decay: selectorSchema.default("matrices").describe("parameters that decay: matrices, all, none, or name patterns"),
-  ...common,
+  const chain = (config: object, decay: Decay): readonly Transform[] =>
+    whole?.(config as Settings<S>, decay) ?? [
+      ...rule!(config as Settings<S>),
+      ...decay.transforms(),
+      scaleByLearningRate(),
+    ];
+  const create = (options: Options<S> = {} as Options<S>, run: CreateOptions = {}) =>
+    createOptimizer({ name, schema, chain, options, run });
+  return Object.assign(create, { schema });
+}
+
+/** Stochastic gradient descent, with momentum if asked for (Robbins & Monro 1951; Polyak 1964; Sutskever et al. 2013). */
+export const sgd = preset("sgd", {
+  lr: 0.01,
+  settings: { momentum: velocity(0), nesterov },
+  wrong: ({ nesterov, momentum }) =>
+    nesterov && momentum === 0 ? ["nesterov", "needs a momentum above 0"] : undefined,
+  whole: (config, decay) => {
+    if (decay.rate === 0) return [sgdUpdate({ ...config, l2: decay.l2, penalized: "all" })];
+    const rule = config.momentum === 0 ? [] : [momentum(config.momentum, config)];
+    return [...decay.penalty(), ...rule, ...decay.transforms(), scaleByLearningRate()];
+  },
 });
 
-/** `{ adamw: { lr: 1e-3, … } }`, or a name alone for the defaults. */
-export const optimizerSchema = oneOf({ sgd: sgdSchema, adam: adamSchema, adamw: adamwSchema });
-export type OptimizerInput = z.input<typeof optimizerSchema>;
-export type OptimizerConfig = z.output<typeof optimizerSchema>;
-
-/** In code, a schedule object and selector functions are allowed too. */
-type InCode<T> = Omit<T, "lr" | "decay" | "freeze"> & {
-  readonly lr?: (T extends { lr?: infer L } ? L : never) | Schedule;
-  readonly freeze?: ParameterSelector;
-};
-export type SgdOptions = InCode<z.input<typeof sgdSchema>>;
-export type AdamOptions = InCode<z.input<typeof adamSchema>>;
-export type AdamwOptions = InCode<z.input<typeof adamwSchema>> & { readonly decay?: ParameterSelector };
-
-/** What only code can give. */
-interface Given {
-  readonly lr?: Schedule;
-  readonly freeze?: ParameterSelector;
-  readonly decay?: ParameterSelector;
-}
-
-/** Takes out what is no plain data, so that the rest is checked by the same schema as a recipe. */
-function separate(options: object): { plain: object; given: Given } {
-  const isCode = ([key, value]: [string, unknown]) =>
-    typeof value === "function" || (key === "lr" && typeof value === "object" && value !== null && "at" in value);
-  const entries = Object.entries(options);
-  return {
-    plain: Object.fromEntries(entries.filter((entry) => !isCode(entry))),
-    given: Object.fromEntries(entries.filter(isCode)),
-  };
-}
-
-interface CreateOptions {
-  /** Length of the run, the `total` of decays that name none. */
-  readonly steps?: number;
-}
-
-/** Stochastic gradient descent, with momentum if asked for. */
-export function sgd(options: SgdOptions = {}, { steps }: CreateOptions = {}): Optimizer {
-  const { plain, given } = separate(options);
-  const config = parseConfig(sgdSchema, plain, "optimizer.sgd");
-  const { momentum, nesterov, l2: penalty, clip } = config;
-  const update = sgdUpdate({ momentum, nesterov, l2: penalty, penalized: "all" });
-  return create("sgd", config, given, steps, [...clipping(clip), update]);
-}
-
 /** SGD with a velocity; 0.9 unless said otherwise. */
-export function momentumSgd(options: SgdOptions = {}, run: CreateOptions = {}): Optimizer {
-  return sgd({ momentum: 0.9, ...options }, run);
-}
+export const momentumSgd: typeof sgd = Object.assign(
+  (options: Parameters<typeof sgd>[0] = {}, run?: CreateOptions) => sgd({ momentum: 0.9, ...options }, run),
+  { schema: sgd.schema },
+);
 
-/** Adam (Kingma & Ba 2015), with an l2 penalty if asked for; decoupled decay is `adamw`. */
-export function adam(options: AdamOptions = {}, { steps }: CreateOptions = {}): Optimizer {
-  const { plain, given } = separate(options);
-  const config = parseConfig(adamSchema, plain, "optimizer.adam");
-  const [beta1, beta2] = config.betas;
-  const penalty = config.l2 === 0 ? [] : [addDecayedWeights(config.l2)];
-  const update = adamwUpdate({ beta1, beta2, eps: config.eps, weightDecay: 0, decay: "none" });
-  return create("adam", config, given, steps, [...clipping(config.clip), ...penalty, update]);
-}
+const adamChain = (config: { betas: [number, number]; eps: number; amsgrad: boolean }, decay: Decay) => {
+  const numbers = adamNumbers(config);
+  if (config.amsgrad)
+    return [...decay.penalty(), scaleByAdam(numbers, config), ...decay.transforms(), scaleByLearningRate()];
+  return [...decay.penalty(), adamwUpdate({ ...numbers, weightDecay: decay.rate, decay: decay.selector })];
+};
+const adamNumbers = ({ betas: [beta1, beta2], eps }: { betas: [number, number]; eps: number }) => ({
+  beta1,
+  beta2,
+  eps,
+});
+
+/** Adam (Kingma & Ba 2015), with an l2 penalty if asked for; decoupled decay is `adamw`'s. */
+export const adam = preset("adam", { lr: 1e-3, settings: { ...adamSettings, amsgrad }, whole: adamChain });
 
 /** Adam with decoupled weight decay (Loshchilov & Hutter 2019), by default on matrices alone. */
-export function adamw(options: AdamwOptions = {}, { steps }: CreateOptions = {}): Optimizer {
-  const { plain, given } = separate(options);
-  const config = parseConfig(adamwSchema, plain, "optimizer.adamw");
-  const [beta1, beta2] = config.betas;
-  const { eps, weightDecay, clip } = config;
-  const update = adamwUpdate({ beta1, beta2, eps, weightDecay, decay: given.decay ?? config.decay });
-  return create("adamw", config, given, steps, [...clipping(clip), update]);
-}
+export const adamw = preset("adamw", {
+  lr: 1e-3,
+  weightDecay: 0.01,
+  settings: { ...adamSettings, amsgrad },
+  whole: adamChain,
+});
 
-const clipping = (clip: number | undefined) => (clip === undefined ? [] : [clipByGlobalNorm(clip)]);
+export const adamax = preset("adamax", {
+  lr: 2e-3,
+  settings: { betas: betas(0.9, 0.999), eps: eps(1e-8, "added to the size of the gradient") },
+  rule: (config) => [scaleByAdamax(adamNumbers(config))],
+});
 
-type Parsed = { readonly lr: z.output<typeof scheduleSchema>; readonly freeze: ParameterSelector };
+export const radam = preset("radam", {
+  lr: 1e-3,
+  settings: adamSettings,
+  rule: (config) => [scaleByRadam(adamNumbers(config))],
+});
 
-function create(
-  name: string,
-  config: Parsed,
-  given: Given,
-  steps: number | undefined,
-  chain: ConstructorParameters<typeof Optimizer>[0]["chain"],
-): Optimizer {
-  const shown = Object.fromEntries(
-    Object.entries(given).map(([key, value]) => [key, key === "lr" ? (value as Schedule).describe() : "function"]),
-  );
-  return new Optimizer({
-    chain,
-    learningRate: given.lr ?? createSchedule(config.lr, steps, `optimizer.${name}.lr`),
-    freeze: given.freeze ?? config.freeze,
-    config: { [name]: { ...config, ...shown } } as OptimizerDescription,
-  });
-}
+export const adan = preset("adan", {
+  lr: 1e-3,
+  settings: {
+    betas: threeBetas(0.98, 0.92, 0.99).describe("decay of the means of gradients, their differences, their squares"),
+    eps: eps(1e-8),
+  },
+  rule: (config) => [scaleByAdan(config)],
+});
+
+export const ademamix = preset("ademamix", {
+  lr: 1e-3,
+  settings: {
+    betas: threeBetas(0.9, 0.999, 0.9999).describe("decay of the fast mean, of squares, of the slow mean"),
+    eps: eps(1e-8),
+    alpha: z.number().nonnegative().default(5).describe("weight of the slow mean"),
+    warmup: z.number().int().nonnegative().default(0).describe("updates over which the slow mean comes in"),
+  },
+  rule: (config) => [scaleByAdemamix(config)],
+});
+
+export const adagrad = preset("adagrad", {
+  lr: 0.01,
+  settings: { eps: eps(1e-10, "added to the root of the sum") },
+  rule: (config) => [scaleByAdagrad(config)],
+});
+
+const rho = (value: number) => beta.default(value).describe("decay of the running means");
+
+export const adadelta = preset("adadelta", {
+  lr: 1,
+  settings: { rho: rho(0.9), eps: eps(1e-6, "added under both roots") },
+  rule: (config) => [scaleByAdadelta(config)],
+});
+
+export const rmsprop = preset("rmsprop", {
+  lr: 0.01,
+  settings: {
+    rho: rho(0.99),
+    eps: eps(1e-8),
+    centered: z.boolean().default(false).describe("divide by the spread about the mean gradient"),
+    momentum: velocity(0),
+  },
+  rule: (config) => [scaleByRmsprop(config), ...(config.momentum === 0 ? [] : [momentum(config.momentum)])],
+});
+
+export const adafactor = preset("adafactor", {
+  lr: 0.01,
+  settings: {
+    power: z.number().negative().default(-0.8).describe("the mean of squares decays by 1 − t^power"),
+    eps: z
+      .tuple([positive, positive])
+      .default([1e-12, 1e-3])
+      .describe("smallest mean square, smallest size of a parameter"),
+    clipRms: positive.default(1).describe("largest root mean square of an update"),
+  },
+  rule: (config) => [scaleByAdafactor(config)],
+});
+
+export const lion = preset("lion", {
+  lr: 1e-4,
+  settings: { betas: betas(0.9, 0.99) },
+  rule: ({ betas: [beta1, beta2] }) => [scaleByLion({ beta1, beta2 })],
+});
+
+/** LARS: l2 within the trust ratio, momentum behind the learning rate (You, Gitman & Ginsburg 2017). */
+export const lars = preset("lars", {
+  lr: 0.1,
+  settings: {
+    momentum: velocity(0.9),
+    nesterov,
+    coefficient: positive.default(1e-3).describe("share of its own size that a parameter moves"),
+    eps: z.number().nonnegative().default(0).describe("added to the update's norm"),
+  },
+  whole: (config, decay) => [
+    ...decay.penalty(),
+    ...decay.transforms(),
+    scaleByTrustRatio(config),
+    scaleByLearningRate(),
+    ...(config.momentum === 0 ? [] : [momentum(config.momentum, config)]),
+  ],
+});
+
+/** LAMB: Adam and its decay, times a trust ratio (You et al. 2020). */
+export const lamb = preset("lamb", {
+  lr: 1e-3,
+  settings: { betas: betas(0.9, 0.999), eps: eps(1e-6) },
+  whole: (config, decay) => [
+    ...decay.penalty(),
+    scaleByAdam(adamNumbers(config)),
+    ...decay.transforms(),
+    scaleByTrustRatio(),
+    scaleByLearningRate(),
+  ],
+});
+
+/** Muon for matrices, AdamW for the rest. Leave embeddings and the head to AdamW by `parameters: [h.*.weight]`. */
+export const muon = preset("muon", {
+  lr: 1e-3,
+  weightDecay: 0.1,
+  settings: {
+    parameters: selectorSchema
+      .default("matrices")
+      .describe("parameters with orthogonal updates; the rest have AdamW's"),
+    momentum: beta.default(0.95).describe("of the mean that is made orthogonal"),
+    nesterov: nesterov.default(true),
+    iterations: z.number().int().positive().default(5).describe("of Newton and Schulz"),
+    ...adamSettings,
+  },
+  rule: (config) => [partition(config.parameters, [scaleByMuon(config)], [scaleByAdam(adamNumbers(config))])],
+});
+
+const interpolation = beta.gt(0).default(0.9).describe("share of the average in where gradients are taken");
+
+export const scheduleFreeSgd = preset("scheduleFreeSgd", {
+  lr: 0.1,
+  settings: { beta: interpolation },
+  whole: ({ beta }, decay) => [...decay.penalty(), ...decay.transforms(), scaleByLearningRate(), scheduleFree(beta)],
+});
+
+export const scheduleFreeAdamw = preset("scheduleFreeAdamw", {
+  lr: 2.5e-3,
+  settings: {
+    beta: interpolation,
+    beta2: beta.default(0.999).describe("decay of the mean of squares"),
+    eps: eps(1e-8),
+  },
+  whole: (config, decay) => [
+    ...decay.penalty(),
+    scaleByMeanSquare(config),
+    ...decay.transforms(),
+    scaleByLearningRate(),
+    scheduleFree(config.beta),
+  ],
+});
+
+/** All of them, as a recipe names them. */
+const presets = {
+  ...{
+    sgd,
+    adam,
+    adamw,
+    adamax,
+    radam,
+    adan,
+    ademamix,
+    adagrad,
+    adadelta,
+    rmsprop,
+    adafactor,
+    lion,
+    lars,
+    lamb,
+  },
+  ...{ muon, scheduleFreeSgd, scheduleFreeAdamw },
+};
+export const optimizerNames: readonly string[] = Object.keys(presets);
+
+/** `{ adamw: { lr: 1e-3, … } }`, or a name alone for the defaults. */
+export const optimizerSchema = oneOf(
+  Object.fromEntries(Object.entries(presets).map(([name, { schema }]) => [name, schema])) as {
+    [K in keyof typeof presets]: z.ZodType<
+      { readonly lr: ScheduleConfig },
+      NonNullable<Parameters<(typeof presets)[K]>[0]>
+    >;
+  },
+);
+export type OptimizerInput = z.input<typeof optimizerSchema>;
+export type OptimizerConfig = z.output<typeof optimizerSchema>;
 
 /**
  * The optimizer that a configuration describes, `{ adamw: { lr: 3e-4, betas: [0.9, 0.95] } }`. `steps` is the length of the run.
@@ -144,8 +317,7 @@ function create(
  * ```
  */
 export function parseOptimizer(value: unknown, options: CreateOptions = {}): Optimizer {
-  const { sgd: one, adam: two, adamw: three } = parseConfig(optimizerSchema, value, "optimizer");
-  if (one) return sgd(one as SgdOptions, options);
-  if (two) return adam(two as AdamOptions, options);
-  return adamw(three as AdamwOptions, options);
+  const config = parseConfig(optimizerSchema, value, "optimizer");
+  const [name, settings] = Object.entries(config).find(([, given]) => given !== undefined)!;
+  return (presets[name as keyof typeof presets] as Preset)(settings as never, options);
 }

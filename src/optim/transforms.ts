@@ -4,8 +4,9 @@ import {
   globalNorm,
   mapTensors,
   scaledUpdates,
-  type TensorType,
+  slotsNamed,
   type Transform,
+  type UpdateState,
   type UpdateTools,
 } from "./optimizer.ts";
 import { type ParameterSelector, selectParameters } from "./selector.ts";
@@ -31,55 +32,10 @@ export interface AdamNumbers {
   readonly eps: number;
 }
 
-const slotsNamed = (names: readonly string[]) => (parameters: readonly TensorType[]) =>
-  names.flatMap((slot) => parameters.map(({ name, dtype, shape }) => ({ name: `${slot}.${name}`, dtype, shape })));
-
 /** 1 / (1 − βᵗ) for the update after `step` others, in f64 (Kingma & Ba 2015, algorithm 1). */
 const corrections =
   ({ beta1, beta2 }: AdamNumbers) =>
   (step: number) => ({ "adam.c1": 1 / (1 - beta1 ** (step + 1)), "adam.c2": 1 / (1 - beta2 ** (step + 1)) });
-
-/** Updates divided by the root of their running mean square (Kingma & Ba 2015; eps outside the root, as PyTorch). */
-export function scaleByAdam(numbers: AdamNumbers): Transform {
-  const { beta1, beta2, eps } = numbers;
-  return {
-    name: "scaleByAdam",
-    slots: slotsNamed(["adam.m", "adam.v"]),
-    scalarsAt: corrections(numbers),
-    apply: (state, tools) => {
-      const updates = mapTensors(scaledUpdates(state), (grad, name) => {
-        const m = tools
-          .slot(`adam.m.${name}`)
-          .mul(beta1)
-          .add(grad.mul(1 - beta1));
-        const v = tools
-          .slot(`adam.v.${name}`)
-          .mul(beta2)
-          .add(grad.square().mul(1 - beta2));
-        tools.setSlot(`adam.m.${name}`, m);
-        tools.setSlot(`adam.v.${name}`, v);
-        return m.mul(tools.scalar("adam.c1")).div(v.mul(tools.scalar("adam.c2")).sqrt().add(eps));
-      });
-      return { ...state, updates, factor: undefined };
-    },
-  };
-}
-
-/** Updates accumulated in a velocity (Sutskever et al. 2013, as PyTorch: the rate is applied after). */
-export function momentum(decay: number, options: { nesterov?: boolean } = {}): Transform {
-  return {
-    name: "momentum",
-    slots: slotsNamed(["sgd.velocity"]),
-    apply: (state, tools) => {
-      const updates = mapTensors(scaledUpdates(state), (grad, name) => {
-        const velocity = tools.slot(`sgd.velocity.${name}`).mul(decay).add(grad);
-        tools.setSlot(`sgd.velocity.${name}`, velocity);
-        return options.nesterov ? grad.add(velocity.mul(decay)) : velocity;
-      });
-      return { ...state, updates, factor: undefined };
-    },
-  };
-}
 
 /**
  * Adds `rate` times the parameter to its update. Before a transform with memory this is the l2 penalty's gradient; after
@@ -90,7 +46,7 @@ export function addDecayedWeights(rate: number, parameters: ParameterSelector = 
     name: "addDecayedWeights",
     apply: (state) => {
       if (rate === 0) return state;
-      const decayed = selected(parameters, state.parameters);
+      const decayed = selectedOf(state, parameters);
       const updates = mapTensors(scaledUpdates(state), (update, name) =>
         decayed.has(name) ? update.add(state.parameters.get(name)!.mul(rate)) : update,
       );
@@ -118,7 +74,7 @@ export function adamwUpdate(numbers: AdamNumbers & { weightDecay: number; decay:
     slots: slotsNamed(["adam.m", "adam.v"]),
     scalarsAt: corrections(numbers),
     apply: (state, tools) => {
-      const decayed = weightDecay === 0 ? new Set<string>() : selected(decay, state.parameters);
+      const decayed = weightDecay === 0 ? new Set<string>() : selectedOf(state, decay);
       const scalars = [factorOf(state.factor, tools), ...["lr", "adam.c1", "adam.c2"].map(tools.scalar)];
       const values = mapTensors(state.parameters, (parameter, name) => {
         const slots = ["adam.m", "adam.v"].map((slot) => `${slot}.${name}`);
@@ -149,7 +105,7 @@ export function sgdUpdate(numbers: {
     name: "sgd",
     slots: decay === 0 ? () => [] : slotsNamed(["sgd.velocity"]),
     apply: (state, tools) => {
-      const chosen = l2 === 0 ? new Set<string>() : selected(penalized, state.parameters);
+      const chosen = l2 === 0 ? new Set<string>() : selectedOf(state, penalized);
       const scalars = [factorOf(state.factor, tools), tools.scalar("lr")];
       const values = mapTensors(state.parameters, (parameter, name) => {
         const slot = `sgd.velocity.${name}`;
@@ -164,8 +120,9 @@ export function sgdUpdate(numbers: {
   };
 }
 
-function selected(selector: ParameterSelector, parameters: ReadonlyMap<string, Tensor>): Set<string> {
-  const named = [...parameters].map(([name, { shape }]) => ({ name, shape }));
+/** Names of the parameters that decay. */
+function selectedOf(state: UpdateState, selector: ParameterSelector): Set<string> {
+  const named = [...state.parameters].map(([name, { shape }]) => ({ name, shape }));
   return selectParameters(selector, named, "optimizer.decay");
 }
 

@@ -146,6 +146,8 @@ export class StepGraphs {
     return trace(
       {},
       () => {
+        let key: Tensor | undefined;
+        const randomKey = () => (key ??= feed("random.key", { dtype: "i32", shape: [3] }));
         const parameters = storedParameters(this.parameterTypes);
         const summed = new Map(
           this.trainedTypes.map(({ name, shape }) => [name, total((level) => gradName(level, name), shape)]),
@@ -157,17 +159,15 @@ export class StepGraphs {
           gradients: summed,
           gradientScale: count.reciprocal(),
           scalar: (name) => feed(name, { dtype, shape: [] }),
-          slot: (name) => {
-            const type = this.slotTypes.find((slot) => slot.name === name)!;
-            return variable(name, type.dtype, type.shape);
-          },
+          slot: (name) => this.slot(name),
+          key: randomKey,
         });
         const loss = lossSum.div(count);
         const { graph } = loss;
         // where the update tells of what it writes, the slots need not be read for it
         const slotSum = check === undefined ? this.slotSum() : variable(slotsCheck, dtype, []);
         graph.guard = gradNorm.isFinite().and(loss.isFinite()).and(slotSum.isFinite()).id;
-        for (const [name, value] of [...this.stored(values), ...slots]) assign(name, value);
+        for (const [name, value] of [...this.stored(values, randomKey), ...slots]) assign(name, value);
         if (check !== undefined) assign(slotsCheck, check);
         return { loss, gradNorm, count };
       },
@@ -176,13 +176,18 @@ export class StepGraphs {
   }
 
   /** Parameters' new values as the store keeps them. */
-  private stored(values: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
+  private stored(values: ReadonlyMap<string, Tensor>, randomKey: () => Tensor): ReadonlyMap<string, Tensor> {
     if (this.description.weights === undefined) return values;
-    const key = feed("random.key", { dtype: "i32", shape: [3] });
+    const key = randomKey();
     const narrow = new Set(this.parameterTypes.filter(({ dtype }) => dtype === "bf16").map(({ name }) => name));
     return mapTensors(values, (value, name) =>
       narrow.has(name) ? roundStochastic(value, key, iota([value.shape[0]!], 0), `weights.${name}`) : value,
     );
+  }
+
+  private slot(name: string): Tensor {
+    const type = this.slotTypes.find((slot) => slot.name === name)!;
+    return variable(name, type.dtype, type.shape);
   }
 
   /** A slot that something spoiled (a bad checkpoint) is found before it reaches a parameter: the sum is not finite then. */
@@ -211,7 +216,7 @@ export class StepGraphs {
     mode: "train" | "eval",
     finish: (sums: LossSums, parameters: Map<string, Tensor>, dtype: FloatDType) => void,
   ): Graph {
-    const { task, model, dtype } = this.description;
+    const { task, model, dtype, optimizer } = this.description;
     const random = {
       "random.key": { dtype: "i32", shape: [3] },
       "random.rows": { dtype: "i32", shape: [rows] },
@@ -219,7 +224,9 @@ export class StepGraphs {
     return trace(
       { ...task.feeds(rows), ...(mode === "train" ? random : {}) },
       (inputs: { [name: string]: Tensor }) => {
-        const parameters = storedParameters(this.parameterTypes);
+        const stored = storedParameters(this.parameterTypes);
+        const slot = (name: string) => this.slot(name);
+        const parameters = mode === "train" ? stored : new Map(optimizer.evaluated(stored, slot));
         const sums = functionalCall(model, parameters, () => task.loss(model, inputs));
         finish(sums, parameters, dtype);
         return undefined;
