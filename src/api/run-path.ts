@@ -15,7 +15,8 @@ export async function findRun(path: string): Promise<string> {
   }
   return fail("path/missing", "there is no such folder", {
     where: path,
-    ...(found === undefined ? {} : { got: "a file" }),
+    expected: "a folder that is there",
+    got: found === undefined ? "nothing of that name" : "a file",
     fix: "`npx athanor runs` lists the runs of this folder; runs/latest means the newest",
   });
 }

@@ -45,6 +45,11 @@ export function compareRecipes(earlier: unknown, now: Json): string[] {
   return lines;
 }
 
+/** Each setting by its dotted key, as JSON text, defaults filled in: what recipes are compared by. */
+export function recipeSettings(recipe: unknown): ReadonlyMap<string, string> {
+  return flatten(withDefaults(recipe as Json));
+}
+
 /** With every default filled in: a setting that is younger than a run's record had its default then. */
 function withDefaults(recipe: Json): Json {
   const { data } = recipeSchema.safeParse(recipe);

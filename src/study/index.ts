@@ -1,5 +1,14 @@
 // The door of `study`: proofs and benchmarks, programs over everything below.
 export { type BenchRun, benchMatmul, benchStep, type MatmulFigures, type StepFigures } from "./bench.ts";
+export { comparisonPage, figuresOf, formatFigure, formatInterval } from "./compare-page.ts";
+export {
+  type ComparedRun,
+  type Comparison,
+  type CurvePoint,
+  type Curves,
+  compareRuns,
+  type RunGroup,
+} from "./compare-runs.ts";
 export { type CoordinateOptions, coordinateCheck, type LayerChange } from "./coordinate-check.ts";
 export { type NoiseScale, type NormPair, noiseScale } from "./noise-scale.ts";
 export { profileRecipe, type StepProfile } from "./profile.ts";

@@ -141,6 +141,7 @@ export async function readRun(folder: string): Promise<Run> {
   } catch (cause) {
     return fail("run/missing", "there is no run here", {
       where: path,
+      expected: `the folder of a run, with its ${recordName}`,
       got: cause instanceof Error ? cause.message : String(cause),
       fix: "give the folder of a run; `npx athanor runs` lists them",
       cause,

@@ -3,13 +3,15 @@ import pc from "picocolors";
 import { findRun, runStatus } from "../../api/index.ts";
 import { listRuns } from "../../track/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
+import { defineCompare } from "./compare.ts";
 
 export const defineRuns: DefineCommand = (program, run) => {
-  program
+  const command = program
     .command("runs")
-    .description("list the runs under a folder")
+    .description("list the runs under a folder, or compare some")
     .argument("[folder]", "where runs lie (default: runs)")
     .action(run(runs));
+  defineCompare(command, run);
 };
 
 async function runs({ output }: CommandContext, folder?: string): Promise<undefined> {

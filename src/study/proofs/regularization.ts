@@ -7,6 +7,7 @@ import { evaluate } from "../../engine/index.ts";
 import { logLoss } from "../../metrics/index.ts";
 import { Dropout } from "../../nn/index.ts";
 import { atLeast, atMost, type Figure, holds, type Proof, type ProofContext, shown } from "../proof.ts";
+import { meanInterval } from "../student.ts";
 
 const numFeatures = 20;
 const wrongLabels = 0.15;
@@ -77,11 +78,10 @@ async function trainNet(setting: Setting, seed: number, folder: string, signal?:
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** The lower end of the 95 % interval of a mean over five seeds (Student's t, 4 degrees of freedom). */
+/** The lower end of the 95 % interval of a mean over five seeds. */
 function lowerEnd(values: readonly number[]): number {
-  const centre = mean(values);
-  const spread = Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
-  return centre - (2.776 * spread) / Math.sqrt(values.length);
+  const { mean: centre, half } = meanInterval(values);
+  return centre - half!;
 }
 
 /** One setting against none, on the same rows and starts. */
