@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 afterEach(async () => await rm(folder, { recursive: true }));
 
-const recipe = { data: { path: "x.txt" }, model: { gpt: {} }, steps: 3 } as const;
+const recipe = { data: { path: "x.txt" }, model: { gpt: { layers: 1, heads: 1, width: 4, context: 4 } }, steps: 3 } as const;
 const environment = { athanor: "0", node: "0", os: "", cpu: "", cores: 1, memoryBytes: 1, isa: "", threads: 1 };
 
 interface Planned {
@@ -161,7 +161,7 @@ test("a mean goes as far as all of its runs, and a seed that comes again is no s
     await makeRun("again", { set: ["name=other"], losses: [4, 3, 2] }),
   ];
   const { groups, keys } = await compareRuns(paths);
-  expect(keys).toEqual(["name", "seed"]);
+  expect(keys).toEqual(["seed", "name"]);
   expect(groups.map(({ label, runs }) => [label, runs])).toEqual([
     ["a", [0, 1]],
     ["again", [2]],
