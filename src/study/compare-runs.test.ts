@@ -14,7 +14,11 @@ beforeEach(async () => {
 });
 afterEach(async () => await rm(folder, { recursive: true }));
 
-const recipe = { data: { path: "x.txt" }, model: { gpt: { layers: 1, heads: 1, width: 4, context: 4 } }, steps: 3 } as const;
+const recipe = {
+  data: { path: "x.txt" },
+  model: { gpt: { layers: 1, heads: 1, width: 4, context: 4 } },
+  steps: 3,
+} as const;
 const environment = { athanor: "0", node: "0", os: "", cpu: "", cores: 1, memoryBytes: 1, isa: "", threads: 1 };
 
 interface Planned {
