@@ -299,7 +299,7 @@ const families = {
 export const scheduleNames: readonly string[] = Object.keys(families);
 
 /** A learning rate: a positive number or a schedule. */
-export const scheduleSchema = z.union([rate, oneOf(schemasOf(families))]);
+export const scheduleSchema = z.union([rate, oneOf(schemasOf(families))]).meta({ id: "schedule" }); // once in a JSON Schema, not per optimizer
 
 /** What a recipe may write for a learning rate. */
 export type ScheduleInput = z.input<typeof scheduleSchema>;

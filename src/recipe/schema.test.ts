@@ -34,7 +34,18 @@ function keysOf(schema: JsonSchema, path: string, into: Map<string, unknown>): M
   return into;
 }
 
-const schema = z.toJSONSchema(recipeSchema, { io: "input", unrepresentable: "any" }) as JsonSchema;
+const { $defs = {}, ...root } = z.toJSONSchema(recipeSchema, { io: "input", unrepresentable: "any" });
+
+/** The schema with what it refers to in its place. */
+function inlined(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inlined);
+  if (typeof value !== "object" || value === null) return value;
+  const { $ref, ...rest } = value as { $ref?: string };
+  const target = $ref === undefined ? {} : ($defs[$ref.slice("#/$defs/".length)] as object);
+  return Object.fromEntries(Object.entries({ ...target, ...rest }).map(([key, inner]) => [key, inlined(inner)]));
+}
+
+const schema = inlined(root) as JsonSchema;
 const keys = keysOf(schema, "", new Map());
 const page = readFileSync(new URL("../../docs/recipes.md", import.meta.url), "utf8");
 const rows = [...page.matchAll(/^\| `([\w.*]+)` \| (?:`([^`]*)`|–) \| (.*) \|$/gm)];
