@@ -2,7 +2,7 @@
 //   saver save <run> <rows> <shardBytes> <keep> <step> <step> ...   saves in turn, goes on after a failure
 //   saver lock <run>                                                takes the lock, tells so, stays
 //   saver log <run> <from> <to>                                     appends step events, flushing each
-//   saver open <file>                                               opens a safetensors file, tells what it took
+//   saver open <file>                                               opens a safetensors file, tells its tensors
 import { accessSync } from "node:fs";
 import { AthanorError } from "../../src/base/index.ts";
 import { latestGood, lockRun, SafetensorsFile, saveCheckpoint } from "../../src/checkpoint/index.ts";
@@ -74,8 +74,7 @@ async function log(file: string, from: number, to: number): Promise<void> {
 }
 
 async function openFile(path: string): Promise<void> {
-  const before = process.memoryUsage().rss;
   const file = await SafetensorsFile.open(path);
-  say({ tensors: file.names.length, grownBytes: process.resourceUsage().maxRSS * 1024 - before });
+  say({ tensors: file.names.length });
   await file.close();
 }

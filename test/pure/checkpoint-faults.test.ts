@@ -179,11 +179,9 @@ test("a header as full as the default budget lets it be takes at most the file a
   prefix.writeBigUInt64LE(BigInt(header.length));
   const path = join(run, "full.safetensors");
   await writeFile(path, Buffer.concat([prefix, header]));
-  // a small young generation, collected at once and not beside the work: what V8 has not yet collected is not the reader's
-  const collector = ["--max-semi-space-size=2", "--single-threaded-gc"];
-  const child = spawn(process.execPath, [...collector, saver, "open", path], { stdio: ["ignore", "pipe", "inherit"] });
+  // the whole of V8's heap is held to it, and the process dies where it is more; the file's bytes lie beside it
+  const heap = ["--max-old-space-size=62", "--max-semi-space-size=1"];
+  const child = spawn(process.execPath, [...heap, saver, "open", path], { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = await once(child.stdout, "data");
-  const told: { tensors: number; grownBytes: number } = JSON.parse(String(line));
-  expect(told.tensors).toBe(fields.length);
-  expect(told.grownBytes).toBeLessThan(header.length + 64 * 2 ** 20);
+  expect(JSON.parse(String(line))).toEqual({ tensors: fields.length });
 });
