@@ -1,7 +1,7 @@
 // Every loss against PyTorch's values and gradients (test/golden/losses.py) to 1e-12, and what must be refused.
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { type DType, fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
+import { type LossCase, lossCases, unpack, unpackAll } from "../../test/support/golden-losses.ts";
+import { fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
 import { gradients, type Tensor } from "../core/index.ts";
 import { type Evaluated, evaluate } from "../engine/index.ts";
 import * as classification from "./classification-losses.ts";
@@ -15,37 +15,8 @@ const losses = { ...regression, ...classification, ...distribution, ...pair, ...
   readonly [name: string]: Loss;
 };
 
-interface Packed {
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  readonly data: readonly number[];
-}
-/** Names to places in the pool. */
-type Places = { readonly [name: string]: number };
-interface Case {
-  readonly name: string;
-  readonly loss: string;
-  readonly options: object;
-  readonly tensors: Places;
-  readonly inputs: Places;
-  readonly output: number;
-  readonly cotangent: number;
-  readonly grads: Places;
-}
-const { pool, cases } = JSON.parse(readFileSync("test/golden/losses.json", "utf8")) as {
-  pool: Packed[];
-  cases: Case[];
-};
-
-const unpack = (place: number): HostArray => {
-  const { dtype, shape, data } = pool[place]!;
-  return fromNumbers(dtype, shape, data);
-};
-const unpackAll = (places: Places, prefix = ""): { [name: string]: HostArray } =>
-  Object.fromEntries(Object.entries(places).map(([name, place]) => [prefix + name, unpack(place)]));
-
 /** The loss and its gradients on a case's inputs, in which `spoil` may change something. */
-function run(one: Case, spoil = (inputs: { [name: string]: HostArray }) => inputs) {
+function run(one: LossCase, spoil = (inputs: { [name: string]: HostArray }) => inputs) {
   const { inputs, tensors, grads, cotangent, options } = one;
   const [names, extra, wrt] = [inputs, tensors, grads].map((places) => Object.keys(places)) as [
     string[],
@@ -67,13 +38,11 @@ function run(one: Case, spoil = (inputs: { [name: string]: HostArray }) => input
 }
 
 /** 1e-12 of the tensor's largest value. */
-function expectCase(results: { [name: string]: Evaluated }, { output, grads }: Case): void {
-  const wanted = {
-    output,
-    ...Object.fromEntries(Object.entries(grads).map(([name, place]) => [`grad ${name}`, place])),
-  };
-  for (const [key, place] of Object.entries(wanted)) {
-    const { shape, data } = pool[place]!;
+function expectCase(results: { [name: string]: Evaluated }, { output, grads }: LossCase): void {
+  const wanted = { output: unpack(output), ...unpackAll(grads, "grad ") };
+  for (const [key, array] of Object.entries(wanted)) {
+    const { shape } = array;
+    const data = toNumbers(array);
     expect(results[key]!.shape, key).toEqual(shape);
     const scale = Math.max(...data.map(Math.abs));
     data.forEach((value, at) => {
@@ -84,17 +53,17 @@ function expectCase(results: { [name: string]: Evaluated }, { output, grads }: C
 }
 
 test("every loss has figures, and every figure a loss", () => {
-  expect(new Set(cases.map(({ loss }) => loss))).toEqual(new Set(Object.keys(losses)));
+  expect(new Set(lossCases.map(({ loss }) => loss))).toEqual(new Set(Object.keys(losses)));
 });
 
 describe.each(Object.keys(losses))("%s has PyTorch's values and gradients", (loss) => {
-  for (const one of cases.filter((item) => item.loss === loss)) {
+  for (const one of lossCases.filter((item) => item.loss === loss)) {
     test(one.name, () => expectCase(run(one), one));
   }
 });
 
 test("what a mask leaves out may be anything: NaN there reaches neither the loss nor a gradient", () => {
-  const masked = cases.filter(({ tensors }) => tensors.mask !== undefined);
+  const masked = lossCases.filter(({ tensors }) => tensors.mask !== undefined);
   expect(new Set(masked.map(({ loss }) => loss))).toEqual(new Set(Object.keys(losses)));
   for (const one of masked) {
     const mask = toNumbers(unpack(one.tensors.mask!));
@@ -123,7 +92,7 @@ describe("refused", () => {
 
   test("shapes that would broadcast, by every loss", () => {
     for (const [name, loss] of Object.entries(losses)) {
-      const numInputs = Object.keys(cases.find((one) => one.loss === name)!.inputs).length;
+      const numInputs = Object.keys(lossCases.find((one) => one.loss === name)!.inputs).length;
       const feeds = Object.fromEntries(
         Array.from({ length: numInputs }, (_, at) => [`x${at}`, at === 1 ? flat : column]),
       );
