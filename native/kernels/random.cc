@@ -153,35 +153,41 @@ const char* checkDropout(const Call& call) {
   return checkDraw(call.in[2], call.in[3], y, call);
 }
 
-void runDropout(const Call& call) {
+/** Calls `body(a, a's stride, b, b's stride, draws, count)` for stretches of x and y, with a uniform draw for each element. */
+template <class To, class Body>
+void forDrawnStretches(const Call& call, const View& key, const View& rows, const Body& body) {
   const View &x = call.in[0], &y = call.out[0];
-  const float p = *static_cast<const float*>(call.in[1].data);
-  const DrawKey key = readKey(call.in[2], call.params[0]);
+  const DrawKey drawKey = readKey(key, call.params[0]);
   const View rowX = rowOf(x), rowY = rowOf(y);
   const View* views[] = {&rowX, &rowY};
   Walk<2> walk;
   walk.init(views, 2);
   const float* from = static_cast<const float*>(x.data);
-  float* into = static_cast<float*>(y.data);
-  forRowPieces(call.pool, call.in[3], rowY.size, key, [&](int64_t r, const DrawKey& own, int64_t first, int64_t n) {
+  To* into = static_cast<To*>(y.data);
+  forRowPieces(call.pool, rows, rowY.size, drawKey, [&](int64_t r, const DrawKey& own, int64_t first, int64_t n) {
     Drawn buffer;
     const float* drawn = drawUniform(buffer, first, n, own);
-    const V rate = set(p), keep = set(1.0f) - rate;
     forStretches(walk, first, n, [&](const int64_t* offsets, int64_t at, int64_t length) {
       const float* a = from + r * x.strides[0] + offsets[0];
-      float* b = into + r * y.strides[0] + offsets[1];
-      const int64_t strideA = walk.innerStride(0), strideB = walk.innerStride(1);
-      if (strideA == 1 && strideB == 1) {
-        forVectors(
-            length, [&](int64_t i) { store(b + i, select(load(drawn + at + i) >= rate, load(a + i) / keep, zero())); },
-            [&](int64_t i, M m) {
-              store(b + i, select(load(drawn + at + i, m) >= rate, load(a + i, m) / keep, zero()), m);
-            });
-      } else {
-        for (int64_t i = 0; i < length; ++i) b[i * strideB] = drawn[at + i] >= p ? a[i * strideA] / (1.0f - p) : 0.0f;
-      }
+      To* b = into + r * y.strides[0] + offsets[1];
+      body(a, walk.innerStride(0), b, walk.innerStride(1), drawn + at, length);
     });
   });
+}
+
+void runDropout(const Call& call) {
+  const float p = *static_cast<const float*>(call.in[1].data);
+  const auto drop = [p](const float* a, int64_t strideA, float* b, int64_t strideB, const float* drawn, int64_t n) {
+    const V rate = set(p), keep = set(1.0f) - rate;
+    if (strideA == 1 && strideB == 1) {
+      forVectors(
+          n, [&](int64_t i) { store(b + i, select(load(drawn + i) >= rate, load(a + i) / keep, zero())); },
+          [&](int64_t i, M m) { store(b + i, select(load(drawn + i, m) >= rate, load(a + i, m) / keep, zero()), m); });
+    } else {
+      for (int64_t i = 0; i < n; ++i) b[i * strideB] = drawn[i] >= p ? a[i * strideA] / (1.0f - p) : 0.0f;
+    }
+  };
+  forDrawnStretches<float>(call, call.in[2], call.in[3], drop);
 }
 
 /**
@@ -204,34 +210,20 @@ const char* checkRoundStochastic(const Call& call) {
 }
 
 void runRoundStochastic(const Call& call) {
-  const View &x = call.in[0], &y = call.out[0];
-  const DrawKey key = readKey(call.in[1], call.params[0]);
-  const View rowX = rowOf(x), rowY = rowOf(y);
-  const View* views[] = {&rowX, &rowY};
-  Walk<2> walk;
-  walk.init(views, 2);
-  const float* from = static_cast<const float*>(x.data);
-  uint16_t* into = static_cast<uint16_t*>(y.data);
-  forRowPieces(call.pool, call.in[2], rowY.size, key, [&](int64_t r, const DrawKey& own, int64_t first, int64_t n) {
-    Drawn buffer;
-    const float* drawn = drawUniform(buffer, first, n, own);
-    forStretches(walk, first, n, [&](const int64_t* offsets, int64_t at, int64_t length) {
-      const float* a = from + r * x.strides[0] + offsets[0];
-      uint16_t* b = into + r * y.strides[0] + offsets[1];
-      const int64_t strideA = walk.innerStride(0), strideB = walk.innerStride(1);
-      if (strideA == 1 && strideB == 1) {
-        forVectors(
-            length, [&](int64_t i) { storeWords(b + i, stochasticWords(load(a + i), load(drawn + at + i))); },
-            [&](int64_t i, M m) { storeWords(b + i, stochasticWords(load(a + i, m), load(drawn + at + i, m)), m); });
-      } else {
-        for (int64_t i = 0; i < length; ++i) {
-          uint16_t words[LANES];
-          storeWords(words, stochasticWords(set(a[i * strideA]), set(drawn[at + i])));
-          b[i * strideB] = words[0];
-        }
+  const auto round = [](const float* a, int64_t strideA, uint16_t* b, int64_t strideB, const float* drawn, int64_t n) {
+    if (strideA == 1 && strideB == 1) {
+      forVectors(
+          n, [&](int64_t i) { storeWords(b + i, stochasticWords(load(a + i), load(drawn + i))); },
+          [&](int64_t i, M m) { storeWords(b + i, stochasticWords(load(a + i, m), load(drawn + i, m)), m); });
+    } else {
+      for (int64_t i = 0; i < n; ++i) {
+        uint16_t words[LANES];
+        storeWords(words, stochasticWords(set(a[i * strideA]), set(drawn[i])));
+        b[i * strideB] = words[0];
       }
-    });
-  });
+    }
+  };
+  forDrawnStretches<uint16_t>(call, call.in[1], call.in[2], round);
 }
 
 constexpr Kernel uniformKernel{"uniform", checkFresh, nullptr, runFresh<drawUniform>};
