@@ -24,3 +24,11 @@ export {
   tuneBatchSize,
   tuneLearningRate,
 } from "./tune.ts";
+export {
+  namedOptimizers,
+  type OptimizerRanking,
+  type OptimizerTuneOptions,
+  type RankedOptimizer,
+  type TriedRate,
+  tuneOptimizer,
+} from "./tune-optimizer.ts";

@@ -16,6 +16,7 @@ const promised = [
   "init.zeros",
   "init.mup",
   "opt.adam",
+  "opt.choose",
   "lr.choose",
   "bs.noise",
   "reg.l2",

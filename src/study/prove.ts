@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { AthanorError, didYouMean, fail } from "../base/index.ts";
 import type { Figure, Proof } from "./proof.ts";
+import { chooseProofs } from "./proofs/choose.ts";
 import { evaluationProofs } from "./proofs/evaluation.ts";
 import { gradientDescentProofs } from "./proofs/gd.ts";
 import { gptProofs } from "./proofs/gpt.ts";
@@ -21,6 +22,7 @@ export const proofs: readonly Proof[] = [
   ...lossProofs,
   ...initProofs,
   ...optimizerProofs,
+  ...chooseProofs,
   ...tuneProofs,
   ...regularizationProofs,
   ...evaluationProofs,

@@ -1,10 +1,11 @@
 // Choosing settings of a recipe by short trainings of its own: nothing is saved.
 import { chooseEngine } from "../api/index.ts";
-import { allocate, fail, sizeOf } from "../base/index.ts";
+import { fail } from "../base/index.ts";
 import { type Prepared, prepare, type Recipe } from "../recipe/index.ts";
-import { forecast, requireMemory, rowsOf, StepGraphs, StepPrograms } from "../train/index.ts";
+import { rowsOf, StepPrograms } from "../train/index.ts";
 import { type NoiseScale, type NormPair, noiseScale, requireTwoSizes } from "./noise-scale.ts";
 import { type RangeTest, type RangeTestOptions, rangeTest } from "./range-test.ts";
+import { ShortTraining } from "./short-training.ts";
 
 export interface TuneOptions extends RangeTestOptions {
   readonly onNote?: (text: string) => void;
@@ -17,37 +18,12 @@ export interface TunedRate extends RangeTest {
 
 /** The range test on a recipe's model, data and optimizer; its schedule is left out. Errors as `prepare` and `rangeTest`. */
 export async function tuneLearningRate(recipe: Recipe, options: TuneOptions = {}): Promise<TunedRate> {
-  const { engine, note } = chooseEngine(recipe);
-  if (note !== undefined) options.onNote?.(note);
-  const { description, source, close } = await prepare(recipe, options);
+  const training = await ShortTraining.open(recipe, options);
   try {
-    const graphs = new StepGraphs(description);
-    const plans = graphs.compile(engine);
-    requireMemory(forecast(graphs, plans, engine));
-    const programs = new StepPrograms(description, engine, { graphs, plans });
-    const start = source.state();
-    let done = 0;
-    const found = await rangeTest(
-      {
-        restart: () => {
-          programs.initialize();
-          for (const { name, dtype, shape } of graphs.slotTypes)
-            programs.store.write(name, { dtype, shape, data: allocate(dtype, sizeOf(shape)) });
-          source.restore(start);
-          done = 0;
-        },
-        step: async (learningRate) => {
-          const { rows, ...batch } = await source.next();
-          const inputs = { step: done++, learningRate, batch, sampleIds: rows!.data as Int32Array };
-          const { committed, loss } = await programs.step(inputs);
-          return committed ? loss : Number.NaN;
-        },
-      },
-      options,
-    );
+    const found = await rangeTest(training, options);
     return { ...found, change: `${rateKey(recipe)}=${Number(found.suggestion.toPrecision(2))}` };
   } finally {
-    await close?.();
+    await training.close();
   }
 }
 

@@ -49,12 +49,56 @@ test("batch: the noise of the gradient, in rows and tokens", async () => {
   expect(people.stdout).toMatch(/gradient noise scale after 5 steps: .* rows|more than can be told/);
 });
 
+test("optimizer: a ranking, each at its own rate, and a change of the recipe that repeats its first", async () => {
+  const schedule = "optimizer.adamw.lr={ cosine: { peak: 1e-3, warmup: 2, floor: 1e-4 } }";
+  const less = ["--set", "steps=8", "--set", "eval.every=8", "--set", schedule];
+  const args = ["tune", "optimizer", recipe, ...less, "--optimizers", "momentum,adamw", "--seeds", "2", "--rates", "3"];
+  const { code, records, stderr } = await runCli([...args, "--json"], folder.path);
+  expect(code, stderr).toBe(0);
+  const [found] = records as [
+    { ranking: Ranked[]; steps: number; samples: number; seeds: number[]; tuningSeed: number },
+  ];
+  expect(found).toMatchObject({ steps: 8, samples: 64, seeds: [8, 9], tuningSeed: 7 });
+  expect(found.ranking.map(({ name }) => name).sort()).toEqual(["adamw", "momentum"]);
+  const [first, second] = found.ranking as [Ranked, Ranked];
+  expect(first.loss.mean).toBeCloseTo((first.losses[0]! + first.losses[1]!) / 2, 12);
+  expect(second.behind!.mean).toBeCloseTo(second.loss.mean - first.loss.mean, 12);
+  expect(second.behind!.mean).toBeGreaterThanOrEqual(0);
+  for (const { name, change, rate, tried } of found.ranking) {
+    expect(rate).toBe(tried.reduce((best, one) => (one.loss < best.loss ? one : best)).rate);
+    const { sgd, adamw } = JSON.parse(change.replace("optimizer=", ""));
+    const { lr, ...settings } = sgd ?? adamw;
+    expect(lr.cosine).toEqual({ peak: rate, warmup: 2, floor: Number((rate / 10).toPrecision(6)), unit: "steps" });
+    expect(settings).toEqual(name === "momentum" ? { clip: 1, momentum: 0.9 } : { clip: 1 });
+  }
+  const again = ["train", recipe, ...less, "--set", first.change, "--set", "seed=8", "--json"];
+  const trained = (await runCli(again, folder.path)).records.find(({ event }) => event === "eval")!;
+  expect(trained.loss).toBeCloseTo(first.losses[0]!, 6);
+
+  const people = await runCli(args, folder.path);
+  expect(people.stdout).toMatch(/^optimizer +rate +tried +held-out loss +above the first$/m);
+  expect(people.stdout).toContain(`--set '${first.change}'`);
+});
+
+interface Ranked {
+  readonly name: string;
+  readonly rate: number;
+  readonly tried: { readonly rate: number; readonly loss: number }[];
+  readonly losses: number[];
+  readonly loss: { readonly mean: number };
+  readonly behind?: { readonly mean: number };
+  readonly change: string;
+}
+
 test.each([
   [["tune", "lr"], "missing required argument 'recipe'"],
   [["tune", "lr", "recipe", "--from", "10", "--to", "1"], "0 < from < to"],
   [["tune", "lr", "recipe", "--steps", "x"], "--steps is not a number"],
   [["tune", "batch", "recipe", "--set", "batch.size=1", "--set", "batch.lanes=1"], "1 <= small < large"],
   [["tune", "batch", "recipe", "--rounds", "1"], "two pairs or more"],
+  [["tune", "optimizer", "recipe", "--optimizers", "adan,adamm"], "did you mean adam"],
+  [["tune", "optimizer", "recipe", "--rates", "2"], "3 rates or more"],
+  [["tune", "optimizer", "recipe", "--set", "optimizer.adamw.lr={ plateau: { peak: 1e-3 } }"], "known before the run"],
   [["tune", "rate"], "unknown command 'rate'"],
 ])("%s is refused", async (args, message) => {
   const { code, stderr } = await runCli(

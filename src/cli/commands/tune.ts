@@ -1,7 +1,14 @@
 // athanor tune: settings found by short trainings of the recipe itself.
 import pc from "picocolors";
 import { formatCount } from "../../base/index.ts";
-import { type RangePoint, tuneBatchSize, tuneLearningRate } from "../../study/index.ts";
+import {
+  formatInterval,
+  namedOptimizers,
+  type RangePoint,
+  tuneBatchSize,
+  tuneLearningRate,
+  tuneOptimizer,
+} from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { numberOption, wholeOption } from "../options.ts";
 import { shellWord } from "../output.ts";
@@ -26,6 +33,11 @@ export const defineTune: DefineCommand = (program, run) => {
     .option("--after <n>", "steps that are trained before (default: 100)", wholeOption("--after"))
     .option("--rounds <n>", "batches that are measured (default: 20)", wholeOption("--rounds"))
     .action(run(tuneBatch));
+  withRecipe(tune.command("optimizer").description("optimizers ranked, each at a rate of its own, over some seeds"))
+    .option("--optimizers <names>", "what is compared (default: sgd,momentum,adam,adamw)", namesOption)
+    .option("--seeds <n>", "seeds of the ranking (default: 5)", wholeOption("--seeds"))
+    .option("--rates <n>", "rates tried for each (default: 5)", wholeOption("--rates"))
+    .action(run(tuneOptimizers));
 };
 
 interface BatchFlags extends RecipeOptions {
@@ -65,6 +77,50 @@ async function tuneRate({ output }: CommandContext, path: string, flags: RateFla
   );
   output.print(`the loss falls fastest at ${format(steepest)}\n`);
   output.print(`try  npx athanor train ${shellWord(path)} --set ${pc.bold(change)}`);
+  return undefined;
+}
+
+interface OptimizerFlags extends RecipeOptions {
+  readonly optimizers?: readonly string[];
+  readonly seeds?: number;
+  readonly rates?: number;
+}
+
+const namesOption = (text: string): string[] => text.split(",").map((name) => name.trim());
+
+async function tuneOptimizers({ output }: CommandContext, path: string, flags: OptimizerFlags): Promise<undefined> {
+  const { set: _, optimizers, ...options } = flags;
+  const given = optimizers === undefined ? {} : { optimizers: namedOptimizers(optimizers) };
+  const found = await tuneOptimizer(await recipeOf(path, flags), { ...options, ...given, onNote: output.note });
+  output.record({ ...found });
+  const { ranking, steps, samples, seeds, tuningSeed } = found;
+  const rows = ranking.map(({ name, rate, tried, atEdge, loss, behind }) => [
+    name,
+    `${rate}${atEdge ? "*" : ""}`,
+    `${tried.length} from ${tried[0]!.rate} to ${tried.at(-1)!.rate}`,
+    Number.isFinite(loss.mean) ? formatInterval(loss) : "diverged",
+    behind === undefined || !Number.isFinite(behind.mean) ? "" : formatInterval(behind),
+  ]);
+  const head = ["optimizer", "rate", "tried", "held-out loss", "above the first"];
+  const widths = head.map((title, at) => Math.max(...[head, ...rows].map((row) => row[at]!.length), title.length));
+  const line = (row: readonly string[]) =>
+    row
+      .map((text, at) => text.padEnd(widths[at]!))
+      .join("  ")
+      .trimEnd();
+  output.print(pc.bold(line(head)));
+  for (const row of rows) output.print(line(row));
+  output.print(
+    `\n95 % intervals over seeds ${seeds[0]} to ${seeds.at(-1)}; every training ${steps} steps, ${formatCount(samples)} rows`,
+  );
+  output.print(
+    `a rate is the best of those tried on seed ${tuningSeed}: about the default, and on while the best was an end`,
+  );
+  if (ranking.some(({ atEdge }) => atEdge)) output.print("* the last rate that was tried: there may be better ones");
+  const equal = ranking.filter(({ behind }) => behind !== undefined && !(behind.mean - behind.half! > 0));
+  if (equal.length > 0)
+    output.print(`these seeds cannot tell ${equal.map(({ name }) => name).join(", ")} from the first`);
+  output.print(`\ntry  npx athanor train ${shellWord(path)} --set ${pc.bold(shellWord(ranking[0]!.change))}`);
   return undefined;
 }
 

@@ -1,0 +1,63 @@
+// A recipe's training that can be begun anew as often as wanted, in memory taken once. Saves nothing, prints nothing.
+import { chooseEngine } from "../api/index.ts";
+import { allocate, sizeOf } from "../base/index.ts";
+import { type Prepared, type PrepareOptions, prepare, type Recipe } from "../recipe/index.ts";
+import { evaluateAll, forecast, requireMemory, StepGraphs, StepPrograms } from "../train/index.ts";
+import type { Trial } from "./range-test.ts";
+
+export class ShortTraining implements Trial {
+  readonly prepared: Prepared;
+  private readonly programs: StepPrograms;
+  private readonly start: unknown;
+  private done = 0;
+
+  private constructor(prepared: Prepared, programs: StepPrograms) {
+    this.prepared = prepared;
+    this.programs = programs;
+    this.start = prepared.source.state();
+  }
+
+  /** Reads the data and takes the memory. Errors as `prepare`, and with `plan/memory`. */
+  static async open(recipe: Recipe, options: PrepareOptions = {}): Promise<ShortTraining> {
+    const { engine, note } = chooseEngine(recipe);
+    if (note !== undefined) options.onNote?.(note);
+    const prepared = await prepare(recipe, options);
+    try {
+      const graphs = new StepGraphs(prepared.description);
+      const plans = graphs.compile(engine);
+      requireMemory(forecast(graphs, plans, engine));
+      const training = new ShortTraining(prepared, new StepPrograms(prepared.description, engine, { graphs, plans }));
+      training.restart();
+      return training;
+    } catch (error) {
+      await prepared.close?.();
+      throw error;
+    }
+  }
+
+  /** Back to the recipe's initial values, to slots of zero, and to the first batch. */
+  restart(): void {
+    const { programs } = this;
+    programs.initialize();
+    for (const { name, dtype, shape } of programs.graphs.slotTypes)
+      programs.store.write(name, { dtype, shape, data: allocate(dtype, sizeOf(shape)) });
+    this.prepared.source.restore(this.start);
+    this.done = 0;
+  }
+
+  async step(learningRate: number): Promise<number> {
+    const { rows, ...batch } = await this.prepared.source.next();
+    const inputs = { step: this.done++, learningRate, batch, sampleIds: rows!.data as Int32Array };
+    const { committed, loss } = await this.programs.step(inputs);
+    return committed ? loss : Number.NaN;
+  }
+
+  /** Mean loss on the held-out rows, with the weights that the optimizer has for evaluations. */
+  async heldOutLoss(): Promise<number> {
+    return (await evaluateAll(this.programs, this.prepared.heldOut())).loss;
+  }
+
+  async close(): Promise<void> {
+    await this.prepared.close?.();
+  }
+}
