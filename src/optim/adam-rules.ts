@@ -47,6 +47,37 @@ export function scaleByAdamax({ beta1, beta2, eps }: AdamNumbers): Transform {
   );
 }
 
+/**
+ * Adam with Nesterov's look ahead: the next step's momentum of m̂ and the rest of g, over √v̂ + ε (Dozat 2016, algorithm 2, as PyTorch).
+ * The momentum rises to β₁: μₜ = β₁ (1 − 0.96^(rise · t) / 2).
+ */
+export function scaleByNadam({ beta1, beta2, eps }: AdamNumbers, { rise }: { readonly rise: number }): Transform {
+  const momentum = (t: number): number => beta1 * (1 - 0.5 * 0.96 ** (t * rise));
+  const products = [1]; // μ₁ … μₜ at t
+  const product = (t: number): number => {
+    while (products.length <= t) products.push(products.at(-1)! * momentum(products.length));
+    return products[t]!;
+  };
+  return perParameter(
+    "nadam",
+    ["m", "v"],
+    (grad, { slot, keep, scalar }) => {
+      const m = keep("m", runningMean(slot("m"), grad, beta1));
+      const v = keep("v", runningMean(slot("v"), grad.square(), beta2));
+      const ahead = grad.mul(scalar("fresh")).add(m.mul(scalar("ahead")));
+      return ahead.div(v.mul(scalar("c2")).sqrt().add(eps));
+    },
+    (step) => {
+      const t = step + 1;
+      return {
+        fresh: (1 - momentum(t)) / (1 - product(t)),
+        ahead: momentum(t + 1) / (1 - product(t + 1)),
+        c2: correction(beta2, step),
+      };
+    },
+  );
+}
+
 /** Adam whose adaptive part is rectified, and left out while its variance is unbounded, ρₜ ≤ 5 (Liu et al. 2020, algorithm 2, as PyTorch). */
 export function scaleByRadam({ beta1, beta2, eps }: AdamNumbers): Transform {
   const longest = 2 / (1 - beta2) - 1;

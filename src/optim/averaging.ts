@@ -1,7 +1,7 @@
 // Rules that keep a second set of weights: averages for evaluation, lookahead, schedule-free.
 // Each keeps the difference from the parameters, which is zero where slots begin.
 import { maximum, where } from "../core/index.ts";
-import { mapTensors, scaledUpdates, slotsNamed, stepsOf, type TensorType, type Transform } from "./optimizer.ts";
+import { mapTensors, scalarSlots, scaledUpdates, slotsNamed, stepsOf, type Transform } from "./optimizer.ts";
 
 /** average ← average + weight · (parameter − average); `weightAt` counts updates from 0. Evaluation takes the average. */
 function averageWeights(name: string, weightAt: (step: number) => number): Transform {
@@ -86,7 +86,3 @@ export function scheduleFree(beta: number): Transform {
     },
   };
 }
-
-/** Slots of one number each. */
-const scalarSlots = (types: readonly TensorType[], names: readonly string[]): TensorType[] =>
-  names.map((name) => ({ name, dtype: types[0]!.dtype, shape: [] }));

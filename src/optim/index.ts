@@ -6,6 +6,7 @@ export * from "./layer-rules.ts";
 export * from "./optimizer.ts";
 export * from "./plateau.ts";
 export * from "./presets.ts";
+export * from "./prodigy.ts";
 export * from "./schedule.ts";
 export * from "./schedule-config.ts";
 export * from "./schedule-curve.ts";

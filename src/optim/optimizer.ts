@@ -106,6 +106,10 @@ export function perParameter(
 export const slotsNamed = (names: readonly string[]) => (parameters: readonly TensorType[]) =>
   names.flatMap((slot) => parameters.map(({ name, dtype, shape }) => ({ name: `${slot}.${name}`, dtype, shape })));
 
+/** Slots of one number each. */
+export const scalarSlots = (types: readonly TensorType[], names: readonly string[]): TensorType[] =>
+  names.map((name) => ({ name, dtype: types[0]!.dtype, shape: [] }));
+
 export interface OptimizerOptions {
   readonly chain: readonly Transform[];
   /** Default: the constant 1, for chains without `scaleByLearningRate`. */

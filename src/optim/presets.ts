@@ -8,6 +8,7 @@ import {
   scaleByAdan,
   scaleByAdemamix,
   scaleByMeanSquare,
+  scaleByNadam,
   scaleByRadam,
 } from "./adam-rules.ts";
 import {
@@ -29,6 +30,7 @@ import {
   type Decay,
   type InCode,
 } from "./optimizer-settings.ts";
+import { scaleByDistance, scaleByProdigy } from "./prodigy.ts";
 import type { ScheduleConfig } from "./schedule-config.ts";
 import { selectorSchema } from "./selector.ts";
 import { adamwUpdate, scaleByLearningRate, sgdUpdate } from "./transforms.ts";
@@ -128,6 +130,15 @@ export const adamax = preset("adamax", {
   lr: 2e-3,
   settings: { betas: betas(0.9, 0.999), eps: eps(1e-8, "added to the size of the gradient") },
   rule: (config) => [scaleByAdamax(adamNumbers(config))],
+});
+
+export const nadam = preset("nadam", {
+  lr: 2e-3,
+  settings: {
+    ...adamSettings,
+    rise: z.number().nonnegative().default(4e-3).describe("how fast the momentum rises from half of its value"),
+  },
+  rule: (config) => [scaleByNadam(adamNumbers(config), config)],
 });
 
 export const radam = preset("radam", {
@@ -247,6 +258,25 @@ export const muon = preset("muon", {
   rule: (config) => [partition(config.parameters, [scaleByMuon(config)], [scaleByAdam(adamNumbers(config))])],
 });
 
+/** Prodigy: Adam whose rate is an estimate of the way to the solution; `lr` multiplies it (Mishchenko & Defazio 2024). */
+export const prodigy = preset("prodigy", {
+  lr: 1,
+  settings: {
+    ...adamSettings,
+    distance: positive.default(1e-6).describe("first estimate of the way to the solution; the estimate only rises"),
+  },
+  whole: (config, decay) => {
+    const numbers = { ...adamNumbers(config), distance: config.distance };
+    return [
+      ...decay.penalty(),
+      scaleByProdigy(numbers),
+      ...decay.transforms(),
+      scaleByDistance(numbers),
+      scaleByLearningRate(),
+    ];
+  },
+});
+
 const interpolation = beta.gt(0).default(0.9).describe("share of the average in where gradients are taken");
 
 export const scheduleFreeSgd = preset("scheduleFreeSgd", {
@@ -278,6 +308,7 @@ const presets = {
     adam,
     adamw,
     adamax,
+    nadam,
     radam,
     adan,
     ademamix,
@@ -289,7 +320,7 @@ const presets = {
     lars,
     lamb,
   },
-  ...{ muon, scheduleFreeSgd, scheduleFreeAdamw },
+  ...{ muon, prodigy, scheduleFreeSgd, scheduleFreeAdamw },
 };
 export const optimizerNames: readonly string[] = Object.keys(presets);
 

@@ -182,6 +182,8 @@ RULES = {
                           by_optax(lambda: optax.contrib.schedule_free_sgd(0.05, b1=0.9), free)),
     "schedule-free-adamw": ("optax", 0.05, {"scheduleFreeAdamw": {"weightDecay": 0.01, **everywhere}},
                             by_optax(lambda: optax.contrib.schedule_free_adamw(0.05, b1=0.9, weight_decay=0.01), free)),
+    "prodigy": ("optax", 1.0, {"prodigy": {"weightDecay": 0.01, **everywhere}},
+                by_optax(lambda: optax.contrib.prodigy(1.0, weight_decay=0.01))),
     "muon": ("torch", 0.02, {"muon": {"momentum": 0.9}}, by_torch(muon)),
     "adamw-amsgrad": ("torch", 0.02, {"adamw": {"amsgrad": True, "weightDecay": 0.1, **everywhere}},
                       one(lambda p: torch.optim.AdamW(p, lr=0.02, weight_decay=0.1, amsgrad=True, foreach=False))),

@@ -47,7 +47,8 @@ OPTIMIZERS = {
     "adam-amsgrad": (O.Adam, {"lr": 0.02, "betas": (0.9, 0.99), "eps": 1e-8, "amsgrad": True}),
     "adamw": (O.AdamW, {"lr": 0.02, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}),
     "adamax": (O.Adamax, {"lr": 0.02, "betas": (0.9, 0.999), "eps": 1e-8}),
-    "nadam": (O.NAdam, {"lr": 0.02, "betas": (0.9, 0.999), "eps": 1e-8, "momentum_decay": 4e-3}),
+    # at twice the rate the second coordinate overshoots, and rounding errors double from step to step
+    "nadam": (O.NAdam, {"lr": 0.01, "betas": (0.9, 0.999), "eps": 1e-8, "momentum_decay": 4e-3}),
     "radam": (O.RAdam, {"lr": 0.02, "betas": (0.9, 0.999), "eps": 1e-8}),
     "adagrad": (O.Adagrad, {"lr": 0.1, "eps": 1e-10}),
     "adadelta": (O.Adadelta, {"lr": 1.0, "rho": 0.9, "eps": 1e-6}),
