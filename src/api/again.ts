@@ -7,6 +7,7 @@ import { chooseEngine } from "./engine.ts";
 import { checkpointAt, textsOf, writeParameters } from "./initial-state.ts";
 import { findRun, runStatus } from "./run-path.ts";
 import { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
+import type { WeightsChoice } from "./used-weights.ts";
 
 /** The recipe of a run, with changes such as `data.path=other.txt`. */
 export async function recipeOfRun(path: string, set: readonly string[] = []): Promise<Recipe> {
@@ -22,6 +23,8 @@ export interface RunEvaluation extends EvaluationResult {
 export interface EvaluateOptions {
   /** Changes of the recipe, such as `data.path=other.txt`. */
   readonly set?: readonly string[];
+  /** Of a run whose optimizer keeps averages: those, as its own evaluations take (default), or the weights trained on. */
+  readonly weights?: WeightsChoice;
   readonly onNote?: (text: string) => void;
 }
 
@@ -30,7 +33,7 @@ export interface EvaluateOptions {
  * Errors with `run/*`, `checkpoint/*`, `model/*`, `data/*`.
  */
 export async function evaluateRun(folder: string, options: EvaluateOptions = {}): Promise<RunEvaluation> {
-  const { set = [], onNote } = options;
+  const { set = [], weights = "averaged", onNote } = options;
   const recipe = await recipeOfRun(folder, set);
   requireData(recipe, folder);
   const checkpoint = await checkpointAt(folder);
@@ -40,7 +43,7 @@ export async function evaluateRun(folder: string, options: EvaluateOptions = {})
   if (note !== undefined) onNote?.(note);
   try {
     const programs = new StepPrograms(prepared.description, engine);
-    writeParameters(programs, checkpoint);
+    writeParameters(programs, checkpoint, { averages: weights === "averaged" });
     return { ...(await evaluateAll(programs, prepared.heldOut())), step: checkpoint.step };
   } finally {
     await prepared.close?.();

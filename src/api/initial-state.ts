@@ -14,6 +14,7 @@ import { compareSchedules, type Prepared, type Recipe } from "../recipe/index.ts
 import type { StepPrograms, TrainerState } from "../train/index.ts";
 import type { EarlierRun } from "./run-folder.ts";
 import { findRun } from "./run-path.ts";
+import { usedWeights } from "./used-weights.ts";
 import { version } from "./version.ts";
 
 /** The newest good checkpoint of a run folder, or the checkpoint that the path names. Errors with `path/missing`, `checkpoint/*`. */
@@ -23,7 +24,7 @@ export async function checkpointAt(path: string): Promise<Checkpoint> {
 }
 
 /**
- * Writes the parameters of another run over the initial ones; the optimizer starts anew.
+ * Writes the weights of another run, averaged where it averages, over the initial ones; the optimizer starts anew.
  * Errors with `model/vocabulary`, `model/tensor`, `checkpoint/*`.
  */
 export async function initFrom(path: string, programs: StepPrograms, prepared: Prepared): Promise<void> {
@@ -37,13 +38,24 @@ export async function initFrom(path: string, programs: StepPrograms, prepared: P
       fix: `use its tokenizer: --set tokenizer=${where}/tokenizer.json`,
     });
   }
-  writeParameters(programs, checkpoint);
+  const tensors = usedWeights(checkpoint.tensors, files.get("recipe.json"));
+  writeParameters(programs, { tensors, path: where });
 }
 
-/** Writes a checkpoint's parameters into the store. Errors with `model/tensor` when they are not this model's. */
-export function writeParameters(programs: StepPrograms, { tensors, path }: Checkpoint): void {
-  const fix = "use the model settings that the checkpoint was trained with";
-  for (const [name, value] of take(programs.graphs.parameterTypes, tensors, "model/tensor", path, fix))
+/**
+ * Writes a checkpoint's parameters into the store, with `averages` also the slots that evaluation adds to them. Errors with
+ * `model/tensor` when they are not this model's.
+ */
+export function writeParameters(
+  programs: StepPrograms,
+  { tensors, path }: Pick<Checkpoint, "tensors" | "path">,
+  { averages = false } = {},
+): void {
+  const { parameterTypes, slotTypes, description } = programs.graphs;
+  const slot = averages ? description.optimizer.evaluatedWeights?.slot : undefined;
+  const added = slotTypes.filter(({ name }) => slot !== undefined && name.startsWith(`${slot}.`));
+  const fix = "use the settings of model and optimizer that the checkpoint was trained with";
+  for (const [name, value] of take([...parameterTypes, ...added], tensors, "model/tensor", path, fix))
     programs.store.write(name, value);
 }
 

@@ -9,6 +9,7 @@ import { onDisk, SafetensorsFile, syncFolder, writeDurably, writeSafetensors } f
 import { makeFolders } from "../track/index.ts";
 import { checkpointAt, textsOf } from "./initial-state.ts";
 import { findRun } from "./run-path.ts";
+import { usedWeights, type WeightsChoice } from "./used-weights.ts";
 
 /** `model.json`: enough to build the module again. */
 export interface ModelDescription {
@@ -35,8 +36,8 @@ export interface ModelFiles {
 const tensorsName = "model.safetensors";
 const sumsName = "SHA256SUMS";
 
-/** Loads a model's files from a run folder (its newest good checkpoint), a checkpoint, or a saved model. */
-export async function readModelFiles(path: string): Promise<ModelFiles> {
+/** Loads a model's files from a run folder (its newest good checkpoint), a checkpoint, or a saved model, whose weights are chosen. */
+export async function readModelFiles(path: string, weights?: WeightsChoice): Promise<ModelFiles> {
   const folder = await findRun(path);
   if (await exists(join(folder, tensorsName))) return await readSaved(folder);
   const checkpoint = await checkpointAt(folder);
@@ -44,7 +45,7 @@ export async function readModelFiles(path: string): Promise<ModelFiles> {
   return {
     folder,
     description: describe(files.get("model.json"), checkpoint.path),
-    tensors: checkpoint.tensors,
+    tensors: usedWeights(checkpoint.tensors, files.get("recipe.json"), weights),
     files,
   };
 }

@@ -211,6 +211,27 @@ describe("texts", () => {
   });
 });
 
+test("samples of a run are written with its averaged weights, as load() writes", async () => {
+  const texts: string[] = [];
+  const model = await train(
+    {
+      ...common,
+      data: { rows: ["a quick brown fox jumps over the lazy dog. ".repeat(20)] },
+      model: { gpt: { layers: 1, heads: 1, width: 8, context: 8 } },
+      // an average of the first weights and the last, which are far apart
+      optimizer: { adam: { lr: 0.3, average: { swa: { start: 1, every: 7 } } } },
+      steps: 8,
+      samples: { prompt: "a", tokens: 40, temperature: 1 },
+    },
+    { ...options("samples"), onEvent: (event) => void (event.type === "sample" && texts.push(event.text)) },
+  );
+  const settings = { maxTokens: 40, temperature: 1, seed: model.description.seed };
+  const { text } = await model.generate("a", settings);
+  const raw = await load(model.folder, { weights: "raw", engine: new ReferenceEngine() });
+  expect(texts.at(-1)).toBe(text);
+  expect((await raw.generate("a", settings)).text).not.toBe(text);
+});
+
 test("a folder without a model is named", async () => {
   await expect(load(join(folder, "absent"))).rejects.toMatchObject({ code: "path/missing" });
   await expect(load(folder)).rejects.toMatchObject({ code: expect.stringMatching(/^(checkpoint|model)\//) });

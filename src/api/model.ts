@@ -28,6 +28,7 @@ import {
   writeModelFiles,
 } from "./model-files.ts";
 import { Predictor, softmaxOf } from "./predictor.ts";
+import type { WeightsChoice } from "./used-weights.ts";
 
 /** A classifier's answer. */
 export interface ClassPrediction<Label extends string = string> {
@@ -46,6 +47,8 @@ export type Prediction<Label extends string = string> = ClassPrediction<Label> |
 export interface LoadOptions {
   /** By default the native engine where it is built, else the reference engine. */
   readonly engine?: Engine;
+  /** Of a run whose optimizer keeps averages: those, as its evaluations take (default), or the weights trained on. */
+  readonly weights?: WeightsChoice;
   /** Remarks for people: that the slow engine runs. */
   readonly onNote?: (text: string) => void;
 }
@@ -88,7 +91,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     folder: string,
     options: LoadOptions = {},
   ): Promise<TrainedModel<Label, Row>> {
-    const files = await readModelFiles(folder);
+    const files = await readModelFiles(folder, options.weights);
     const tokenizer = files.files.get("tokenizer.json");
     const { engine, note } =
       options.engine === undefined ? chooseEngine(anyEngine) : { engine: options.engine, note: undefined };

@@ -29,8 +29,8 @@ export function sampling(
   const write = async ({ clock: { step }, options: { signal } }: Trainer) => {
     if (writtenAt === step || signal?.aborted) return;
     writtenAt = step;
-    const { engine, store } = programs;
-    generator ??= createGenerator({ engine, store, model, tokenizer });
+    const { engine, store, graphs } = programs;
+    generator ??= createGenerator({ engine, store, model, tokenizer, weights: () => graphs.evaluatedWeights() });
     const { prompt, tokens, temperature } = samples;
     const settings = { maxTokens: tokens, temperature, seed: recipe.seed, ...(signal === undefined ? {} : { signal }) };
     const { text } = await generator.generate(prompt, settings);

@@ -313,6 +313,29 @@ test("several readers see the same events, one may leave, and the model can be a
   expect((await training).description.task).toBe("classification");
 });
 
+test.each([
+  { adam: { lr: 0.05, average: { ema: { decay: 0.9 } } } },
+  { adam: { lr: 0.05, average: { swa: { start: 3, every: 2 } }, freeze: ["layers.0.bias"] } },
+  { scheduleFreeSgd: { lr: 0.5, beta: 0.8 } },
+])("evaluation and load take the weights that the run was evaluated with: %j", async (optimizer) => {
+  const model = await train(recipe({ optimizer }), { runDir: run });
+  const { loss } = await evaluateRun(run);
+  expect(loss).toBe((await readEvents(run, "eval")).at(-1)!.loss);
+  expect((await evaluateRun(run, { weights: "raw" })).loss).not.toBe(loss);
+  // a run of no steps, begun with these weights and without an average, is evaluated as they are
+  const begun = join(folder, "begun");
+  await train(recipe({ optimizer: "sgd", steps: 0, eval: { every: 0 } }), { runDir: begun, initFrom: run }).outcome;
+  expect((await evaluateRun(begun)).loss).toBeCloseTo(loss, 6);
+  const row = { x: 4, z: 1 };
+  const answer = await (await load(begun)).predict(row);
+  const chance = (one: object) => (one as { probability: number }).probability;
+  expect(chance(await model.predict(row))).toBeCloseTo(chance(answer), 6);
+  await model.save(join(folder, "saved"));
+  expect(await (await load(join(folder, "saved"))).predict(row)).toEqual(await model.predict(row));
+  const raw = await (await load(run, { weights: "raw" })).predict(row);
+  expect(Math.abs(chance(raw) - chance(answer))).toBeGreaterThan(1e-4);
+});
+
 test("evaluation of a run gives its last figures, and looks at other data through its own encoder", async () => {
   const { evalLoss } = await train(recipe(), { runDir: run }).outcome;
   expect((await evaluateRun(run)).loss).toBe(evalLoss);

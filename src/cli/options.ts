@@ -1,6 +1,9 @@
 // Parsing of option values, with errors that name the option.
 import { fail } from "../base/index.ts";
 
+/** What `--raw` means for every command that uses trained weights. */
+export const rawHelp = "the weights trained on, where the optimizer also keeps averages: those are used by default";
+
 /** A parser for the path of a folder or file. Errors with `cli/argument` when it is empty. */
 export function pathOption(name: string): (text: string) => string {
   return (text) =>

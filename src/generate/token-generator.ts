@@ -45,6 +45,8 @@ export interface GeneratorOptions {
   /** Holds the model's parameters under their names. */
   readonly store: Store;
   readonly model: CachedLanguageModel;
+  /** Makes the weights, traced; left out, they are the parameters in the store. */
+  readonly weights?: () => ReadonlyMap<string, Tensor>;
   /** Ids below this are drawn; default all rows of the head. A padded vocabulary has more rows than ids. */
   readonly vocabSize?: number;
   /** Tokens of the prompt read by one run; default 64. */
@@ -70,7 +72,7 @@ export class TokenGenerator {
     this.vocabSize = Math.min(vocabSize, model.config.vocab);
     this.chunk = Math.min(options.chunk ?? 64, context);
     const length = Math.ceil(context / this.chunk) * this.chunk;
-    const load = (numTokens: number) => engine.load(decodePlan(engine, store, model, { numTokens, length }), store);
+    const load = (numTokens: number) => engine.load(decodePlan(options, { numTokens, length }), store);
     this.prefill = load(this.chunk);
     this.decode = load(1);
   }
@@ -178,9 +180,7 @@ export class TokenGenerator {
 }
 
 function decodePlan(
-  engine: Engine,
-  store: Store,
-  model: CachedLanguageModel,
+  { engine, store, model, weights }: GeneratorOptions,
   { numTokens, length }: { numTokens: number; length: number },
 ) {
   const types = [...model.parameters().keys()].map((name) => store.typeOf(name));
@@ -192,7 +192,8 @@ function decodePlan(
     },
     ({ tokens, position, row }) => {
       const cache = new KeyValueCache({ position, length, prefix: `cache.${length}` });
-      return { logits: functionalCall(model, storedParameters(types), () => model.decodeRow(tokens, cache, row)) };
+      const parameters = weights?.() ?? storedParameters(types);
+      return { logits: functionalCall(model, parameters, () => model.decodeRow(tokens, cache, row)) };
     },
     { mode: "eval", floatDType: types[0]!.dtype === "f64" ? "f64" : "f32" },
   );

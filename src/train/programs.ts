@@ -216,7 +216,7 @@ export class StepGraphs {
     mode: "train" | "eval",
     finish: (sums: LossSums, parameters: Map<string, Tensor>, dtype: FloatDType) => void,
   ): Graph {
-    const { task, model, dtype, optimizer } = this.description;
+    const { task, model, dtype } = this.description;
     const random = {
       "random.key": { dtype: "i32", shape: [3] },
       "random.rows": { dtype: "i32", shape: [rows] },
@@ -224,9 +224,7 @@ export class StepGraphs {
     return trace(
       { ...task.feeds(rows), ...(mode === "train" ? random : {}) },
       (inputs: { [name: string]: Tensor }) => {
-        const stored = storedParameters(this.parameterTypes);
-        const slot = (name: string) => this.slot(name);
-        const parameters = mode === "train" ? stored : new Map(optimizer.evaluated(stored, slot));
+        const parameters = mode === "train" ? storedParameters(this.parameterTypes) : this.evaluatedWeights();
         const sums = functionalCall(model, parameters, () => task.loss(model, inputs));
         finish(sums, parameters, dtype);
         return undefined;
@@ -239,6 +237,12 @@ export class StepGraphs {
           : {}),
       },
     );
+  }
+
+  /** The weights to evaluate with, traced: averages where the optimizer keeps some, else the parameters. */
+  evaluatedWeights(): Map<string, Tensor> {
+    const stored = storedParameters(this.parameterTypes);
+    return new Map(this.description.optimizer.evaluated(stored, (name) => this.slot(name)));
   }
 
   /** Makes every gradient an output, for diagnosis. */

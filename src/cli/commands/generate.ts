@@ -3,7 +3,7 @@ import { load } from "../../api/index.ts";
 import { fail, parseConfig } from "../../base/index.ts";
 import { generationSchema } from "../../generate/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { numberOption, wholeOption } from "../options.ts";
+import { numberOption, rawHelp, wholeOption } from "../options.ts";
 import { exitCodes, shellWord } from "../output.ts";
 
 interface GenerateFlags {
@@ -14,6 +14,7 @@ interface GenerateFlags {
   readonly topP?: number;
   readonly seed: number;
   readonly greedy?: boolean;
+  readonly raw?: boolean;
 }
 
 export const defineGenerate: DefineCommand = (program, run) => {
@@ -28,6 +29,7 @@ export const defineGenerate: DefineCommand = (program, run) => {
     .option("--top-p <p>", "draw from the likeliest tokens that together have probability p", numberOption("--top-p"))
     .option("--greedy", "always the likeliest token")
     .option("--seed <n>", "same seed, same text", numberOption("--seed"), 0)
+    .option("--raw", rawHelp)
     .action(run(generate));
 };
 
@@ -44,7 +46,7 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
     },
     "generate",
   );
-  const model = await load(folder, { onNote: output.note });
+  const model = await load(folder, { weights: flags.raw ? "raw" : "averaged", onNote: output.note });
   const { task } = model.description;
   if (task !== "language-model")
     fail("model/task", "this model does not write text", {

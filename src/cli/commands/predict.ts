@@ -3,6 +3,7 @@ import { load } from "../../api/index.ts";
 import { fail } from "../../base/index.ts";
 import { readTable, readText, type TableRecord } from "../../data/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
+import { rawHelp } from "../options.ts";
 import { shellWord } from "../output.ts";
 
 export const definePredict: DefineCommand = (program, run) => {
@@ -11,11 +12,17 @@ export const definePredict: DefineCommand = (program, run) => {
     .description("predict the rows of a file with a trained model")
     .argument("<run>", "a run, checkpoint, or saved model")
     .argument("<file>", "CSV, TSV or JSON Lines; for text classifiers also a .txt with one text a line")
+    .option("--raw", rawHelp)
     .action(run(predict));
 };
 
-async function predict({ output }: CommandContext, folder: string, file: string): Promise<undefined> {
-  const model = await load(folder, { onNote: output.note });
+async function predict(
+  { output }: CommandContext,
+  folder: string,
+  file: string,
+  { raw }: { readonly raw?: boolean },
+): Promise<undefined> {
+  const model = await load(folder, { weights: raw ? "raw" : "averaged", onNote: output.note });
   if (model.description.task === "language-model")
     fail("model/task", "a language model predicts no rows", {
       where: folder,
