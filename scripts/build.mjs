@@ -15,6 +15,7 @@ const run = (script, args = []) =>
 for (const [script, args] of [
   [`${root}/scripts/generate-lists.mjs`, []],
   [`${root}/node_modules/typescript/bin/tsc`, ["-b"]],
+  [`${root}/scripts/bundle.mjs`, []],
 ]) {
   const status = run(script, args);
   if (status !== 0) process.exit(status);

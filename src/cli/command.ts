@@ -2,6 +2,9 @@
 import type { Command } from "commander";
 import type { Output } from "./output.ts";
 
+/** The package's folder, seen from src/cli as from dist/cli. */
+export const packageRoot = new URL("../../", import.meta.url);
+
 export interface CommandContext {
   readonly output: Output;
   /**

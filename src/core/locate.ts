@@ -1,6 +1,6 @@
 // Where in the user's program an error arose: the first line of its stack that is not the language's own.
 
-const own = /[\\/](src|dist)[\\/](base|core|compiler|engine|nn[\\/](module|parameter))[\\/.](?!.*\.test\.)|node:/;
+const own = /[\\/](src|dist)[\\/](base|core|compiler|engine|nn[\\/](module|parameter|index))[\\/.](?!.*\.test\.)|node:/;
 
 /** `path (src/models/gpt.ts:88)`, as far as they are known. */
 export function locate(path: string, error: Error): string {

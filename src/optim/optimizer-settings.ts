@@ -30,11 +30,9 @@ const clipSchema = z.union([
   }),
 ]);
 
-/** Settings that all optimizers have. */
-export const commonSettings = (lr: number, weightDecay: number) => ({
-  lr: scheduleSchema.default(lr),
+/** Settings that are the same for all optimizers, made once: twenty presets share them. */
+const sharedSettings = {
   l2: z.number().nonnegative().default(0).describe("l2 penalty added to the gradient"),
-  weightDecay: z.number().nonnegative().default(weightDecay).describe("decoupled decay per unit of learning rate"),
   decay: selectorSchema.default("matrices").describe("parameters that decay: matrices, all, none, or name patterns"),
   clip: clipSchema
     .optional()
@@ -71,6 +69,13 @@ export const commonSettings = (lr: number, weightDecay: number) => ({
     .optional()
     .describe("averaged weights to evaluate with: ema: { decay }, or swa: { start, every }"),
   freeze: selectorSchema.default("none").describe("parameters that stay as they are, such as [wte.*]"),
+};
+
+/** Settings that all optimizers have; two defaults are each one's own. */
+export const commonSettings = (lr: number, weightDecay: number) => ({
+  lr: scheduleSchema.default(lr),
+  weightDecay: z.number().nonnegative().default(weightDecay).describe("decoupled decay per unit of learning rate"),
+  ...sharedSettings,
 });
 export type CommonShape = ReturnType<typeof commonSettings>;
 type Common = z.output<z.ZodObject<CommonShape>>;

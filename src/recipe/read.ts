@@ -1,10 +1,14 @@
 // From a recipe file (or object) and --set changes to a validated Recipe. All faults are reported at once, with their lines.
 import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { dirname, extname, resolve } from "node:path";
-import { type Document, isMap, isScalar, LineCounter, parseDocument } from "yaml";
+import type { Document, LineCounter } from "yaml";
 import { configProblems, fail } from "../base/index.ts";
 import { readRateTable, replaceRateTable } from "./rate-table.ts";
 import { type Recipe, type RecipeInput, recipeSchema } from "./schema.ts";
+
+/** Loaded when a recipe is read from YAML: a program that writes its recipe itself needs none. */
+const yaml = (): typeof import("yaml") => createRequire(import.meta.url)("yaml");
 
 /** A recipe as it was written, before defaults. */
 type Raw = Record<string, unknown>;
@@ -55,6 +59,7 @@ async function readSource(path: string): Promise<Source> {
       cause,
     }),
   );
+  const { LineCounter, parseDocument } = yaml();
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
   const [error] = document.errors;
@@ -94,6 +99,7 @@ function copyOf(raw: Raw): Raw {
 }
 
 function lineOf(document: Document, lines: LineCounter, keys: readonly PropertyKey[]): number | undefined {
+  const { isMap, isScalar } = yaml();
   for (let length = keys.length; length > 0; length--) {
     const parent = length === 1 ? document.contents : document.getIn(keys.slice(0, length - 1), true);
     if (!isMap(parent)) continue;
@@ -133,7 +139,7 @@ function parseSet(change: string): { keys: string[]; value: unknown } {
   const expected = "key=value, such as --set model.gpt.layers=4";
   if (keys.some((key) => key === "" || key === "__proto__"))
     fail("config/set", "not a change of a recipe", { where: `--set ${change}`, expected, got: change });
-  const document = parseDocument(change.slice(equals + 1));
+  const document = yaml().parseDocument(change.slice(equals + 1));
   const [error] = document.errors;
   if (error !== undefined)
     fail("config/set", "the value is not YAML", {

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { fail } from "../../base/index.ts";
-import type { CommandContext, DefineCommand } from "../command.ts";
+import { type CommandContext, type DefineCommand, packageRoot } from "../command.ts";
 
 export const defineEngine: DefineCommand = (program, run) => {
   const engine = program.command("engine").description("the native engine");
@@ -13,7 +13,7 @@ export const defineEngine: DefineCommand = (program, run) => {
 };
 
 async function build({ output }: CommandContext): Promise<undefined> {
-  const script = fileURLToPath(new URL("../../../scripts/build-native.mjs", import.meta.url));
+  const script = fileURLToPath(new URL("scripts/build-native.mjs", packageRoot));
   const code = await new Promise<number | null>((resolve, reject) => {
     const child = spawn(process.execPath, [script, "--strict", "--force"], { stdio: ["ignore", 2, 2] });
     child.on("error", reject);

@@ -14,7 +14,6 @@ import type { RecipeInput } from "../../recipe/index.ts";
 import { MarkovSource } from "../markov.ts";
 import { atLeast, atMost, equal, type Figure, type Proof, type ProofContext, shown } from "../proof.ts";
 
-const source = new MarkovSource({ alphabet: "abcdefgh", seed: 11, sharpness: 1.2 });
 const numCharacters = 400_000;
 
 const recipeFor = (path: string): RecipeInput => ({
@@ -30,6 +29,7 @@ const recipeFor = (path: string): RecipeInput => ({
 });
 
 async function tinyGpt({ folder, data, signal, note }: ProofContext): Promise<Figure[]> {
+  const source = new MarkovSource({ alphabet: "abcdefgh", seed: 11, sharpness: 1.2 });
   const text = source.text(numCharacters, 1);
   const path = data ?? `${folder}/source.txt`;
   if (data === undefined) await writeFile(path, text);

@@ -5,10 +5,9 @@ import { MarkovSource } from "../markov.ts";
 import { atLeast, equal, type Figure, type Proof, type ProofContext, shown } from "../proof.ts";
 import { StepBench, stepShapes } from "../step-bench.ts";
 
-const source = new MarkovSource({ alphabet: "abcdefghijklmnop", seed: 3, sharpness: 1 });
-
 /** Hash of the final state of a small GPT with dropout, trained by this many threads. */
 async function hashWith(threads: number, { folder, signal }: ProofContext): Promise<string> {
+  const source = new MarkovSource({ alphabet: "abcdefghijklmnop", seed: 3, sharpness: 1 });
   const training = train(
     {
       data: { rows: [source.text(20_000, 2)] },
