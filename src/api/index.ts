@@ -7,6 +7,16 @@ export {
   reproduceRun,
 } from "./again.ts";
 export { type ChosenEngine, chooseEngine } from "./engine.ts";
+export {
+  classIds,
+  type EpochReport,
+  type FitData,
+  type FitOptions,
+  FittedModel,
+  Fitting,
+  fit,
+  type Loss,
+} from "./fit.ts";
 export { measureMatmul, measurePeak } from "./machine.ts";
 export {
   type ClassPrediction,

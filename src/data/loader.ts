@@ -56,22 +56,9 @@ export class Loader<B extends Batch> implements AsyncIterable<LoadedBatch<B>> {
 
   /** Errors: `data/short-batch` with the row count, `data/batch-size`, `data/empty`. */
   constructor(dataset: Dataset<B>, options: LoaderOptions) {
-    const { batchSize, order, seed, onShort = "error", prefetch = 2, share } = options;
-    if (!Number.isInteger(batchSize) || batchSize < 1)
-      fail("data/batch-size", "a batch holds at least one row", {
-        expected: "a positive integer",
-        got: String(batchSize),
-      });
-    if (dataset.length < 1) fail("data/empty", `there is no ${dataset.unit} to draw`);
-    const short = order !== "random" && dataset.length < batchSize;
-    if (short && onShort === "error") {
-      fail("data/short-batch", "the batch is larger than the data", {
-        expected: `at least ${batchSize} ${dataset.unit}s`,
-        got: `${dataset.length}`,
-        fix: `set batch.size to ${dataset.length} or less, or data.onShort to truncate or wrap`,
-      });
-    }
-    this.batchSize = short && onShort === "truncate" ? dataset.length : batchSize;
+    const { batchSize, order, seed, prefetch = 2, share } = options;
+    const onShort = order === "random" ? "wrap" : options.onShort;
+    this.batchSize = rowsOfBatch(dataset.length, { batchSize, onShort, unit: dataset.unit });
     if (share && !(share.start >= 0 && share.start < share.end && share.end <= this.batchSize))
       fail("data/share", "the share of the batch is out of range", {
         expected: `0 to ${this.batchSize}`,
@@ -157,6 +144,35 @@ export class Loader<B extends Batch> implements AsyncIterable<LoadedBatch<B>> {
     for (let i = 0; i < count; i++) ids[i] = first + i; // modulo 2^32
     return { ...batch, rows: { dtype: "i32", shape: [count], data: ids } };
   }
+}
+
+/**
+ * The rows of a batch from data of `length` rows. Errors with `data/short-batch` when these are fewer and nothing says what to do
+ * then, with `data/batch-size` and `data/empty`.
+ */
+export function rowsOfBatch(
+  length: number,
+  options: {
+    readonly batchSize: number;
+    readonly onShort?: LoaderOptions["onShort"] | undefined;
+    readonly unit?: string;
+  },
+): number {
+  const { batchSize, onShort = "error", unit = "row" } = options;
+  if (!Number.isInteger(batchSize) || batchSize < 1)
+    fail("data/batch-size", "a batch holds at least one row", {
+      expected: "a positive integer",
+      got: String(batchSize),
+    });
+  if (length < 1) fail("data/empty", `there is no ${unit} to draw`);
+  if (length < batchSize && onShort === "error") {
+    fail("data/short-batch", "the batch is larger than the data", {
+      expected: `at least ${batchSize} ${unit}s`,
+      got: `${length}`,
+      fix: `set batch.size to ${length} or less, or data.onShort to truncate or wrap`,
+    });
+  }
+  return onShort === "truncate" ? Math.min(length, batchSize) : batchSize;
 }
 
 /** What `evaluationBatches` yields: the first `count` rows are data, the others padding. */

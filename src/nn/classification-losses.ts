@@ -1,6 +1,15 @@
 // Losses of classes: of scores against class ids, distributions, or one yes or no per element.
-import { isFloat, sameShape } from "../base/index.ts";
-import { crossEntropyAndLogSum, iota, logSoftmax, type Tensor, take, takeAlong, where } from "../core/index.ts";
+import { fail, isFloat, sameShape } from "../base/index.ts";
+import {
+  crossEntropyAndLogSum,
+  currentScope,
+  iota,
+  logSoftmax,
+  Tensor,
+  take,
+  takeAlong,
+  where,
+} from "../core/index.ts";
 import { elementLoss, failShapes, type LossOptions, reduceLosses, requireSetting, softplus } from "./loss.ts";
 
 export interface ClassOptions extends LossOptions {
@@ -43,6 +52,14 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
   requireSetting(name, "zLoss", zLoss, zLoss >= 0, "≥ 0");
   const isSoft = isFloat(target.dtype) && target.dtype === logits.dtype && sameShape(target.shape, logits.shape);
   requireClasses(name, logits, target, isSoft, "shape/cross-entropy");
+  if (softmaxed(logits) !== undefined) {
+    fail("nn/probabilities", "crossEntropy takes unnormalized scores and was given what a softmax made", {
+      where: currentScope() || name,
+      expected: "logits: any numbers",
+      got: "probabilities",
+      fix: "leave the softmax out, or use categoricalCrossEntropy, which takes probabilities",
+    });
+  }
   const [rowShape, classes] = [logits.shape.slice(0, -1), logits.shape.at(-1)!];
   if (classWeights !== undefined && !sameShape(classWeights.shape, [classes]))
     failShapes(name, `classWeights (${classes})`, { classWeights }, "give one weight per class");
@@ -76,6 +93,25 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
     const losses = parts.reduce((sum, part) => sum.add(part));
     return { losses: losses.reshape(...rowShape), counts: counts.reshape(...rowShape) };
   });
+}
+
+/** What a softmax made of `x`, if that is where it comes from. */
+function softmaxed(x: Tensor): Tensor | undefined {
+  const { op, inputs } = x.graph.producer(x.id);
+  return op.name === "softmax" ? new Tensor(x.graph, inputs[0]!) : undefined;
+}
+
+/**
+ * Cross-entropy of probabilities, such as a layer with a softmax gives, against class ids or probabilities. Straight from a softmax it
+ * is computed from the scores before it, exact for any size; others are kept 2⁻⁵² (f64) or 2⁻²³ from 0 and made to add up to 1.
+ */
+export function categoricalCrossEntropy(
+  probabilities: Tensor,
+  target: Tensor,
+  options: CrossEntropyOptions = {},
+): Tensor {
+  const ulp = probabilities.dtype === "f64" ? 2 ** -52 : 2 ** -23;
+  return crossEntropy(softmaxed(probabilities) ?? probabilities.maximum(ulp).log(), target, options);
 }
 
 function requireClasses(loss: string, logits: Tensor, target: Tensor, isSoft: boolean, code?: string): void {

@@ -2,6 +2,7 @@ export * from "./activation.ts";
 export * from "./attention.ts";
 export * from "./cache.ts";
 export * from "./classification-losses.ts";
+export * from "./dense.ts";
 export * from "./distribution-losses.ts";
 export * from "./dropout.ts";
 export * from "./embedding.ts";
