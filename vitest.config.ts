@@ -40,6 +40,7 @@ if (!addonBuilt) {
 
 export default defineConfig({
   test: {
+    allowOnly: false, // here and not in the linter, which takes our fit() for another library's focused test
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     projects: [
       // One process serves many files: pure tests share no state, and starting a process costs more than most of them.

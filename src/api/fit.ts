@@ -1,6 +1,6 @@
 // fit(): a model, arrays and a loss in one call, which is what the loops of tutorials are. For lessons, experiments and small data in
 // memory; a run that should survive the process, with a folder and checkpoints, is train()'s.
-import { type DType, fail, fromNumbers, type HostArray, sizeOf } from "../base/index.ts";
+import { type DType, fail, fromNumbers, type HostArray, sizeOf, toNumbers } from "../base/index.ts";
 import { type Tensor, where } from "../core/index.ts";
 import { makeSampler, rowsOfBatch } from "../data/index.ts";
 import { type FeedValue, toHostArray } from "../engine/index.ts";
@@ -217,7 +217,12 @@ export function fit(model: Module | LayerPlan, data: FitData, options: FitOption
   const rows = new Rows(data.x, data.y, precision);
   const { count } = rows;
   if (!(Number.isInteger(epochs) && epochs >= 0))
-    fail("config/epochs", "epochs is not a whole number", { expected: "0 or more", got: String(epochs) });
+    fail("config/epochs", "epochs is not a whole number", {
+      where: "epochs",
+      expected: "0 or more",
+      got: String(epochs),
+      fix: "give passes over the data, such as 10",
+    });
   const { batch = count < 32 ? "all" : 32 } = options;
   const size = batch === "all" ? count : rowsOfBatch(count, { batchSize: batch, onShort });
   const perEpoch = Math.max(count, size);
@@ -273,6 +278,6 @@ function startFrom({ store, graphs }: StepPrograms, given: NonNullable<FitOption
         fix: "name the parameters as the model does, and give each its shape",
       });
     }
-    store.write(name, array);
+    store.write(name, fromNumbers(known.dtype, known.shape, toNumbers(array)));
   }
 }

@@ -92,8 +92,14 @@ function checkScalar(loss: Tensor): Tensor {
   return loss;
 }
 
+export interface GradOptions {
+  /** The arguments to differentiate by, counted from 0; left out, the first, whose gradient is then given alone. */
+  readonly argnums: readonly number[];
+}
+
 /**
- * Value and gradient of a scalar function with respect to its first argument.
+ * Value and gradient of a scalar function with respect to its first argument, or a list of gradients for those of `argnums`. Errors
+ * with `grad/scalar` and `grad/arguments`.
  *
  * @example
  * ```ts run
@@ -102,20 +108,33 @@ function checkScalar(loss: Tensor): Tensor {
  * console.log(evaluate((x) => parabola(x).grad, { x: [1, 2] }).data); // [2, 4]
  * ```
  */
-export function valueAndGrad(fn: Differentiable): (...inputs: Tensor[]) => { value: Tensor; grad: Tensor } {
-  return (...inputs) => {
+export function valueAndGrad(fn: Differentiable): (...inputs: Tensor[]) => { value: Tensor; grad: Tensor };
+export function valueAndGrad(
+  fn: Differentiable,
+  options: GradOptions,
+): (...inputs: Tensor[]) => { value: Tensor; grad: Tensor[] };
+export function valueAndGrad(fn: Differentiable, options?: GradOptions) {
+  return (...inputs: Tensor[]): { value: Tensor; grad: Tensor | Tensor[] } => {
+    const wrt = (options?.argnums ?? [0]).map((at) => inputs[at] ?? failArgument(at, inputs.length));
     const value = checkScalar(fn(...inputs));
-    const [first] = inputs;
-    if (first === undefined)
-      fail("grad/arguments", "a function without arguments has no gradient", {
-        fix: "pass the tensor to differentiate by as the first argument",
-      });
-    return { value, grad: gradients([value], [first])[0] ?? zerosLike(first) };
+    const grads = gradients([value], wrt).map((grad, at) => grad ?? zerosLike(wrt[at]!));
+    return { value, grad: options === undefined ? grads[0]! : grads };
   };
 }
 
-/** The gradient of a scalar function with respect to its first argument; nests: `grad(grad(f))`. */
-export function grad(fn: Differentiable): Differentiable {
-  const both = valueAndGrad(fn);
-  return (...inputs) => both(...inputs).grad;
+function failArgument(at: number, given: number): never {
+  fail("grad/arguments", "there is no such argument to differentiate by", {
+    expected: `argument ${at}, counted from 0`,
+    got: `${given} arguments`,
+    fix: "pass the tensors to differentiate by as arguments of the function",
+  });
+}
+
+/** The gradient of a scalar function with respect to its first argument, or those of `argnums`; nests: `grad(grad(f))`. */
+export function grad(fn: Differentiable): Differentiable;
+export function grad(fn: Differentiable, options: GradOptions): (...inputs: Tensor[]) => Tensor[];
+export function grad(fn: Differentiable, options?: GradOptions): (...inputs: Tensor[]) => Tensor | Tensor[] {
+  return options === undefined
+    ? (...inputs) => valueAndGrad(fn)(...inputs).grad
+    : (...inputs) => valueAndGrad(fn, options)(...inputs).grad;
 }

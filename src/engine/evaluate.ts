@@ -38,27 +38,33 @@ export function evaluate(
   feeds: { readonly [name: string]: FeedValue },
   options?: EvaluateOptions,
 ): Evaluated;
+export function evaluate(
+  fn: (...inputs: Tensor[]) => readonly Tensor[],
+  feeds: { readonly [name: string]: FeedValue },
+  options?: EvaluateOptions,
+): Evaluated[];
 export function evaluate<K extends string>(
   fn: (...inputs: Tensor[]) => { readonly [name in K]: Tensor },
   feeds: { readonly [name: string]: FeedValue },
   options?: EvaluateOptions,
 ): { readonly [name in K]: Evaluated };
 export function evaluate(
-  fn: (...inputs: Tensor[]) => Tensor | { readonly [name: string]: Tensor },
+  fn: (...inputs: Tensor[]) => Result,
   feeds: { readonly [name: string]: FeedValue },
   options: EvaluateOptions = {},
-): Evaluated | { readonly [name: string]: Evaluated } {
+): Evaluated | Evaluated[] | { readonly [name: string]: Evaluated } {
   const dtype = options.dtype ?? "f64";
   const arrays = Object.fromEntries(
     Object.entries(feeds).map(([name, value]) => [name, toHostArray(value, dtype, name)]),
   );
-  let single = false;
+  let [single, list] = [false, false];
   const graph = trace(
     arrays,
     (inputs) => {
       const result = fn(...Object.values(inputs));
       single = Tensor.is(result);
-      return result;
+      list = isList(result);
+      return isList(result) ? Object.fromEntries(result.map((tensor, at) => [at, tensor])) : result;
     },
     { ...options, floatDType: dtype },
   );
@@ -66,8 +72,12 @@ export function evaluate(
   const program = engine.load(compile(graph, engine.target), engine.createStore());
   const { outputs } = engine.runNow({ program, feeds: arrays });
   if (single) return toEvaluated(outputs.result!);
+  if (list) return Object.values(outputs).map(toEvaluated);
   return Object.fromEntries(Object.entries(outputs).map(([name, array]) => [name, toEvaluated(array)]));
 }
+
+type Result = Tensor | readonly Tensor[] | { readonly [name: string]: Tensor };
+const isList = (result: Result): result is readonly Tensor[] => Array.isArray(result);
 
 function toEvaluated(array: HostArray): Evaluated {
   const data = Array.from(toNumbers(array));

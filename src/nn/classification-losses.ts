@@ -10,7 +10,15 @@ import {
   takeAlong,
   where,
 } from "../core/index.ts";
-import { elementLoss, failShapes, type LossOptions, reduceLosses, requireSetting, softplus } from "./loss.ts";
+import {
+  elementLoss,
+  failShapes,
+  type LossOptions,
+  reduceLosses,
+  replaceMasked,
+  requireSetting,
+  softplus,
+} from "./loss.ts";
 
 export interface ClassOptions extends LossOptions {
   /** Rows with this target count for nothing; default −1. */
@@ -111,7 +119,8 @@ export function categoricalCrossEntropy(
   options: CrossEntropyOptions = {},
 ): Tensor {
   const ulp = probabilities.dtype === "f64" ? 2 ** -52 : 2 ** -23;
-  return crossEntropy(softmaxed(probabilities) ?? probabilities.maximum(ulp).log(), target, options);
+  const scores = softmaxed(probabilities) ?? replaceMasked(probabilities, options.mask).maximum(ulp).log();
+  return crossEntropy(scores, target, options);
 }
 
 function requireClasses(loss: string, logits: Tensor, target: Tensor, isSoft: boolean, code?: string): void {

@@ -53,6 +53,7 @@ export function dense(
       where: `dense(${units})`,
       expected: "1 or more",
       got: String(units),
+      fix: "dense(64)",
     });
   }
   return { outputs: () => units, build: (inputs) => new Dense(inputs, units, activation, options) };

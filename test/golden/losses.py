@@ -337,9 +337,31 @@ def overlaps():
          {"prediction": draw(3, 4), "target": (draw(3, 4) > 0).double()}, {"alpha": 0.8, "beta": 0.1})  # fmt: skip
 
 
+def of_probabilities():
+    """Cross-entropy of probabilities, of which each row is made to add up to 1; certain answers by scikit-learn's clip at 2^-52."""
+    rows = draw(6, 5, scale=0.9, shift=0.5)
+    log = lambda p: (p / p.sum(-1, keepdim=True)).log()  # noqa: E731
+    nll = lambda p, t: F.nll_loss(log(p), t, reduction="none")  # noqa: E731
+    plain = ids(0, 4, 2, 2, 1, 3)
+    family("categoricalCrossEntropy", nll, {"probabilities": rows, "target": plain}, wrt=["probabilities"])
+    hot = F.one_hot(plain, 5).double()
+    case("one-hot rows", "categoricalCrossEntropy", lambda p, t: -(t * log(p)).sum(-1).mean(), {"probabilities": rows, "target": hot}, wrt=["probabilities"])
+    shown = (rows / rows.sum(-1, keepdim=True)).numpy()
+    assert np.isclose(sk.log_loss(plain.numpy(), shown, labels=range(5)), nll(rows, plain).mean(), rtol=1e-14)
+    corners = np.array([[1.0, 0.0], [1.0, 0.0]])
+    right, wrong = (sk.log_loss([t], corners[:1], labels=[0, 1]) for t in (0, 1))
+    cases.append({
+        "name": "categoricalCrossEntropy: certain answers (scikit-learn)", "loss": "categoricalCrossEntropy",
+        "options": {"reduction": "none"}, "tensors": {},
+        "inputs": {"probabilities": pack(torch.tensor(corners)), "target": pack(ids(0, 1))},
+        "output": pack(torch.tensor([right, wrong])), "cotangent": pack(torch.ones(2)), "grads": {},
+    })  # fmt: skip
+
+
 regressions()
 classes()
 distributions()
 pairs()
 overlaps()
+of_probabilities()
 write("losses.json", {"madeBy": "losses.py", "versions": versions("torch", "scikit-learn", "scipy"), "pool": pool, "cases": cases})

@@ -1,0 +1,90 @@
+// fit(): what it refuses, what iterating and awaiting do, and losses of one's own. Its figures are in test/pure/published-errors.test.ts.
+import { expect, test } from "vitest";
+import { AthanorError } from "../base/index.ts";
+import type { Tensor } from "../core/index.ts";
+import { categoricalCrossEntropy, dense, Linear, meanSquaredError, sequential } from "../nn/index.ts";
+import { sgd } from "../optim/index.ts";
+import { classIds, type FitOptions, fit } from "./fit.ts";
+
+const line = { x: [[1], [2], [3], [4]], y: [[2], [4], [6], [8]] };
+const options = { loss: meanSquaredError, precision: "f64", parameters: { weight: [[0]], bias: [0] } } as const;
+
+test.each<[string, () => unknown]>([
+  ["data/rows", () => fit(new Linear(1, 1), { x: [[1], [2]], y: [[1]] }, options)],
+  ["data/class-id", () => classIds([0, 1, -1])],
+  ["data/class-id", () => classIds([0.5])],
+  ["config/epochs", () => fit(new Linear(1, 1), line, { ...options, epochs: 1.5 })],
+  ["fit/parameters", () => fit(new Linear(1, 1), line, { ...options, parameters: { wieght: [[0]] } })],
+  ["fit/parameters", () => fit(new Linear(1, 1), line, { ...options, parameters: { weight: [0] } })],
+  ["nn/units", () => dense(0)],
+  ["nn/units", () => sequential([])],
+  ["nn/symmetry", () => sequential([dense(4, "relu", { init: "zeros" }), dense(1)]).build(2)],
+])("%s is refused", (code, body) => {
+  let caught: unknown;
+  try {
+    body();
+  } catch (error) {
+    caught = error;
+  }
+  expect(caught).toBeInstanceOf(AthanorError);
+  expect(caught).toMatchObject({ code, fix: expect.any(String) });
+});
+
+test("works while somebody asks: a reader that leaves ends it, awaiting goes on to the end", async () => {
+  const read = async (leaveAt: number) => {
+    const seen: number[] = [];
+    const fitting = fit(new Linear(1, 1), line, { ...options, epochs: 5 });
+    for await (const { epoch } of fitting) {
+      seen.push(epoch);
+      if (epoch === leaveAt) break;
+    }
+    return { seen, weight: (await fitting).parameters.get("weight")!.data[0] };
+  };
+  const [left, whole, awaited] = [
+    await read(2),
+    await read(9),
+    (await fit(new Linear(1, 1), line, { ...options, epochs: 5 })).parameters.get("weight")!.data[0],
+  ];
+  expect([left.seen, whole.seen]).toEqual([
+    [1, 2],
+    [1, 2, 3, 4, 5],
+  ]);
+  expect(whole.weight).toBe(awaited);
+  expect(left.weight).not.toBe(awaited);
+});
+
+test("what it starts from may come from another fit", async () => {
+  const half = { ...options, optimizer: sgd({ lr: 0.01 }), epochs: 5 };
+  const first = await fit(new Linear(1, 1), line, half);
+  const second = await fit(new Linear(1, 1), line, { ...half, parameters: first.parameters });
+  const whole = await fit(new Linear(1, 1), line, { ...half, epochs: 10 });
+  expect(second.parameters).toEqual(whole.parameters);
+});
+
+test("a loss of one's own is a function of elements or rows", async () => {
+  const losses: { [name: string]: FitOptions["loss"] } = {
+    elements: (prediction: Tensor, target: Tensor) => prediction.sub(target).square(),
+    rows: (prediction: Tensor, target: Tensor) => prediction.sub(target).square().sum({ axis: -1 }),
+    library: meanSquaredError,
+  };
+  const ends = await Promise.all(
+    Object.values(losses).map(
+      async (loss) => (await fit(new Linear(1, 1), line, { ...options, loss, epochs: 3 })).parameters,
+    ),
+  );
+  expect(ends[0]).toEqual(ends[2]);
+  expect(ends[1]).toEqual(ends[2]);
+});
+
+test("one-hot rows and class ids are the same targets", async () => {
+  const model = sequential([dense(3, "softmax")]);
+  const given = { loss: categoricalCrossEntropy, precision: "f64", epochs: 3 } as const;
+  const [hot, ids] = [
+    await fit(model, { x: line.x, y: [0, 1, 2, 0].map((id) => [0, 1, 2].map((at) => Number(at === id))) }, given),
+    await fit(model, { x: line.x, y: classIds([0, 1, 2, 0]) }, given),
+  ];
+  const [a, b] = [(await hot.predict(line.x)).flat(), (await ids.predict(line.x)).flat()];
+  a.forEach((value, at) => {
+    expect(value).toBeCloseTo(b[at]!, 12);
+  });
+});
