@@ -8,6 +8,7 @@ import { proofs, runProof, selectProofs } from "./prove.ts";
 const promised = [
   "gd.full",
   "gd.minibatch",
+  "gd.sgd1",
   "loss.mse",
   "loss.ce",
   "loss.log",
@@ -16,6 +17,8 @@ const promised = [
   "init.zeros",
   "init.mup",
   "opt.adam",
+  "opt.momentum",
+  "opt.decay",
   "opt.choose",
   "lr.choose",
   "bs.noise",
