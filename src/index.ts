@@ -16,7 +16,15 @@ export { crossEntropy } from "./nn/index.ts";
 export * from "./optim/index.ts";
 export { adamw, sgd } from "./optim/index.ts";
 export { parseRecipe, type Recipe, type RecipeInput, readRecipe } from "./recipe/index.ts";
-export { type CoordinateOptions, coordinateCheck, type LayerChange } from "./study/index.ts";
+export {
+  type ColumnImportance,
+  type CoordinateOptions,
+  coordinateCheck,
+  type Importance,
+  type ImportanceOptions,
+  type LayerChange,
+  permutationImportance,
+} from "./study/index.ts";
 export type { RunEvent } from "./track/index.ts";
 export {
   type Batch,

@@ -1,8 +1,9 @@
 // What can be done with a run's record alone: evaluate its model again, or run it again and compare the bytes.
-import { fail } from "../base/index.ts";
+import { fail, toNumbers } from "../base/index.ts";
+import type { EncodedRows } from "../data/index.ts";
 import { parseRecipe, prepare, type Recipe, type RecipeInput } from "../recipe/index.ts";
 import { readRun } from "../track/index.ts";
-import { type EvaluationResult, evaluateAll, StepPrograms } from "../train/index.ts";
+import { type EvaluationResult, evaluateAll, rowsOf, StepPrograms } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
 import { checkpointAt, textsOf, writeParameters } from "./initial-state.ts";
 import { findRun, runStatus } from "./run-path.ts";
@@ -48,6 +49,40 @@ export async function evaluateRun(folder: string, options: EvaluateOptions = {})
   } finally {
     await prepared.close?.();
   }
+}
+
+/** Held-out rows of a run on a table, encoded as its model reads them. Errors as `evaluateRun`, and with `model/task`. */
+export async function heldOutRows(
+  folder: string,
+  { set = [], onNote }: EvaluateOptions = {},
+): Promise<Pick<EncodedRows, "features" | "targets">> {
+  const recipe = await recipeOfRun(folder, set);
+  requireData(recipe, folder);
+  const files = textsOf(await checkpointAt(folder));
+  if (!files.has("table.json"))
+    fail("model/task", "this run read no table", {
+      where: folder,
+      expected: "a run on a table",
+      got: `a run of model.${Object.keys(recipe.model)[0]}`,
+      fix: "give the folder of another run",
+    });
+  const prepared = await prepare(recipe, { files, ...(onNote === undefined ? {} : { onNote }) });
+  const features: Float32Array[] = [];
+  const targets: number[] = [];
+  for await (const batch of prepared.heldOut()) {
+    const all = toNumbers(batch.targets!);
+    const isRow = prepared.description.task.name === "classification" ? (id: number) => id >= 0 : Number.isFinite;
+    const count = all.filter(isRow).length; // what follows is padding
+    targets.push(...all.subarray(0, count));
+    features.push(Float32Array.from(toNumbers(rowsOf(batch.features!, 0, count))));
+  }
+  const whole = new Float32Array(features.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const rows of features) {
+    whole.set(rows, at);
+    at += rows.length;
+  }
+  return { features: whole, targets: Float32Array.from(targets) };
 }
 
 /** Data given from code is in no record. Errors with `run/data`. */

@@ -1,6 +1,7 @@
 export {
   type EvaluateOptions as EvaluateRunOptions,
   evaluateRun,
+  heldOutRows,
   type Reproduction,
   type RunEvaluation,
   recipeOfRun,
@@ -29,6 +30,7 @@ export {
 } from "./model.ts";
 export type { SaveOptions } from "./model-files.ts";
 export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan.ts";
+export { softmaxOf } from "./predictor.ts";
 export { findRun, runStatus } from "./run-path.ts";
 export { type RecordRecipe, Training, train } from "./train.ts";
 export { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";

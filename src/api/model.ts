@@ -1,14 +1,5 @@
 // A trained model inside a program: predict(), generate(), save(). Loaded from a run, a checkpoint, or a saved folder.
-import {
-  AthanorError,
-  type FloatDType,
-  fail,
-  formatType,
-  fromNumbers,
-  type HostArray,
-  sameShape,
-  toNumbers,
-} from "../base/index.ts";
+import { type FloatDType, fail, formatType, fromNumbers, type HostArray, sameShape, toNumbers } from "../base/index.ts";
 import { parseTokenizer, TableEncoder, type TableRecord, type Tokenizer } from "../data/index.ts";
 import type { Engine, Store } from "../engine/index.ts";
 import {
@@ -61,12 +52,13 @@ export type PredictInput = object | string;
 export class TrainedModel<Label extends string = string, Row extends PredictInput = PredictInput> {
   readonly folder: string;
   readonly description: ModelDescription;
+  /** Of models of tables: how their columns become numbers. */
+  readonly encoder: TableEncoder | undefined;
   private readonly texts: ModelFiles["files"];
   private readonly built: BuiltModel;
   private readonly engine: Engine;
   private readonly store: Store;
   private readonly tokenizer: Tokenizer | undefined;
-  private readonly encoder: TableEncoder | undefined;
   private readonly predictor: Predictor;
   private textGenerator: TextGenerator | undefined;
 
@@ -138,6 +130,11 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     return many ? predictions : predictions[0]!;
   }
 
+  /** Raw outputs of a table's encoded rows: logits, or one number as `encoder.decodeTarget` reads it. */
+  async outputs(features: Float32Array): Promise<Float64Array[]> {
+    return await this.predictor.run({ features }, features.length / (this.encoder?.numFeatures ?? 1));
+  }
+
   private encode(rows: readonly PredictInput[]): { [name: string]: HostArray["data"] } {
     const { encoder, tokenizer } = this;
     if (this.description.task === "language-model") {
@@ -149,17 +146,11 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
       });
     }
     if (encoder !== undefined) {
-      const features = new Float32Array(rows.length * encoder.numFeatures);
       rows.forEach((row, at) => {
         if (typeof row !== "object" || row === null)
           this.refuseRow(at, "records of a table", "an object with the table's columns", row);
-        try {
-          features.set(encoder.encodeRow(row as TableRecord), at * encoder.numFeatures);
-        } catch (error) {
-          throw error instanceof AthanorError ? error.at(`row ${at + 1}`) : error;
-        }
       });
-      return { features };
+      return { features: encoder.encodeRows(rows as readonly TableRecord[]) };
     }
     const length = this.built.inputs.tokens!.shape[0]!;
     const tokens = new Int32Array(rows.length * length).fill(-1);

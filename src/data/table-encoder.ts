@@ -1,6 +1,6 @@
 // From rows to features and targets, as fitted on the training part: standardization, category and class vocabularies.
 // Saved as JSON beside a model, so that prediction sees what training saw. Holds no rows.
-import { didYouMean, fail, formatBytes } from "../base/index.ts";
+import { AthanorError, didYouMean, fail, formatBytes } from "../base/index.ts";
 import type { Cell, Table, TableRecord } from "./table.ts";
 import { toNumber } from "./table-columns.ts";
 import { checkTableEncoder } from "./table-encoder-check.ts";
@@ -91,6 +91,11 @@ export class TableEncoder<R extends object = TableRecord, K extends keyof R = ke
     return (target.task === "classification" ? target.classes : []) as readonly ClassName<R[K]>[];
   }
 
+  /** The columns that are looked at, and where their features lie in a row. */
+  get columns(): { readonly name: string; readonly offset: number; readonly width: number }[] {
+    return this.writers.map(({ feature: { name }, width }) => ({ name, offset: this.offsets.get(name)!, width }));
+  }
+
   get featureNames(): string[] {
     return this.data.features.flatMap(featureNames);
   }
@@ -119,6 +124,19 @@ export class TableEncoder<R extends object = TableRecord, K extends keyof R = ke
       offset += writer.width;
     }
     return out;
+  }
+
+  /** The features of several records, row-major [rows, numFeatures]. Errors as `encodeRow`, naming the row. */
+  encodeRows(records: readonly Parameters<this["encodeRow"]>[0][]): Float32Array {
+    const features = new Float32Array(records.length * this.numFeatures);
+    for (const [at, record] of records.entries()) {
+      try {
+        features.set(this.encodeRow(record), at * this.numFeatures);
+      } catch (error) {
+        throw error instanceof AthanorError ? error.at(`row ${at + 1}`) : error;
+      }
+    }
+    return features;
   }
 
   /**

@@ -10,6 +10,7 @@ export {
   type RunGroup,
 } from "./compare-runs.ts";
 export { type CoordinateOptions, coordinateCheck, type LayerChange } from "./coordinate-check.ts";
+export { type ColumnImportance, type Importance, type ImportanceOptions, permutationImportance } from "./importance.ts";
 export { type NoiseScale, type NormPair, noiseScale } from "./noise-scale.ts";
 export { profileRecipe, type StepProfile } from "./profile.ts";
 export type { Figure, Proof, ProofContext } from "./proof.ts";

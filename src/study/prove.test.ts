@@ -28,6 +28,7 @@ const promised = [
   "reg.moredata",
   "reg.dropout.mode",
   "eval.arf1",
+  "interpret.importance",
   "par.threads",
   "repeat",
   "arch.gpt",

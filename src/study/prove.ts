@@ -8,6 +8,7 @@ import { chooseProofs } from "./proofs/choose.ts";
 import { evaluationProofs } from "./proofs/evaluation.ts";
 import { gradientDescentProofs } from "./proofs/gd.ts";
 import { gptProofs } from "./proofs/gpt.ts";
+import { importanceProofs } from "./proofs/importance.ts";
 import { initProofs } from "./proofs/init.ts";
 import { lossProofs } from "./proofs/loss.ts";
 import { optimizerProofs } from "./proofs/optimizer.ts";
@@ -26,6 +27,7 @@ export const proofs: readonly Proof[] = [
   ...tuneProofs,
   ...regularizationProofs,
   ...evaluationProofs,
+  ...importanceProofs,
   ...parallelProofs,
   ...repeatProofs,
   ...gptProofs,

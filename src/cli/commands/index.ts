@@ -4,6 +4,7 @@ import { defineBench } from "./bench.ts";
 import { defineDoctor } from "./doctor.ts";
 import { defineEngine } from "./engine.ts";
 import { defineEval } from "./eval.ts";
+import { defineExplain } from "./explain.ts";
 import { defineGenerate } from "./generate.ts";
 import { defineInspect } from "./inspect.ts";
 import { definePlan } from "./plan.ts";
@@ -21,6 +22,7 @@ export const commands: readonly DefineCommand[] = [
   defineEval,
   defineGenerate,
   definePredict,
+  defineExplain,
   defineRuns,
   defineReproduce,
   defineInspect,
