@@ -122,12 +122,58 @@ ATHANOR_INLINE Targets targetsOf(const Call& call) {
   return {call.in[1], static_cast<int64_t>(call.params[0]), call.in[0].shape[1], call.status};
 }
 
+/** With so few classes, LANES rows are taken at once, one class to a vector: a row alone would leave most lanes idle. */
+constexpr int64_t fewClasses = 8;
+
+/** The classes and the targets of up to LANES rows from `first` on; lanes without a row, and what is masked, hold class 0. */
+struct FewClasses {
+  float logits[fewClasses][LANES];
+  int64_t targets[LANES];
+  int64_t first, count;
+
+  FewClasses(const RowReader& rows, const Targets& of, int64_t block, float* scratch)
+      : logits{}, targets{}, first(block * LANES), count(minOf<int64_t>(LANES, rows.rows.count - first)) {
+    for (int64_t lane = 0; lane < count; ++lane) {
+      const float* x = rows.row(first + lane, scratch);
+      for (int64_t c = 0; c < rows.length; ++c) logits[c][lane] = x[c];
+      targets[lane] = of[first + lane];
+    }
+  }
+
+  static int64_t numBlocks(const RowReader& rows) { return (rows.rows.count + LANES - 1) / LANES; }
+};
+
+/** Loss and log-sum-exp of a block of rows. */
+ATHANOR_INLINE void crossEntropyFew(const FewClasses& few, int64_t n, const Column& losses, const Column& lses) {
+  V highest = load(few.logits[0]), sum = zero();
+  for (int64_t c = 1; c < n; ++c) highest = max(highest, load(few.logits[c]));
+  const V shift = select(highest == set(-INFINITY), zero(), highest);  // -inf - -inf would be NaN
+  for (int64_t c = 0; c < n; ++c) sum += exp(load(few.logits[c]) - shift);
+  float picked[LANES] = {}, loss[LANES], lse[LANES];
+  for (int64_t lane = 0; lane < few.count; ++lane) picked[lane] = few.logits[maxOf<int64_t>(few.targets[lane], 0)][lane];
+  const V logSum = log(sum);
+  store(loss, logSum - (load(picked) - highest));
+  store(lse, highest + logSum);
+  for (int64_t lane = 0; lane < few.count; ++lane) {
+    const bool counts = few.targets[lane] >= 0;
+    losses[few.first + lane] = counts ? loss[lane] : 0;
+    lses[few.first + lane] = counts ? lse[lane] : 0;
+  }
+}
+
 void runCrossEntropy(const Call& call) {
   const Targets targets = targetsOf(call);
   const RowReader logits = readRows(call.in[0]);
   const Column losses = columnOf(call.out[0]), lses = columnOf(call.out[1]);
   Scratch scratch{call.workspace};
   const RowsScratch<1> s = layoutRows<1>(call, call.pool->numThreads(), scratch);
+  if (logits.length <= fewClasses) {
+    forRows(call.pool, FewClasses::numBlocks(logits), logits.length * LANES, [&](int64_t block, int thread) {
+      const FewClasses few(logits, targets, block, s.input[0].of(thread));
+      crossEntropyFew(few, logits.length, losses, lses);
+    });
+    return;
+  }
   forRows(call.pool, logits.rows.count, logits.length, [&](int64_t row, int thread) {
     crossEntropyRow(logits.row(row, s.input[0].of(thread)), logits.length, targets[row], &losses[row], &lses[row]);
   });
@@ -146,6 +192,25 @@ const char* checkCrossEntropyGrad(const Call& call) {
   return nullptr;
 }
 
+/** The gradient of a block of rows, which was read before anything is written. */
+ATHANOR_INLINE void crossEntropyGradFew(
+    FewClasses& few, const RowWriter& dlogits, const Column& lses, const Column& grads) {
+  float lse[LANES] = {}, grad[LANES] = {};
+  for (int64_t lane = 0; lane < few.count; ++lane) {
+    lse[lane] = lses[few.first + lane];
+    grad[lane] = grads[few.first + lane];
+  }
+  for (int64_t c = 0; c < dlogits.length; ++c) {
+    store(few.logits[c], exp(load(few.logits[c]) - load(lse)) * load(grad));
+  }
+  for (int64_t lane = 0; lane < few.count; ++lane) {
+    float* to = dlogits.row(few.first + lane);
+    const int64_t target = few.targets[lane];
+    for (int64_t c = 0; c < dlogits.length; ++c) to[c] = target < 0 ? 0 : few.logits[c][lane];
+    if (target >= 0) to[target] -= grad[lane];
+  }
+}
+
 void runCrossEntropyGrad(const Call& call) {
   const Targets targets = targetsOf(call);
   const RowReader logits = readRows(call.in[0]);
@@ -153,6 +218,13 @@ void runCrossEntropyGrad(const Call& call) {
   const Column lses = columnOf(call.in[2]), grads = columnOf(call.in[3]);
   Scratch scratch{call.workspace};
   const RowsScratch<1> s = layoutRows<1>(call, call.pool->numThreads(), scratch);
+  if (logits.length <= fewClasses) {
+    forRows(call.pool, FewClasses::numBlocks(logits), logits.length * LANES, [&](int64_t block, int thread) {
+      FewClasses few(logits, targets, block, s.input[0].of(thread));
+      crossEntropyGradFew(few, dlogits, lses, grads);
+    });
+    return;
+  }
   forRows(call.pool, logits.rows.count, logits.length, [&](int64_t row, int thread) {
     const float* x = logits.row(row, s.input[0].of(thread));
     crossEntropyGradRow(dlogits.row(row), x, logits.length, targets[row], lses[row], grads[row]);

@@ -236,6 +236,10 @@ void crossEntropies() {
   for (const int64_t rows : {0, 1, 500}) testCrossEntropy(rows, 70, Layout::dense, 50);
   testCrossEntropy(3, 50304, Layout::dense, 5);
   testCrossEntropy(6, 9, Layout::dense, 1, 4);
+  // few classes, which are taken a block of rows at once
+  for (const int64_t n : {1, 2, 5, 8}) testCrossEntropy(70, n, Layout::dense, 4);
+  for (const Layout layout : layouts) testCrossEntropy(41, 5, layout, 10);
+  testCrossEntropy(20, 3, Layout::dense, 1, 17);
 
   // a row whose first blocks are all hidden, and one with a NaN
   constexpr int64_t n = 6000;

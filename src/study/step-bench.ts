@@ -66,6 +66,7 @@ export class StepBench {
   private readonly plans: StepPlans;
   private readonly programs: StepPrograms;
   private readonly feeds: Feeds;
+  private readonly sampleIds: Int32Array;
   private readonly profiler: Profiler;
   private steps = 0;
 
@@ -83,6 +84,7 @@ export class StepBench {
     this.profiler = new Profiler(this.engine);
     const { model, task, feeds, optimizer } = workload(shape);
     this.feeds = feeds;
+    this.sampleIds = Int32Array.from({ length: shape.batch }, (_, row) => row);
     const count = (share: (name: string) => number) =>
       [...model.parameters()].reduce((sum, [name, { shape }]) => sum + share(name) * sizeOf(shape), 0);
     this.numParameters = count(() => 1);
@@ -114,9 +116,9 @@ export class StepBench {
 
   /** One training step; its time in ms. */
   async step(): Promise<number> {
-    const sampleIds = Int32Array.from({ length: this.shape.batch }, (_, row) => row);
     const started = performance.now();
-    await this.programs.step({ step: this.steps++, learningRate: 1e-3, batch: this.feeds, sampleIds });
+    const { feeds: batch, sampleIds } = this;
+    await this.programs.step({ step: this.steps++, learningRate: 1e-3, batch, sampleIds });
     return performance.now() - started;
   }
 
