@@ -30,13 +30,16 @@ export async function planRecipe(
   const planned = forecast(graphs, plans, engine);
   const available = availableMemory();
   requireMemory(planned, available);
-  const totalFlops = planned.flopsPerStep * recipe.steps;
+  const { description, clockAt } = prepared;
+  const { samples, tokens } = clockAt(recipe.steps);
+  const flopsPerSample = (planned.flopsPerStep - planned.flopsPerUpdate) / description.batchSize;
+  const totalFlops = samples * flopsPerSample + recipe.steps * planned.flopsPerUpdate;
   return {
     ...planned,
     engine: `${engine.name} ${engine.isa}, ${engine.threads} threads`,
     steps: recipe.steps,
-    items: planned.itemsPerStep * recipe.steps,
-    learningRate: scheduleCurve(prepared.description.optimizer.learningRate, recipe.steps, prepared.clockAt),
+    items: tokens,
+    learningRate: scheduleCurve(description.optimizer.learningRate, recipe.steps, clockAt),
     totalFlops,
     expectedSeconds: options.flopsPerSecond === undefined ? undefined : totalFlops / options.flopsPerSecond,
     availableBytes: available.bytes,
@@ -54,7 +57,7 @@ export interface Inspection {
 export async function inspectRecipe(recipe: Recipe, programs: readonly string[]): Promise<Inspection[]> {
   const { graphs, plans, engine } = await compileRecipe(recipe);
   const made = [
-    ["accumulate", graphs.accumulate(0), plans.accumulate[0]!],
+    ["accumulate", graphs.accumulate(graphs.sums[0]!), plans.accumulate[0]!],
     ["update", graphs.update(), plans.update],
     ["evaluate", graphs.evaluate(), plans.evaluate],
   ] as const;

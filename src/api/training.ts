@@ -196,6 +196,7 @@ class TrainingRun {
       programs,
       source: prepared.source,
       learningRate: prepared.learningRate,
+      batchSizes: prepared.batchSizes,
       steps: recipe.steps,
       heldOut: prepared.heldOut,
       evaluateEvery: recipe.eval.every,
@@ -283,7 +284,8 @@ class TrainingRun {
 
   /** Turns the trainer's hooks into events, and saves. */
   private reporter(): Callback {
-    const { recipe } = this.ready.prepared;
+    const { recipe, batchSizes } = this.ready.prepared;
+    const isVaried = batchSizes.sizes.length > 1;
     return {
       step: (report) => {
         this.stepTime.seconds += report.seconds;
@@ -295,6 +297,7 @@ class TrainingRun {
           lr: report.learningRate,
           gradNorm: report.gradNorm,
           tokens: report.clock.tokens,
+          ...(isVaried ? { rows: report.rows } : {}),
           tokensPerSecond: report.items / report.seconds,
         });
       },

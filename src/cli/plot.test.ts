@@ -1,11 +1,11 @@
 // Drawings of schedules whose form is known: each dot of the text, each place of the SVG, and that it is XML.
 import { expect, test } from "vitest";
-import { clockAt, parseSchedule, type ScheduleInput, scheduleCurve } from "../optim/index.ts";
+import { clockOf, createBatchSizes, parseSchedule, type ScheduleInput, scheduleCurve } from "../optim/index.ts";
 import { plotSvg, plotText } from "./plot.ts";
 
-const rates = { samplesPerStep: 10, tokensPerStep: 1000, samplesPerEpoch: 40 };
+const onClock = clockOf(createBatchSizes(10), { itemsPerRow: 100, samplesPerEpoch: 40 });
 const curveOf = (config: ScheduleInput, steps: number) =>
-  scheduleCurve(parseSchedule(config, { steps }), steps, (step) => clockAt(step, rates));
+  scheduleCurve(parseSchedule(config, { steps }), steps, onClock);
 
 test("a fall to 0 over 12 steps is the diagonal of 12 × 12 dots", () => {
   expect(plotText(curveOf({ linear: { peak: 0.5, total: 11 } }, 12), 6, 3).slice(0, 4)).toEqual([

@@ -190,6 +190,42 @@ describe("Loader", () => {
     await expect(loader.next()).rejects.toMatchObject({ code: "data/closed" });
   });
 
+  it("gives batches of the rows asked for, one after the other, whatever was made ahead", async () => {
+    for (const prefetch of [1, 2, 3]) {
+      const dataset = new Numbers(100);
+      const loader = new Loader(dataset, { batchSize: 2, order: "sequential", seed: 0, prefetch });
+      const sizes = [2, 4, 4, 1, 6, 3];
+      const drawn: number[][] = [];
+      for (const [at, rows] of sizes.entries())
+        drawn.push(values(await loader.next(rows, sizes.slice(at + 1, at + 3))));
+      expect(drawn.map(({ length }) => length)).toEqual(sizes);
+      expect(drawn.flat()).toEqual(Array.from({ length: 20 }, (_, row) => row));
+      expect(loader.state().nextSample).toBe(20);
+    }
+  });
+
+  it("makes nothing twice where the rows of the next batches were told", async () => {
+    const dataset = new Numbers(100);
+    const loader = new Loader(dataset, { batchSize: 2, order: "sequential", seed: 0, prefetch: 2 });
+    for (const [rows, ...ahead] of [
+      [2, 4, 4],
+      [4, 4, 6],
+      [4, 6, 6],
+    ])
+      await loader.next(rows, ahead);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(dataset.calls).toBe(5);
+    await loader.next(5); // another than was told
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(dataset.calls).toBe(8);
+  });
+
+  it("has the same share of batches of other sizes, or refuses them", async () => {
+    const options = { batchSize: 4, order: "sequential", seed: 0, share: { start: 1, end: 3 } } as const;
+    expect(values(await new Loader(new Numbers(100), options).next(8))).toEqual([2, 3, 4, 5]);
+    await expect(new Loader(new Numbers(100), options).next(6)).rejects.toMatchObject({ code: "data/share" });
+  });
+
   it("throws background failures where they are awaited, and can ask again", async () => {
     const dataset = new Numbers(100);
     dataset.failAt = 5;

@@ -1,12 +1,12 @@
 // Batches from a dataset, in an order that can be stopped and resumed exactly, made ahead of the step that wants them.
-// Knows no epochs of its own, no lanes, no processes: a batch is `batchSize` consecutive samples of the sampler's sequence.
+// Knows no epochs of its own, no lanes, no processes: a batch is some consecutive samples of the sampler's sequence.
 import { setImmediate } from "node:timers/promises";
 import { fail, type HostArray } from "../base/index.ts";
 import { type Batch, type Dataset, sliceBatch } from "./batch.ts";
 import { makeSampler, type SampleOrder, type Sampler } from "./sampler.ts";
 
 export interface LoaderOptions {
-  /** Rows of one optimizer step, over all lanes and processes. */
+  /** Rows of one optimizer step, over all lanes and processes, where `next` names no others. */
   readonly batchSize: number;
   readonly order: SampleOrder;
   readonly seed: number;
@@ -14,7 +14,7 @@ export interface LoaderOptions {
   readonly onShort?: "error" | "truncate" | "wrap";
   /** Batches made ahead. Default 2. */
   readonly prefetch?: number;
-  /** The rows of every batch that this process needs. Default all. */
+  /** The rows of `batchSize` that this process needs, of other batches as large a share. Default all. */
   readonly share?: { readonly start: number; readonly end: number };
 }
 
@@ -28,6 +28,12 @@ export interface LoaderState {
   /** Rows of the dataset and its fingerprint: resuming on other data is refused. */
   readonly length: number;
   readonly fingerprint: string;
+}
+
+/** A batch that is being made. */
+interface Pending<B extends Batch> {
+  readonly rows: number;
+  readonly batch: Promise<LoadedBatch<B>>;
 }
 
 /** A batch with `rows` i32 [B], the global sample ids (modulo 2^32) that key the randomness of each row. */
@@ -50,7 +56,7 @@ export class Loader<B extends Batch> implements AsyncIterable<LoadedBatch<B>> {
   private readonly sampler: Sampler;
   private readonly options: LoaderOptions;
   private readonly prefetch: number;
-  private queue: Promise<LoadedBatch<B>>[] = [];
+  private queue: Pending<B>[] = [];
   private nextSample = 0;
   private closed = false;
 
@@ -70,16 +76,19 @@ export class Loader<B extends Batch> implements AsyncIterable<LoadedBatch<B>> {
     this.sampler = makeSampler(order, dataset.length, seed);
   }
 
-  /** The next batch. What went wrong in the background is thrown here. */
-  async next(): Promise<LoadedBatch<B>> {
+  /**
+   * The next batch, and `ahead` the rows of those after it, as far as they are known: they are made meanwhile. What went wrong in the
+   * background is thrown here. Errors with `data/share` when the share of so many rows is not whole.
+   */
+  async next(rows = this.batchSize, ahead: readonly number[] = [rows]): Promise<LoadedBatch<B>> {
     if (this.closed) fail("data/closed", "the loader was closed");
-    this.fill();
-    const pending = this.queue.shift()!;
+    this.fill([rows, ...ahead]);
+    const { batch } = this.queue.shift()!;
     const first = this.nextSample;
-    this.nextSample += this.batchSize;
-    this.fill();
+    this.nextSample += rows;
+    this.fill(ahead.length > 0 ? ahead : [rows]);
     try {
-      return await pending;
+      return await batch;
     } catch (error) {
       this.nextSample = first; // the batch was not handed out: asking again asks for it
       this.queue = [];
@@ -127,22 +136,41 @@ export class Loader<B extends Batch> implements AsyncIterable<LoadedBatch<B>> {
     this.queue = [];
   }
 
-  private fill(): void {
+  /** Makes batches of these rows, the last number again and again; those queued are kept as far as they are these. */
+  private fill(wanted: readonly number[]): void {
+    const rowsOf = (at: number) => wanted[Math.min(at, wanted.length - 1)]!;
+    const other = this.queue.findIndex(({ rows }, at) => rows !== rowsOf(at));
+    if (other >= 0) this.queue.length = other;
+    let first = this.nextSample + this.queue.reduce((sum, { rows }) => sum + rows, 0);
     while (this.queue.length < this.prefetch) {
-      const pending = this.make(this.nextSample + this.queue.length * this.batchSize);
-      pending.catch(() => undefined); // told where it is awaited
-      this.queue.push(pending);
+      const rows = rowsOf(this.queue.length);
+      const batch = this.make(first, rows);
+      batch.catch(() => undefined); // told where it is awaited
+      this.queue.push({ rows, batch });
+      first += rows;
     }
   }
 
-  private async make(firstSample: number): Promise<LoadedBatch<B>> {
+  private async make(firstSample: number, rows: number): Promise<LoadedBatch<B>> {
     await setImmediate(); // off the path of whoever takes the batch before
-    const { start, end } = this.options.share ?? { start: 0, end: this.batchSize };
+    const { start, end } = this.shareOf(rows);
     const [first, count] = [firstSample + start, end - start];
     const batch = await this.dataset.collate(this.sampler.range(first, count));
     const ids = new Int32Array(count);
     for (let i = 0; i < count; i++) ids[i] = first + i; // modulo 2^32
     return { ...batch, rows: { dtype: "i32", shape: [count], data: ids } };
+  }
+
+  private shareOf(rows: number): { start: number; end: number } {
+    const { share } = this.options;
+    if (share === undefined) return { start: 0, end: rows };
+    const [start, end] = [share.start, share.end].map((at) => (at * rows) / this.batchSize) as [number, number];
+    if (!Number.isInteger(start) || !Number.isInteger(end))
+      fail("data/share", "the share of the batch is not a number of rows", {
+        expected: `${share.start} to ${share.end} of ${this.batchSize} rows, or as large a share of a multiple`,
+        got: `${rows} rows`,
+      });
+    return { start, end };
   }
 }
 

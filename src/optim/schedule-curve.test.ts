@@ -3,8 +3,9 @@ import { expect, test } from "vitest";
 import {
   type Boundary,
   clampSchedule,
-  clockAt,
+  clockOf,
   cosineSchedule,
+  createBatchSizes,
   joinSchedules,
   mostBoundaries,
   parseSchedule,
@@ -17,8 +18,7 @@ import {
   warmUp,
 } from "./index.ts";
 
-const rates = { samplesPerStep: 8, tokensPerStep: 800, samplesPerEpoch: 400 };
-const onClock = (step: number) => clockAt(step, rates);
+const onClock = clockOf(createBatchSizes(8), { itemsPerRow: 100, samplesPerEpoch: 400 });
 
 /** The first `count` boundaries as [what, position]. */
 function first(schedule: Schedule, count: number): (readonly [string, number])[] {
@@ -164,7 +164,7 @@ test("a part of a join may start from nothing, in the middle of a run; nothing e
   const parts = [{ constant: { value: 1 } }, { linear: { peak: 1, warmup: 5 } }];
   const joined = parseSchedule({ join: { parts, boundaries: [20] } }, { steps: 50 });
   expect(joined.at(onClock(20))).toBe(0);
-  validateSchedule(joined, 50, rates);
+  validateSchedule(joined, 50, onClock);
   const zero = { ...joined, boundaries: () => [{ position: 20, what: "part 2 begins" }] };
-  expect(() => validateSchedule(zero, 50, rates)).toThrow("0 at step 20 of 50");
+  expect(() => validateSchedule(zero, 50, onClock)).toThrow("0 at step 20 of 50");
 });

@@ -5,9 +5,10 @@ import { assertClose } from "../../test/support/close.ts";
 import {
   type Clock,
   clampSchedule,
-  clockAt,
+  clockOf,
   constantSchedule,
   cosineSchedule,
+  createBatchSizes,
   type EvaluatedLoss,
   joinSchedules,
   linearSchedule,
@@ -190,11 +191,11 @@ test("rates that are negative, not a number, or 0 where none was declared are re
 
 test("a schedule in tokens is checked on the run's clock", () => {
   const schedule = parseSchedule({ linear: { peak: 1, total: 1000, unit: "tokens" } });
-  const rates = { samplesPerStep: 10, tokensPerStep: 100, samplesPerEpoch: 40 };
-  validateSchedule(schedule, 11, rates);
-  expect(() => validateSchedule(schedule, 12, rates)).toThrow("0 at step 10 of 12");
+  const onClock = clockOf(createBatchSizes(10), { itemsPerRow: 10, samplesPerEpoch: 40 });
+  validateSchedule(schedule, 11, onClock);
+  expect(() => validateSchedule(schedule, 12, onClock)).toThrow("0 at step 10 of 12");
   expect(() => validateSchedule(schedule, 11)).toThrow("needs to know how fast");
-  expect(clockAt(6, rates)).toEqual({ step: 6, samples: 60, tokens: 600, epoch: 1.5 });
+  expect(onClock(6)).toEqual({ step: 6, samples: 60, tokens: 600, epoch: 1.5 });
 });
 
 test("wrong schedules say what is wrong", () => {

@@ -54,19 +54,6 @@ export function positionOf(clock: Clock, unit: ClockUnit): number {
   return clock[fieldOf[unit]];
 }
 
-/** How fast the samples, tokens and epochs of a run pass. */
-export interface ClockRates {
-  readonly samplesPerStep: number;
-  readonly tokensPerStep: number;
-  readonly samplesPerEpoch: number;
-}
-
-/** The clock of a run whose batch has one size throughout. */
-export function clockAt(step: number, rates: ClockRates): Clock {
-  const samples = step * rates.samplesPerStep;
-  return { step, samples, tokens: step * rates.tokensPerStep, epoch: samples / rates.samplesPerEpoch };
-}
-
 /** The same value always. */
 export function constantSchedule(value: number): Schedule {
   return { unit: "steps", at: () => value, describe: () => `${value}`, startsAtZero: false, endsAtZero: undefined };
@@ -191,16 +178,15 @@ export function joinSchedules(
 /**
  * Evaluates a learning-rate schedule at every step of a run before the run begins. Errors with `optim/learning-rate` at the
  * first value that is negative or not finite, and at a 0 that is neither the declared start of a warm-up nor, at the last
- * step, the declared end of a decay. Of a schedule that evaluations move, only its course without any is known.
+ * step, the declared end of a decay. `onClock` gives the clock before a step. Of a schedule that evaluations move, only its course without any is known.
  */
-export function validateSchedule(schedule: Schedule, totalSteps: number, rates?: ClockRates): void {
-  const needed = rates ?? { samplesPerStep: 1, tokensPerStep: 1, samplesPerEpoch: 1 };
-  if (schedule.unit !== "steps" && rates === undefined)
+export function validateSchedule(schedule: Schedule, totalSteps: number, onClock?: (step: number) => Clock): void {
+  if (schedule.unit !== "steps" && onClock === undefined)
     fail("optim/schedule", `a schedule in ${schedule.unit} needs to know how fast they pass`, {
       where: schedule.describe(),
     });
   for (let step = 0; step < totalSteps; step++) {
-    const clock = clockAt(step, needed);
+    const clock = onClock?.(step) ?? clockIn(step);
     const value = schedule.at(clock);
     if (value > 0 && Number.isFinite(value)) continue;
     const position = positionOf(clock, schedule.unit);

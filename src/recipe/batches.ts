@@ -1,5 +1,5 @@
 // Datasets as what the Trainer and the evaluation loop read: endless batches with a saved state, and all rows once.
-import { type FloatDType, fromNumbers, type HostArray } from "../base/index.ts";
+import { type FloatDType, fail, fromNumbers, type HostArray } from "../base/index.ts";
 import {
   type Batch,
   type Dataset,
@@ -8,7 +8,8 @@ import {
   type LoaderState,
   type SampleOrder,
 } from "../data/index.ts";
-import type { BatchSource } from "../train/index.ts";
+import { type BatchSizes, createBatchSizes, namedSizes } from "../optim/index.ts";
+import { type BatchSource, rowsPerLane } from "../train/index.ts";
 import type { Recipe } from "./schema.ts";
 
 export interface SourceOptions {
@@ -17,26 +18,56 @@ export interface SourceOptions {
   readonly samplesPerEpoch?: number;
 }
 
-/** Training batches of a recipe. Errors with `data/short-batch` when the data has fewer rows than a batch. */
+/** Training batches of a recipe, and their sizes. Errors with `data/short-batch` when the data has fewer rows than one of them. */
 export function trainingSource<B extends Batch>(
   dataset: Dataset<B>,
   recipe: Recipe,
   options: SourceOptions,
-): BatchSource {
-  const loader = new Loader(dataset, {
-    batchSize: recipe.batch.size,
-    order: options.order,
-    seed: recipe.seed,
-    onShort: recipe.data.onShort,
-  });
+): { readonly source: BatchSource; readonly batches: Batches } {
+  const { order, samplesPerEpoch = dataset.length } = options;
+  const { onShort } = recipe.data;
+  const largest = Math.max(...namedSizes(recipe.batch.size));
+  // refuses or cuts what the data is too short for
+  const loader = new Loader(dataset, { batchSize: largest, order, seed: recipe.seed, onShort });
   return {
-    batchSize: loader.batchSize,
-    samplesPerEpoch: options.samplesPerEpoch ?? dataset.length,
-    next: () => loader.next(),
-    state: () => loader.state(),
-    restore: (state) => loader.restore(state as LoaderState),
+    batches: batchesOf(recipe, loader.batchSize),
+    source: {
+      samplesPerEpoch,
+      next: (rows, ahead) => loader.next(rows, ahead),
+      state: () => loader.state(),
+      restore: (state) => loader.restore(state as LoaderState),
+    },
   };
 }
+
+/** How batches are cut. */
+export interface Batches {
+  readonly sizes: BatchSizes;
+  readonly microbatch: number;
+}
+
+/** Sizes of a recipe's batches, none above `most` rows. Errors with `config/lanes`, `config/microbatch`. */
+function batchesOf({ batch: { size, lanes, microbatch: given } }: Recipe, most: number): Batches {
+  const smallest = Math.min(most, ...namedSizes(size));
+  const lane = rowsPerLane(smallest, lanes);
+  const isMeasured = typeof size === "object" && size.adaptive !== undefined;
+  // the noise of a gradient shows between two microbatches
+  const own = isMeasured && lanes === 1 ? Math.max(1, Math.floor(lane / 2)) : lane;
+  const microbatch = given !== undefined && given * lanes <= most ? given : own;
+  if (isMeasured && smallest < 2 * microbatch) {
+    fail("config/microbatch", "an adaptive batch is measured between microbatches, and its smallest has but one", {
+      where: "batch.size.adaptive.from",
+      expected: `two microbatches of ${microbatch} rows or more`,
+      got: String(smallest),
+      fix: "raise from, or lower batch.microbatch",
+    });
+  }
+  return { microbatch, sizes: createBatchSizes(size, { multipleOf: lanes * microbatch, most }) };
+}
+
+/** Rows of an evaluation batch. */
+export const evaluationRows = ({ eval: { batch }, batch: { size } }: Recipe): number =>
+  batch ?? Math.min(...namedSizes(size));
 
 /** Every held-out row once. Padding rows have targets that no loss counts: −1, or NaN for numbers. */
 export async function* heldOutBatches<B extends Batch>(dataset: Dataset<B>, batchSize: number): AsyncGenerator<Batch> {

@@ -2,7 +2,7 @@
 import { prepareTable, TableEncoder, type TableInput, type TableRecord } from "../data/index.ts";
 import { modelFamily } from "../models/index.ts";
 import { classificationTask, type RowTypes, regressionTask } from "../train/index.ts";
-import { heldOutBatches, trainingSource, withFloats } from "./batches.ts";
+import { evaluationRows, heldOutBatches, trainingSource, withFloats } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
 import { given, readingSettings } from "./given.ts";
 import { classificationLoss, regressionLoss } from "./loss.ts";
@@ -47,8 +47,8 @@ export async function prepareTableData(recipe: Recipe, options: PrepareOptions):
       target.task === "classification"
         ? classificationTask(inputs, classificationLoss(recipe.loss))
         : regressionTask(inputs, { dtype, targetScale: target.scale, ...regressionLoss(recipe.loss, target.scale) }),
-    source: trainingSource(withFloats(train, dtype), recipe, { order: "shuffled" }),
-    heldOut: () => heldOutBatches(withFloats(validation, dtype), recipe.eval.batch ?? recipe.batch.size),
+    ...trainingSource(withFloats(train, dtype), recipe, { order: "shuffled" }),
+    heldOut: () => heldOutBatches(withFloats(validation, dtype), evaluationRows(recipe)),
     dataHash: table.report.sha256,
     files: { "table.json": JSON.stringify(encoder) },
   };

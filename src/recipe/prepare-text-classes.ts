@@ -4,7 +4,7 @@ import type { Batch, Dataset, TableInput, TextClassBatch } from "../data/index.t
 import { prepareTextClassification } from "../data/index.ts";
 import { modelFamily } from "../models/index.ts";
 import { classificationTask } from "../train/index.ts";
-import { heldOutBatches, trainingSource } from "./batches.ts";
+import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
 import { given, readingSettings } from "./given.ts";
 import { classificationLoss } from "./loss.ts";
@@ -59,8 +59,8 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
     classes,
     textColumn,
     task: classificationTask(built.inputs, classificationLoss(recipe.loss)),
-    source: trainingSource(withMarkedPadding(train), recipe, { order: "shuffled" }),
-    heldOut: () => heldOutBatches(withMarkedPadding(validation), recipe.eval.batch ?? recipe.batch.size),
+    ...trainingSource(withMarkedPadding(train), recipe, { order: "shuffled" }),
+    heldOut: () => heldOutBatches(withMarkedPadding(validation), evaluationRows(recipe)),
     dataHash: sha256,
     tokenizer,
     files: { "tokenizer.json": JSON.stringify(tokenizer) },

@@ -11,7 +11,7 @@ import {
 } from "../data/index.ts";
 import { modelFamily } from "../models/index.ts";
 import { languageModelTask } from "../train/index.ts";
-import { heldOutBatches, trainingSource } from "./batches.ts";
+import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
 import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
@@ -44,11 +44,11 @@ export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptio
     family,
     built,
     task: languageModelTask(context),
-    source: trainingSource(new TextWindows(train, context), recipe, {
+    ...trainingSource(new TextWindows(train, context), recipe, {
       order: "random",
       samplesPerEpoch: train.length / context,
     }),
-    heldOut: () => heldOutBatches(heldOut, recipe.eval.batch ?? recipe.batch.size),
+    heldOut: () => heldOutBatches(heldOut, evaluationRows(recipe)),
     dataHash: report.sha256,
     tokenizer,
     files: { "tokenizer.json": JSON.stringify(tokenizer) },

@@ -21,7 +21,7 @@ describe("regression", () => {
 
   test("targets are scaled for the model, and the task knows their units", async () => {
     const { source, description } = await prepare(parseRecipe(recipe));
-    const { targets } = await source.next();
+    const { targets } = await source.next(8);
     for (const value of targets!.data as Float32Array) expect(Math.abs(value)).toBeLessThan(3);
     expect(Math.sqrt(description.task.units!.loss)).toBeGreaterThan(4e5);
     expect(description.task.units!.extra.absolute).toBeCloseTo(Math.sqrt(description.task.units!.loss), 3);
@@ -172,7 +172,7 @@ test("a cache: the text is tokenized once, also with a trained BPE vocabulary, a
   const run = async (given: RecipeInput) => {
     const notes: string[] = [];
     const prepared = await prepare(parseRecipe(given), { onNote: (note) => notes.push(note) });
-    const { tokens } = await prepared.source.next();
+    const { tokens } = await prepared.source.next(4);
     await prepared.close?.();
     return { cached: notes[0]!.endsWith(", from data.cache"), tokens: [...(tokens!.data as Int32Array)] };
   };

@@ -4,14 +4,17 @@ import { AthanorError, fail, parseBytes } from "../base/index.ts";
 import type { Tokenizer } from "../data/index.ts";
 import { type BuiltModel, modelFamily } from "../models/index.ts";
 import {
+  type BatchSizes,
   type Clock,
-  type ClockRates,
-  clockAt,
+  clockOf,
+  couplings,
   type EvaluatedLoss,
+  type Optimizer,
   parseOptimizer,
   validateSchedule,
 } from "../optim/index.ts";
 import type { Batch, BatchSource, StepDescription } from "../train/index.ts";
+import { type Batches, evaluationRows } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
 import { prepareTableData } from "./prepare-table.ts";
 import { prepareLanguageModel } from "./prepare-text.ts";
@@ -29,6 +32,7 @@ export interface PreparedData {
   readonly textColumn?: string;
   readonly task: StepDescription["task"];
   readonly source: BatchSource;
+  readonly batches: Batches;
   /** Held-out batches of `evalBatchSize` rows, anew at each call. */
   readonly heldOut: () => AsyncIterable<Batch>;
   readonly dataHash: string;
@@ -40,12 +44,16 @@ export interface PreparedData {
   readonly close?: () => Promise<void>;
 }
 
-export interface Prepared extends Omit<PreparedData, "built" | "task" | "family" | "classes" | "textColumn"> {
+export interface Prepared
+  extends Omit<PreparedData, "built" | "task" | "family" | "classes" | "textColumn" | "batches"> {
   readonly recipe: Recipe;
   /** For the run's name: `gpt`, `mlp`. */
   readonly label: string;
   readonly description: StepDescription;
-  readonly learningRate: (clock: Clock, evaluations?: readonly EvaluatedLoss[]) => number;
+  /** Of a batch of so many rows; left out, of the first step's. */
+  readonly learningRate: (clock: Clock, evaluations?: readonly EvaluatedLoss[], rows?: number) => number;
+  readonly batchSizes: BatchSizes;
+  /** Before a step; of a run whose batches adapt, as long as they do not. */
   readonly clockAt: (step: number) => Clock;
 }
 
@@ -130,32 +138,14 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
       fix: "give data.path: a file, folder or glob",
     });
   }
+  requireEvaluations(recipe, optimizer);
   const data = await readData(recipe, options);
-  const { built, family, classes, textColumn, task, source, files, ...rest } = data;
-  const rates: ClockRates = {
-    samplesPerStep: source.batchSize,
-    tokensPerStep: source.batchSize * task.itemsPerRow,
-    samplesPerEpoch: source.samplesPerEpoch,
-  };
-  validateSchedule(optimizer.learningRate, recipe.steps, rates);
-  if (optimizer.learningRate.needsEvaluations && recipe.eval.every === 0) {
-    fail("config/invalid", "a plateau is seen in evaluations, and none are made", {
-      where: "eval.every",
-      expected: "steps between evaluations, for the learning rate's plateau",
-      got: "0",
-      fix: "set eval.every: 250, or another schedule",
-    });
-  }
-  const kept = { "eval.every": recipe.eval.every, "checkpoint.best": recipe.checkpoint.best };
-  const [missing] = Object.entries(kept).find(([, value]) => recipe.eval.patience > 0 && value === 0) ?? [];
-  if (missing !== undefined) {
-    fail("config/invalid", "early stopping ends with the state of the best evaluation, and there will be none", {
-      where: missing,
-      expected: "at least 1, for eval.patience",
-      got: "0",
-      fix: "set eval.every: 250 and checkpoint.best: 1, or eval.patience: 0",
-    });
-  }
+  const { built, family, classes, textColumn, task, source, files, batches, ...rest } = data;
+  const { sizes, microbatch } = batches;
+  const onClock = clockOf(sizes, { itemsPerRow: task.itemsPerRow, samplesPerEpoch: source.samplesPerEpoch });
+  const first = sizes.at(onClock(0));
+  validateSchedule(optimizer.learningRate, recipe.steps, onClock);
+  if (sizes.sizes.length > 1) refuseSteps(optimizer, recipe.steps, onClock);
   return {
     ...rest,
     source,
@@ -177,9 +167,12 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
       model: built.module,
       task,
       optimizer,
-      batchSize: source.batchSize,
+      batchSize: first,
+      batchSizes: sizes.sizes,
       lanes: recipe.batch.lanes,
-      evalBatchSize: recipe.eval.batch ?? recipe.batch.size,
+      microbatch,
+      measureNoise: sizes.measure !== undefined,
+      evalBatchSize: evaluationRows(recipe),
       dtype: recipe.precision === "f64" ? "f64" : "f32",
       weights: recipe.weights === "bf16" ? "bf16" : undefined,
       storage: recipe.precision === "bf16" ? "bf16" : undefined,
@@ -187,7 +180,45 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
       memoryBytes: recipe.memory === undefined ? undefined : parseBytes(recipe.memory),
       recompute: recipe.recompute,
     },
-    learningRate: (clock, evaluations) => optimizer.learningRate.at(clock, evaluations),
-    clockAt: (step) => clockAt(step, rates),
+    learningRate: (clock, evaluations, rows = first) =>
+      optimizer.learningRate.at(clock, evaluations) * couplings[recipe.batch.coupling](rows, first),
+    batchSizes: sizes,
+    clockAt: onClock,
   };
+}
+
+/** What is seen in evaluations needs some. Errors with `config/invalid`. */
+function requireEvaluations({ eval: { every, patience }, checkpoint }: Recipe, { learningRate }: Optimizer): void {
+  if (learningRate.needsEvaluations && every === 0) {
+    fail("config/invalid", "a plateau is seen in evaluations, and none are made", {
+      where: "eval.every",
+      expected: "steps between evaluations, for the learning rate's plateau",
+      got: "0",
+      fix: "set eval.every: 250, or another schedule",
+    });
+  }
+  const kept = { "eval.every": every, "checkpoint.best": checkpoint.best };
+  const [missing] = Object.entries(kept).find(([, value]) => patience > 0 && value === 0) ?? [];
+  if (missing !== undefined) {
+    fail("config/invalid", "early stopping ends with the state of the best evaluation, and there will be none", {
+      where: missing,
+      expected: "at least 1, for eval.patience",
+      got: "0",
+      fix: "set eval.every: 250 and checkpoint.best: 1, or eval.patience: 0",
+    });
+  }
+}
+
+/** A rate that counts steps would be bent by batches that change. Errors with `config/invalid`. */
+function refuseSteps({ learningRate }: Optimizer, steps: number, onClock: (step: number) => Clock): void {
+  if (learningRate.unit !== "steps") return;
+  const rates = (step: number) => learningRate.at(onClock(step));
+  const changed = Array.from({ length: steps }, (_, step) => step).find((step) => rates(step) !== rates(0));
+  if (changed === undefined) return;
+  fail("config/invalid", "a learning rate that counts steps is bent by batches that change", {
+    where: `lr (${learningRate.describe()})`,
+    expected: "a schedule in samples, tokens or epochs, beside a batch.size that is a schedule",
+    got: `unit: steps, and another rate from step ${changed} on`,
+    fix: `give the schedule the unit samples: this run sees ${onClock(steps).samples} of them`,
+  });
 }

@@ -20,7 +20,8 @@ const shared: { readonly [table: string]: readonly string[] } = {
 
 /** Dotted keys and their defaults; the schedules of a learning rate stand once, under `lr`. */
 function keysOf(schema: JsonSchema, path: string, into: Map<string, unknown>): Map<string, unknown> {
-  const isSchedule = path.endsWith(".lr");
+  const isRate = path.endsWith(".lr");
+  const isSchedule = isRate || path === "batch.size";
   const inner = isSchedule ? schema.anyOf?.find(({ properties }) => properties)?.properties : schema.properties;
   const isLeaf = inner === undefined || Object.keys(inner).length === 0;
   if (path !== "" && (isLeaf || isSchedule)) {
@@ -30,7 +31,7 @@ function keysOf(schema: JsonSchema, path: string, into: Map<string, unknown>): M
     into.set(place, schema.default);
   }
   for (const [key, value] of Object.entries(inner ?? {}))
-    keysOf(value, isSchedule ? `lr.${key}` : path === "" ? key : `${path}.${key}`, into);
+    keysOf(value, isRate ? `lr.${key}` : path === "" ? key : `${path}.${key}`, into);
   return into;
 }
 

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { AthanorError, oneOf, parseBytes } from "../base/index.ts";
 import { modelFamilies } from "../models/index.ts";
-import { optimizerSchema } from "../optim/index.ts";
+import { batchSizeSchema, optimizerSchema } from "../optim/index.ts";
 import { recomputeModes } from "../train/index.ts";
 import { lossSchema } from "./loss.ts";
 
@@ -116,10 +116,19 @@ const settings = z.strictObject({
     .describe("one optimizer and its settings, such as adamw: { lr: 1e-3 }"),
   batch: z
     .strictObject({
-      size: positive.default(32).describe("rows of one step"),
+      size: batchSizeSchema.default(32).describe("rows of one step: a number or a schedule, see below"),
       lanes: positive
         .default(1)
         .describe("pieces in which a batch is summed; fixes the bytes for any number of processes"),
+      microbatch: positive
+        .optional()
+        .describe(
+          "rows that are computed at once, of which a lane has several; left out, a lane of the smallest batch",
+        ),
+      coupling: z
+        .enum(["none", "linear", "sqrt"])
+        .default("none")
+        .describe("what a learning rate does as batches change: nothing, as they do, as their root does"),
     })
     .prefault({}),
   steps: z.number().int().nonnegative().default(1000).describe("optimizer updates"),
@@ -182,7 +191,7 @@ const settings = z.strictObject({
         .nonnegative()
         .default(250)
         .describe("steps between evaluations; the last step is evaluated too; 0 for none"),
-      batch: positive.optional().describe("rows of an evaluation batch; left out, batch.size"),
+      batch: positive.optional().describe("rows of an evaluation batch; left out, the smallest batch.size"),
       patience: z
         .number()
         .int()

@@ -11,7 +11,7 @@ export {
 } from "./compare-runs.ts";
 export { type CoordinateOptions, coordinateCheck, type LayerChange } from "./coordinate-check.ts";
 export { type ColumnImportance, type Importance, type ImportanceOptions, permutationImportance } from "./importance.ts";
-export { type NoiseScale, type NormPair, noiseScale } from "./noise-scale.ts";
+export { type NoiseScale, noiseScale } from "./noise-scale.ts";
 export { profileRecipe, type StepProfile } from "./profile.ts";
 export type { Figure, Proof, ProofContext } from "./proof.ts";
 export { type ProofResult, type ProveOptions, proofs, runProof, selectProofs } from "./prove.ts";

@@ -67,7 +67,7 @@ export async function profileRecipe(
   let at = 0;
   const step = async () => {
     const started = performance.now();
-    const { rows, ...batch } = await source.next();
+    const { rows, ...batch } = await source.next(description.batchSize);
     const ready = performance.now();
     const rate = learningRate(clockAt(Math.min(at, recipe.steps - 1)));
     const { committed } = await programs.step({

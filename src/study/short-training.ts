@@ -46,7 +46,8 @@ export class ShortTraining implements Trial {
   }
 
   async step(learningRate: number): Promise<number> {
-    const { rows, ...batch } = await this.prepared.source.next();
+    const { source, batchSizes, clockAt } = this.prepared;
+    const { rows, ...batch } = await source.next(batchSizes.at(clockAt(this.done)));
     const inputs = { step: this.done++, learningRate, batch, sampleIds: rows!.data as Int32Array };
     const { committed, loss } = await this.programs.step(inputs);
     return committed ? loss : Number.NaN;

@@ -1,9 +1,10 @@
 // Choosing settings of a recipe by short trainings of its own: nothing is saved.
 import { chooseEngine } from "../api/index.ts";
 import { fail } from "../base/index.ts";
-import { type Prepared, prepare, type Recipe } from "../recipe/index.ts";
-import { rowsOf, StepPrograms } from "../train/index.ts";
-import { type NoiseScale, type NormPair, noiseScale, requireTwoSizes } from "./noise-scale.ts";
+import type { NormPair } from "../optim/index.ts";
+import { prepare, type Recipe } from "../recipe/index.ts";
+import { StepPrograms } from "../train/index.ts";
+import { type NoiseScale, noiseScale, requireTwoSizes } from "./noise-scale.ts";
 import { type RangeTest, type RangeTestOptions, rangeTest } from "./range-test.ts";
 import { ShortTraining } from "./short-training.ts";
 
@@ -57,15 +58,15 @@ export async function tuneBatchSize(recipe: Recipe, options: BatchTuneOptions = 
     const parts = [8, 7, 6, 5, 4, 3, 2].find((count) => large % count === 0) ?? large;
     const sizes = { small: large / parts, large };
     requireTwoSizes(sizes, rounds);
-    const programs = new StepPrograms(description, engine);
+    const cut = { lanes: 1, microbatch: sizes.small, batchSizes: [large], measureNoise: true };
+    const programs = new StepPrograms({ ...description, ...cut }, engine);
     programs.initialize();
-    let step = 0;
-    const squaredNorm = async (of: StepPrograms, start: number, size: number, rate: number, drawn: Drawn) => {
-      const { rows, ...feeds } = Object.fromEntries(
-        Object.entries(drawn).map(([name, array]) => [name, rowsOf(array, start, size)]),
-      );
-      const inputs = { step, learningRate: rate, batch: feeds, sampleIds: rows!.data as Int32Array };
-      const { committed, gradNorm } = await of.step(inputs);
+    const pairs: NormPair[] = [];
+    for (let step = 0; step < after + rounds; step++) {
+      const { rows, ...batch } = await source.next(large);
+      const rate = step < after ? learningRate(clockAt(step)) : 0; // at a rate of 0 no weight moves
+      const inputs = { step, learningRate: rate, batch, sampleIds: rows!.data as Int32Array };
+      const { committed, gradNorm, noise } = await programs.step(inputs);
       if (!committed)
         fail("tune/non-finite", "a step was not finite", {
           where: `step ${step + 1}`,
@@ -73,28 +74,13 @@ export async function tuneBatchSize(recipe: Recipe, options: BatchTuneOptions = 
           got: `a gradient norm of ${gradNorm}`,
           fix: "lower the learning rate: npx athanor tune lr",
         });
-      return gradNorm ** 2;
-    };
-    for (; step < after; step++)
-      await squaredNorm(programs, 0, large, learningRate(clockAt(step)), await source.next());
-    const smaller = new StepPrograms({ ...description, batchSize: sizes.small, lanes: 1 }, engine);
-    for (const name of programs.stateNames()) smaller.store.write(name, programs.store.read(name));
-    const pairs: NormPair[] = [];
-    for (let round = 0; round < rounds; round++, step++) {
-      const drawn = await source.next();
-      const ofLarge = await squaredNorm(programs, 0, large, 0, drawn); // at a rate of 0 no weight moves
-      let sum = 0;
-      for (let part = 0; part < parts; part++)
-        sum += await squaredNorm(smaller, part * sizes.small, sizes.small, 0, drawn);
-      pairs.push({ large: ofLarge, small: sum / parts });
+      if (step >= after) pairs.push(noise!);
     }
     return { ...noiseScale(pairs, sizes), after, sizes, itemsPerRow: description.task.itemsPerRow };
   } finally {
     await close?.();
   }
 }
-
-type Drawn = Awaited<ReturnType<Prepared["source"]["next"]>>;
 
 /** Where a recipe's rate stands: a number, or a schedule's peak. A schedule without one gives way to a number. */
 function rateKey({ optimizer }: Recipe): string {

@@ -23,6 +23,8 @@ export interface StepEvent {
   readonly gradNorm: number;
   /** Tokens (or samples, where there are none) since the run's first step. */
   readonly tokens: number;
+  /** Rows of the step's batch, where they are not the same in all. */
+  readonly rows?: number;
   readonly tokensPerSecond: number;
   readonly metrics?: Figures;
 }

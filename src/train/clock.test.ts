@@ -1,6 +1,6 @@
 // The clock of a run, step by step, is the closed form that schedules are checked against before the run.
 import { expect, test } from "vitest";
-import { clockAt } from "../optim/index.ts";
+import { clockOf, createBatchSizes } from "../optim/index.ts";
 import { advance, clockStart } from "./clock.ts";
 
 test("counts steps, rows, tokens and passes", () => {
@@ -9,8 +9,13 @@ test("counts steps, rows, tokens and passes", () => {
   expect(advance(one, 6, 16, 10)).toEqual({ step: 2, samples: 10, tokens: 160, epoch: 1 });
 });
 
-test("agrees with the closed form at every step", () => {
-  const rates = { samplesPerStep: 7, tokensPerStep: 91, samplesPerEpoch: 33 };
+test.each([
+  ["one size", 7],
+  ["a ramp", { ramp: { from: 4, to: 20, over: 900, unit: "tokens" } }],
+] as const)("agrees with the clock that schedules are checked on, of %s", (_, config) => {
+  const sizes = createBatchSizes(config);
+  const clockAt = clockOf(sizes, { itemsPerRow: 13, samplesPerEpoch: 33 });
   let clock = clockStart;
-  for (let step = 0; step < 200; step++, clock = advance(clock, 7, 13, 33)) expect(clock).toEqual(clockAt(step, rates));
+  for (let step = 0; step < 200; step++, clock = advance(clock, sizes.at(clock), 13, 33))
+    expect(clock).toEqual(clockAt(step));
 });

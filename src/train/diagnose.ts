@@ -67,15 +67,14 @@ interface Culprit {
 async function firstBadNode(programs: StepPrograms, inputs: StepInputs): Promise<Culprit | undefined> {
   const { engine, store, graphs } = programs;
   let lossNode = 0;
-  const { batchSize, lanes } = graphs.description;
   // Level 0 with the gradients as outputs, so that nothing is dead and nothing is written.
-  const graph = graphs.traced(batchSize / lanes, "train", (sums, parameters) => {
+  const graph = graphs.traced(graphs.microbatch, "train", (sums, parameters) => {
     lossNode = sums.sum.graph.value(sums.sum.id).node;
     graphs.markGradients(sums, parameters);
     addChecks(sums.sum.graph);
   });
   const program = engine.load(compile(graph, engine.target, { optimize: false }), store);
-  for (const { feeds } of programs.laneCalls(inputs, program)) {
+  for (const { feeds } of programs.accumulateCalls(inputs, program)) {
     const [result] = await engine.run([{ program, feeds }]);
     const bad = Object.entries(result!.outputs)
       .filter(([name, array]) => name.startsWith("check:") && array.data[0] === 0)

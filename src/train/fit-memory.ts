@@ -31,7 +31,7 @@ export class StepLadder {
     this.engine = engine;
     this.others = others;
     this.ladder = new RecomputeLadder(
-      graphs.accumulate(graphs.topLevel),
+      graphs.accumulate(graphs.sums.at(-1)!),
       engine.target,
       graphs.compileOptions("accumulate"),
     );
@@ -47,14 +47,15 @@ export class StepLadder {
   }
 
   private total(plan: Plan): number {
-    const accumulate = new Array<Plan>(this.graphs.topLevel + 1).fill(plan); // those of lower levels take less
+    const accumulate = this.graphs.sums.map(() => plan); // those that add less take less
     return forecast(this.graphs, { ...this.others, accumulate }, this.engine).memory.total;
   }
 
   /** All rungs, `taken` among them. */
   choices(taken: Rung): RecomputeOption[] {
     const { rungs } = this.ladder;
-    const flops = ({ plan }: Rung) => this.graphs.description.lanes * flopsOf(plan);
+    const { description, microbatch } = this.graphs;
+    const flops = ({ plan }: Rung) => (description.batchSize / microbatch) * flopsOf(plan);
     const step = flops(rungs[0]) + flopsOf(this.others.update);
     const at = rungs.findIndex(({ work, nodes }) => work === taken.work && nodes >= taken.nodes);
     const shown = rungs[at]!.nodes === taken.nodes ? rungs : [...rungs.slice(0, at), taken, ...rungs.slice(at)];

@@ -26,8 +26,10 @@ export interface Forecast {
   readonly numParameters: number;
   /** Parameters by module, in order: the first name parts that tell blocks apart. */
   readonly parametersByModule: { readonly module: string; readonly count: number }[];
-  /** Floating-point operations of one step: every lane and the update. */
+  /** Floating-point operations of the first step: every microbatch and the update. */
   readonly flopsPerStep: number;
+  /** Those of the update. */
+  readonly flopsPerUpdate: number;
   readonly itemsPerStep: number;
   /** Parameters and slots: what a checkpoint holds. */
   readonly checkpointBytes: number;
@@ -42,7 +44,7 @@ const processBytes = 110 * 2 ** 20;
 
 /** Bytes and operations of a run from its compiled plans. */
 export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): Forecast {
-  const { lanes, batchSize, task } = graphs.description;
+  const { batchSize, task } = graphs.description;
   const all = [...plans.accumulate, plans.update, plans.evaluate, ...(plans.checkSlots ? [plans.checkSlots] : [])];
   const held = new Map<string, number>();
   for (const plan of all) for (const type of plan.variables) held.set(type.name, typeBytes(type));
@@ -72,7 +74,8 @@ export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): 
     },
     numParameters: graphs.parameterTypes.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
     parametersByModule: countByModule(graphs.parameterTypes),
-    flopsPerStep: lanes * flopsOf(plans.accumulate[0]!) + flopsOf(plans.update),
+    flopsPerStep: (batchSize / graphs.microbatch) * flopsOf(plans.accumulate[0]!) + flopsOf(plans.update),
+    flopsPerUpdate: flopsOf(plans.update),
     itemsPerStep: batchSize * task.itemsPerRow,
     checkpointBytes: parameters + slots,
     largest,

@@ -4,7 +4,7 @@ export { diagnose } from "./diagnose.ts";
 export { type EvaluationResult, evaluateAll } from "./evaluate.ts";
 export { type RecomputeMode, type RecomputeOption, recomputeModes } from "./fit-memory.ts";
 export { type Forecast, forecast, type MemoryForecast, requireMemory } from "./forecast.ts";
-export { levelAfter, levelsHeld, levelsUsed, rowsPerLane } from "./lanes.ts";
+export { levelAfter, levelsHeld, levelsUsed, microbatchesPerLane, rowsPerLane } from "./lanes.ts";
 export {
   rowsOf,
   type StepDescription,

@@ -1,4 +1,4 @@
-// The programs of a step, traced and loaded once: `accumulate` per lane level, `update`, `evaluate`. All share one store.
+// The programs of a step, traced and loaded once: `accumulate` per kind of sum, `update`, `evaluate`. All share one store.
 import { byteSize, type FloatDType, fail, formatType, fromNumbers, type HostArray, sizeOf } from "../base/index.ts";
 import { type CompileOptions, compile, type Plan, type PlanType, type Recompute } from "../compiler/index.ts";
 import {
@@ -11,25 +11,40 @@ import {
   markOutput,
   type RandomInputs,
   roundStochastic,
+  sumSquares,
   type Tensor,
   trace,
   variable,
 } from "../core/index.ts";
 import type { Engine, Feeds, Program, ProgramCall, Store } from "../engine/index.ts";
 import { functionalCall, initialize, type Module, storedParameters } from "../nn/index.ts";
-import { mapTensors, type Optimizer } from "../optim/index.ts";
+import { mapTensors, type NormPair, type Optimizer } from "../optim/index.ts";
 import { type RecomputeMode, type RecomputeOption, StepLadder } from "./fit-memory.ts";
 import { forecast, requireMemory } from "./forecast.ts";
-import { levelAfter, levelsHeld, levelsUsed, placeOfLevel, rowsPerLane } from "./lanes.ts";
+import {
+  kindsOfSum,
+  levelsHeld,
+  type MicrobatchSum,
+  microbatchesPerLane,
+  placeOfLevel,
+  rowsPerLane,
+  sumsOf,
+} from "./lanes.ts";
 import type { LossSums, Task } from "./task.ts";
 
 export interface StepDescription {
   readonly model: Module;
   readonly task: Task;
   readonly optimizer: Optimizer;
-  /** Rows of one step. */
+  /** Rows of one step; of the first, where `batchSizes` are given. */
   readonly batchSize: number;
   readonly lanes: number;
+  /** Rows that one `accumulate` sees. Left out, those of a lane. */
+  readonly microbatch?: number | undefined;
+  /** Every number of rows that a step may have. Left out, `batchSize` alone. */
+  readonly batchSizes?: readonly number[] | undefined;
+  /** Each step measures what its gradient differs by from one microbatch to the next. */
+  readonly measureNoise?: boolean | undefined;
   /** Rows of one evaluation batch. */
   readonly evalBatchSize: number;
   readonly dtype: FloatDType;
@@ -62,6 +77,8 @@ export interface StepResult {
   readonly loss: number;
   readonly gradNorm: number;
   readonly count: number;
+  /** Squared norms of the step's mean gradient and, on average, of its microbatches', where that is measured. */
+  readonly noise?: NormPair;
 }
 
 export type StepProgram = "accumulate" | "update" | "evaluate";
@@ -79,9 +96,9 @@ export interface StepPlans {
   readonly choices?: readonly RecomputeOption[];
 }
 
-const gradName = (level: number, name: string): string => `grad.${level}.${name}`;
-const sumName = (level: number): string => `loss.sum.${level}`;
-const countName = (level: number): string => `loss.count.${level}`;
+const gradName = (place: number, name: string): string => `grad.${place}.${name}`;
+const sumName = (place: number): string => `loss.sum.${place}`;
+const countName = (place: number): string => `loss.count.${place}`;
 /** A scalar that is finite only where the slots are. */
 const slotsCheck = "slots.check";
 
@@ -92,6 +109,10 @@ export class StepGraphs {
   /** Those of the parameters that the optimizer trains. */
   readonly trainedTypes: readonly PlanType[];
   readonly slotTypes: readonly PlanType[];
+  /** Rows that one `accumulate` sees. */
+  readonly microbatch: number;
+  /** What each of the `accumulate` programs does with its sum; the last adds most. */
+  readonly sums: readonly MicrobatchSum[];
 
   constructor(description: StepDescription) {
     this.description = description;
@@ -109,29 +130,33 @@ export class StepGraphs {
       fail("train/no-parameters", "the model has no parameters", { where: model.constructor.name });
     this.trainedTypes = description.optimizer.trained(this.parameterTypes);
     this.slotTypes = description.optimizer.slotTypes(computed);
+    const { batchSize, batchSizes = [batchSize], lanes } = description;
+    this.microbatch = description.microbatch ?? rowsPerLane(batchSize, lanes);
+    this.sums = kindsOfSum(
+      lanes,
+      batchSizes.map((size) => microbatchesPerLane(size, lanes, this.microbatch)),
+    );
   }
 
-  /** Adds a lane's loss and gradients to the partial sums below `level` and stores them at it. */
-  accumulate(level: number): Graph {
-    const { batchSize, lanes } = this.description;
-    return this.traced(rowsPerLane(batchSize, lanes), "train", (sums, parameters, dtype) => {
+  /** Adds a microbatch's loss and gradients to those of the places named, and stores them. */
+  accumulate({ adds, to }: MicrobatchSum): Graph {
+    return this.traced(this.microbatch, "train", (sums, parameters, dtype) => {
       const names = this.trainedTypes.map(({ name }) => name);
       const grads = gradients(
         [sums.sum],
         names.map((name) => parameters.get(name)!),
       );
-      const add = (total: Tensor, variableName: (level: number) => string) => {
-        let combined = total;
-        for (let below = 0; below < level; below++) {
-          combined = variable(variableName(below), dtype, total.shape).add(combined);
-        }
-        assign(variableName(placeOfLevel(level, lanes)), combined);
-      };
+      const add = (total: Tensor, nameAt: (place: number) => string) =>
+        assign(
+          nameAt(to),
+          adds.reduce((sum, place) => variable(nameAt(place), dtype, total.shape).add(sum), total),
+        );
       names.forEach((name, at) => {
         const grad = grads[at];
         if (grad === undefined) this.unreachedParameter(name);
-        else add(grad, (below) => gradName(below, name));
+        else add(grad, (place) => gradName(place, name));
       });
+      if (this.description.measureNoise) markOutput("gradSquares", meanSquares(grads, sums.count));
       add(sums.sum, sumName);
       add(sums.count, countName);
     });
@@ -261,11 +286,6 @@ export class StepGraphs {
     });
   }
 
-  /** The level of the program that combines most sums. */
-  get topLevel(): number {
-    return levelsUsed(this.description.lanes) - 1;
-  }
-
   /** How a program is compiled: `update` works on parameters and slots, which mixed precision leaves as they are. */
   compileOptions(program: StepProgram, recompute?: Recompute): CompileOptions {
     const { storage } = this.description;
@@ -292,10 +312,10 @@ export class StepGraphs {
     const ladder = spares || weigh ? new StepLadder(this, engine, others) : undefined;
     const taken = ladder?.choose();
     const recompute = taken?.recompute;
-    const accumulate = Array.from({ length: this.topLevel + 1 }, (_, level) =>
-      taken !== undefined && level === this.topLevel
+    const accumulate = this.sums.map((sum) =>
+      taken !== undefined && sum === this.sums.at(-1)
         ? taken.plan
-        : made("accumulate", this.accumulate(level), recompute),
+        : made("accumulate", this.accumulate(sum), recompute),
     );
     const plans = { ...others, accumulate, recompute };
     if (memoryBytes !== undefined)
@@ -309,7 +329,8 @@ export class StepPrograms {
   readonly graphs: StepGraphs;
   readonly engine: Engine;
   readonly store: Store;
-  private readonly accumulatePrograms: readonly Program[];
+  /** By the sum that each makes, as JSON. */
+  private readonly accumulatePrograms: ReadonlyMap<string, Program>;
   private readonly updateProgram: Program;
   private readonly evaluateProgram: Program;
   private readonly checkSlotsProgram: Program | undefined;
@@ -327,7 +348,9 @@ export class StepPrograms {
     const plans = compiled?.plans ?? this.graphs.compile(engine);
     this.store = engine.createStore();
     this.store.declare([...this.graphs.parameterTypes, ...this.graphs.slotTypes]);
-    this.accumulatePrograms = plans.accumulate.map((plan) => engine.load(plan, this.store));
+    this.accumulatePrograms = new Map(
+      plans.accumulate.map((plan, at) => [JSON.stringify(this.graphs.sums[at]), engine.load(plan, this.store)]),
+    );
     this.updateProgram = engine.load(plans.update, this.store);
     this.evaluateProgram = engine.load(plans.evaluate, this.store);
     this.checkSlotsProgram = plans.checkSlots && engine.load(plans.checkSlots, this.store);
@@ -354,29 +377,34 @@ export class StepPrograms {
     const { writes } = this.store;
     const program = writes === this.checkedWrites ? undefined : this.checkSlotsProgram;
     const check = program === undefined ? [] : [{ program, feeds: {} }];
-    const results = await this.engine.run([...this.laneCalls(inputs), ...check, this.updateCall(inputs)]);
+    const sums = this.accumulateCalls(inputs);
+    const results = await this.engine.run([...sums, ...check, this.updateCall(inputs)]);
     this.checkedWrites = writes;
     const { committed, outputs } = results.at(-1)!;
     const value = (name: string) => Number(outputs[name]!.data[0]);
-    return { committed, loss: value("loss"), gradNorm: value("gradNorm"), count: value("count") };
+    const result = { committed, loss: value("loss"), gradNorm: value("gradNorm"), count: value("count") };
+    if (!this.graphs.description.measureNoise) return result;
+    const squares = results.slice(0, sums.length).map(({ outputs }) => Number(outputs.gradSquares!.data[0]));
+    const small = squares.reduce((sum, one) => sum + one) / sums.length;
+    return { ...result, noise: { large: result.gradNorm ** 2, small } };
   }
 
   /** The calls that sum a batch's gradients, lane by lane; with `only`, the same feeds for another program. */
-  laneCalls({ step, batch, sampleIds }: StepInputs, only?: Program): ProgramCall[] {
-    const { batchSize, lanes } = this.graphs.description;
-    if (sampleIds.length !== batchSize) {
+  accumulateCalls({ step, batch, sampleIds }: StepInputs, only?: Program): ProgramCall[] {
+    const { description, microbatch: rows } = this.graphs;
+    const { batchSize, batchSizes = [batchSize], lanes } = description;
+    if (!batchSizes.includes(sampleIds.length)) {
       fail("run/batch", "the batch has another number of rows", {
-        expected: String(batchSize),
+        expected: batchSizes.join(" or "),
         got: String(sampleIds.length),
       });
     }
-    const rows = rowsPerLane(batchSize, lanes);
     const key = this.randomKey(step);
-    return Array.from({ length: lanes }, (_, lane) => {
-      const ids: HostArray = { dtype: "i32", shape: [rows], data: sampleIds.subarray(lane * rows, (lane + 1) * rows) };
+    return sumsOf(lanes, sampleIds.length / lanes / rows).map((sum, at) => {
+      const ids: HostArray = { dtype: "i32", shape: [rows], data: sampleIds.subarray(at * rows, (at + 1) * rows) };
       const feeds: Record<string, HostArray> = { "random.key": key, "random.rows": ids };
-      for (const [name, array] of Object.entries(batch)) feeds[name] = rowsOf(array, lane * rows, rows);
-      const program = only ?? this.accumulatePrograms[levelAfter(lane)]!;
+      for (const [name, array] of Object.entries(batch)) feeds[name] = rowsOf(array, at * rows, rows);
+      const program = only ?? this.accumulatePrograms.get(JSON.stringify(sum))!;
       return { program, feeds: onlyFeeds(program, feeds) };
     });
   }
@@ -404,6 +432,12 @@ export class StepPrograms {
     ]);
     return Object.fromEntries(Object.entries(result!.outputs).map(([name, array]) => [name, Number(array.data[0])]));
   }
+}
+
+/** The squared norm of the mean gradient whose sum this is. */
+function meanSquares(grads: readonly (Tensor | undefined)[], count: Tensor): Tensor {
+  const squares = grads.map((grad) => sumSquares(grad!)).reduce((sum, one) => sum.add(one));
+  return squares.div(count.square());
 }
 
 /** Feeds that the plan kept: one that nothing depends on (random numbers without dropout) is not asked for. */

@@ -1,9 +1,9 @@
 // The loop: what it calls and when, how it stops, and that a restored one goes on to the same numbers.
 import { describe, expect, test } from "vitest";
 import { lineBatches, lineData, lineState, lineTrainer, numRows } from "../../test/support/line.ts";
-import { plateauSchedule } from "../optim/index.ts";
+import { type BatchSizeConfig, createBatchSizes, namedSizes, plateauSchedule } from "../optim/index.ts";
 import { evaluateAll } from "./evaluate.ts";
-import type { Callback, StepReport, Trainer } from "./trainer.ts";
+import type { Batch, Callback, StepReport, Trainer } from "./trainer.ts";
 
 /** A callback that writes down its calls. */
 function listener(): { calls: string[]; callback: Callback } {
@@ -256,6 +256,98 @@ test.each([1, 2, 3, 6])("gradients of %i lanes are those of the whole batch", as
     evaluations.push(trainer.lastEvaluation!.loss);
   }
   expect(evaluations[1]).toBeCloseTo(evaluations[0]!, 12);
+});
+
+test.each([
+  [1, 2],
+  [1, 4],
+  [2, 3],
+  [3, 2],
+])("gradients of %i lanes of microbatches of %i rows are those of the whole batch", async (lanes, microbatch) => {
+  const evaluations = [];
+  for (const cut of [{ lanes: 1 }, { lanes, microbatch }]) {
+    const trainer = lineTrainer({ batchSize: 12, ...cut, steps: 6, evaluateEvery: 6, heldOut });
+    await trainer.run();
+    evaluations.push(trainer.lastEvaluation!.loss);
+  }
+  expect(evaluations[1]).toBeCloseTo(evaluations[0]!, 12);
+});
+
+describe("batches that change", () => {
+  const schedules: { [name: string]: BatchSizeConfig } = {
+    ramp: { ramp: { from: 4, to: 12, over: 40, unit: "samples" } },
+    staged: { staged: { sizes: [4, 12, 8], boundaries: [8, 50], unit: "samples" } },
+    exponential: { exponential: { from: 16, to: 4, factor: 0.5, every: 2, unit: "steps" } },
+    adaptive: { adaptive: { from: 4, to: 16, every: 12, smoothing: 0.5, unit: "samples" } },
+  };
+
+  /** Nine steps in microbatches of 2 rows, which tell their rows and clocks. */
+  function varied(config: BatchSizeConfig, options: Parameters<typeof lineTrainer>[0] = {}) {
+    const sizes = createBatchSizes(config, { multipleOf: 2 });
+    const reports: StepReport[] = [];
+    const note: Callback = { step: (report) => void reports.push(report) };
+    const first = { lanes: 1, microbatch: 2, batchSize: namedSizes(config)[0]! };
+    const trainer = lineTrainer({ steps: 9, ...first, batchSizes: sizes, callbacks: [note], ...options });
+    return { trainer, reports };
+  }
+
+  test.each([
+    ["ramp", "4 4 4 6 6 8 10 12 12"],
+    ["staged", "4 4 12 12 12 12 8 8 8"],
+    ["exponential", "16 16 8 8 4 4 4 4 4"],
+  ])("a %s has %s rows, and every sample is drawn once, in order", async (name, rows) => {
+    const { trainer, reports } = varied(schedules[name]!);
+    const source = trainer.options.source as { next: (rows: number, ahead?: readonly number[]) => Promise<Batch> };
+    const { next } = source;
+    const ids: number[] = [];
+    source.next = async (count, ahead) => {
+      const batch = await next(count, ahead);
+      ids.push(...(batch.rows!.data as Int32Array));
+      return batch;
+    };
+    await trainer.run();
+    expect(reports.map((report) => report.rows).join(" ")).toBe(rows);
+    const total = reports.reduce((sum, report) => sum + report.rows, 0);
+    expect(trainer.clock.samples).toBe(total);
+    expect(ids).toEqual(Array.from({ length: total }, (_, id) => id));
+  });
+
+  test("one that adapts changes, by what it measured", async () => {
+    const { trainer, reports } = varied(schedules.adaptive!);
+    await trainer.run();
+    expect(new Set(reports.map(({ rows }) => rows)).size).toBeGreaterThan(1);
+    expect(trainer.state().batch!.variance).toBeGreaterThan(0);
+  });
+
+  test.each(Object.keys(schedules))("a run with a %s, stopped at any step, goes on to the same bytes", async (name) => {
+    const whole = varied(schedules[name]!);
+    await whole.trainer.run();
+    for (let cut = 0; cut <= 9; cut++) {
+      const first = varied(schedules[name]!, { steps: cut });
+      await first.trainer.run();
+      const second = varied(schedules[name]!);
+      moveState(first.trainer, second.trainer);
+      await second.trainer.run();
+      expect(lineState(second.trainer), `cut at ${cut}`).toEqual(lineState(whole.trainer));
+      expect(second.trainer.state()).toEqual(whole.trainer.state());
+    }
+  });
+
+  test("the norms that a step tells of are those of its gradient and of its microbatches' gradients", async () => {
+    const one = varied(schedules.adaptive!, { steps: 1 });
+    await one.trainer.run();
+    const squares: number[] = [];
+    for (const part of [0, 1]) {
+      // the same rows, each microbatch as a step of its own from the same weights
+      const callback: Callback = { step: ({ gradNorm }) => void squares.push(gradNorm ** 2) };
+      const alone = lineTrainer({ lanes: 1, batchSize: 2, steps: 1, callbacks: [callback] });
+      for (let before = 0; before < part; before++) await alone.options.source.next(2);
+      await alone.run();
+    }
+    const { noise, gradNorm } = one.reports[0]!;
+    expect(noise!.small).toBeCloseTo((squares[0]! + squares[1]!) / 2, 12);
+    expect(noise!.large).toBeCloseTo(gradNorm ** 2, 12);
+  });
 });
 
 describe("evaluation", () => {

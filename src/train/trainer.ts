@@ -1,7 +1,7 @@
 // The Trainer: a loop. What is optional (evaluation output, checkpoints, samples, logs) is a callback with six hooks.
 import { type AthanorError, fail, type HostArray } from "../base/index.ts";
 import type { Feeds } from "../engine/index.ts";
-import type { EvaluatedLoss } from "../optim/index.ts";
+import type { BatchSizes, BatchState, EvaluatedLoss } from "../optim/index.ts";
 import { advance, type Clock, clockStart } from "./clock.ts";
 import { diagnose } from "./diagnose.ts";
 import { type EvaluationResult, evaluateAll } from "./evaluate.ts";
@@ -12,11 +12,10 @@ export type Batch = { readonly [feed: string]: HostArray };
 
 /** Where batches come from. Its state is plain JSON, and restoring it continues the very same sequence. */
 export interface BatchSource {
-  next(): Promise<Batch>;
+  /** The next batch of so many rows, and the rows of those after it, as far as they are known. */
+  next(rows: number, ahead?: readonly number[]): Promise<Batch>;
   state(): unknown;
   restore(state: unknown): void;
-  /** Rows of one batch. */
-  readonly batchSize: number;
   /** Rows of one pass over the data. */
   readonly samplesPerEpoch: number;
 }
@@ -24,6 +23,8 @@ export interface BatchSource {
 export interface StepReport extends StepResult {
   readonly clock: Clock;
   readonly learningRate: number;
+  /** Rows of the batch. */
+  readonly rows: number;
   /** Items (tokens, rows) that the loss counted in this step. */
   readonly items: number;
   /** From asking for the batch to the end of the update. */
@@ -50,8 +51,10 @@ export interface Callback {
 export interface TrainerOptions {
   readonly programs: StepPrograms;
   readonly source: BatchSource;
-  /** Learning rate at a clock and after the evaluations that were due so far; never negative. */
-  readonly learningRate: (clock: Clock, evaluations: readonly EvaluatedLoss[]) => number;
+  /** Learning rate at a clock, after the evaluations that were due so far, of a batch of so many rows; never negative. */
+  readonly learningRate: (clock: Clock, evaluations: readonly EvaluatedLoss[], rows: number) => number;
+  /** Rows of each step; left out, the programs' one size. */
+  readonly batchSizes?: BatchSizes | undefined;
   readonly steps: number;
   /** Held-out batches, anew at each call. */
   readonly heldOut?: () => AsyncIterable<Feeds> | Iterable<Feeds>;
@@ -97,6 +100,8 @@ export interface TrainerState {
   readonly skips?: Skips;
   /** Of the evaluations that were due by their interval, which a learning rate may depend on. Not there while there were none. */
   readonly evaluations?: readonly EvaluatedLoss[];
+  /** What an adaptive batch size has come to. */
+  readonly batch?: BatchState;
   /** Early stopping went back to the state of this step: the run is over, there is nothing to train on from. */
   readonly restored?: number;
 }
@@ -108,6 +113,7 @@ export class Trainer {
   lastEvaluation: Evaluation | undefined;
   private skips: Skips = { total: 0, running: 0 };
   private evaluations: readonly EvaluatedLoss[] = [];
+  private batch: BatchState | undefined;
   private restored: number | undefined;
   /** The step whose state is on disk already. */
   private savedAt: number | undefined;
@@ -135,6 +141,7 @@ export class Trainer {
       lastEvaluation: this.lastEvaluation ?? null,
       ...(this.skips.total > 0 ? { skips: this.skips } : {}),
       ...(this.evaluations.length > 0 ? { evaluations: this.evaluations } : {}),
+      ...(this.batch === undefined ? {} : { batch: this.batch }),
       ...(this.restored === undefined ? {} : { restored: this.restored }),
     };
   }
@@ -146,6 +153,7 @@ export class Trainer {
     this.lastEvaluation = state.lastEvaluation ?? undefined;
     this.skips = state.skips ?? this.skips;
     this.evaluations = state.evaluations ?? [];
+    this.batch = state.batch;
     this.restored = state.restored;
     this.options.source.restore(state.source);
     this.savedAt = state.clock.step;
@@ -231,22 +239,42 @@ export class Trainer {
 
   private async step(): Promise<void> {
     const { programs, source, learningRate } = this.options;
-    const { task, batchSize } = programs.graphs.description;
+    const { task } = programs.graphs.description;
     const started = performance.now();
-    const { rows, ...batch } = await source.next();
+    const [rows, after] = [this.rowsAt(this.clock), this.clockAfter(this.clock)];
+    const { rows: ids, ...batch } = await source.next(rows, [after, this.clockAfter(after)].map(this.rowsAt));
     const waited = (performance.now() - started) / 1000;
-    const lr = learningRate(this.clock, this.evaluations);
+    const lr = learningRate(this.clock, this.evaluations, rows);
     const { total: skipped } = this.skips;
-    const inputs = { step: this.clock.step, skipped, learningRate: lr, batch, sampleIds: rows!.data as Int32Array };
+    const inputs = { step: this.clock.step, skipped, learningRate: lr, batch, sampleIds: ids!.data as Int32Array };
     const result = await programs.step(inputs);
     const seconds = (performance.now() - started) / 1000;
     if (result.committed) this.skips = { total: skipped, running: 0 };
     else await this.skip(await diagnose(programs, inputs));
-    this.clock = advance(this.clock, batchSize, task.itemsPerRow, source.samplesPerEpoch);
+    this.clock = after;
+    if (result.committed) this.measure(result, rows);
     const loss = result.loss * (task.units?.loss ?? 1);
     if (result.committed) this.lastLoss = loss;
-    const report = { ...result, loss, clock: this.clock, learningRate: lr, items: result.count, seconds, waited };
+    const report = { ...result, loss, clock: this.clock, learningRate: lr, rows, items: result.count, seconds, waited };
     await this.each((callback) => callback.step?.(report, this));
+  }
+
+  private readonly rowsAt = (clock: Clock): number => {
+    const { batchSizes, programs } = this.options;
+    return batchSizes?.at(clock, this.batch) ?? programs.graphs.description.batchSize;
+  };
+
+  private clockAfter(clock: Clock): Clock {
+    const { programs, source } = this.options;
+    return advance(clock, this.rowsAt(clock), programs.graphs.description.task.itemsPerRow, source.samplesPerEpoch);
+  }
+
+  /** What the step that was just made tells an adaptive batch size. */
+  private measure({ noise }: StepResult, rows: number): void {
+    const { batchSizes, programs } = this.options;
+    if (batchSizes?.measure === undefined || noise === undefined) return;
+    const step = { norms: noise, rows, microbatch: programs.graphs.microbatch };
+    this.batch = batchSizes.measure(this.batch, step, this.clock);
   }
 
   /** Leaves an update out, if that is the policy and has not been so for too long. */

@@ -436,7 +436,8 @@ describe("a model trained in mixed precision", () => {
       const config = { ...model, width: 96, bias: false, normBias: false } as const;
       return new StepGraphs({ ...description(config), batchSize: 64, lanes: 1, storage });
     };
-    const kernels = kernelsOf(graphsOf("bf16").accumulate(0), "bf16");
+    const graphs = graphsOf("bf16");
+    const kernels = kernelsOf(graphs.accumulate(graphs.sums[0]!), "bf16");
     const callsOf = (kernel: string) => kernels.filter((text) => text.startsWith(`${kernel}(`));
     const matmuls = callsOf("matmul").map((text) => text.replace("matmul(bf16 bf16) → ", ""));
     // logits and the gradients of weights (four a layer and the head's) stay f32

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { type DType, fromNumbers, type HostArray, type Shape, sizeOf } from "../../src/base/index.ts";
 import { modelFamily } from "../../src/models/index.ts";
-import { clockAt, parseOptimizer } from "../../src/optim/index.ts";
+import { clockOf, createBatchSizes, parseOptimizer } from "../../src/optim/index.ts";
 import { classificationTask, languageModelTask, StepPrograms } from "../../src/train/index.ts";
 import { assertClose } from "../support/close.ts";
 import { nativeEngine } from "../support/run-native.ts";
@@ -50,11 +50,11 @@ async function lossesOf(family: string, path: TrainingPath, lanes: number): Prom
   programs.initialize();
   for (const [parameter, value] of startOf(path, "f32")) programs.store.write(parameter, value);
   const sampleIds = Int32Array.from({ length: batch }, (_, row) => row);
+  const onClock = clockOf(createBatchSizes(batch), { itemsPerRow: 1, samplesPerEpoch: batch });
   const losses: number[] = [];
   for (let step = 0; step < golden.steps; step++) {
-    const clock = clockAt(step, { samplesPerStep: batch, tokensPerStep: batch, samplesPerEpoch: batch });
     const feeds = Object.entries(data).map(([feed, table]) => [feed, rowsAt(table, step, batch)] as const);
-    const learningRate = optimizer.learningRate.at(clock);
+    const learningRate = optimizer.learningRate.at(onClock(step));
     const { loss } = await programs.step({ step, learningRate, batch: Object.fromEntries(feeds), sampleIds });
     losses.push(loss);
   }

@@ -9,29 +9,44 @@ import { runCli, scratchFolder, startCli, writeTinyRecipe } from "../support/cli
 
 const saveEvery = 10;
 let folder: ReturnType<typeof scratchFolder>;
-let recipe: string;
 beforeAll(() => {
   folder = scratchFolder();
-  recipe = writeTinyRecipe(folder.path, { steps: 300, checkpoint: { every: saveEvery }, eval: { every: 100 } });
 });
 afterAll(() => folder.remove());
 
-const argumentsOf = (run: string) => ["train", recipe, "--run-dir", run, "--json"];
+const adaptive = { from: 8, to: 32, every: 80, smoothing: 0.8 };
+const plateau = { peak: 3e-3, patience: 1, threshold: 0.05 };
 const hashOf = (records: readonly { readonly [key: string]: unknown }[]) =>
   records.find(({ type }) => type === "end")?.hash;
 
-test("25 kills, one hash", async () => {
+test.each<[string, number, { readonly [key: string]: unknown }]>([
+  ["one size of batches", 25, { steps: 300, eval: { every: 100 } }],
+  [
+    "batches on a ramp and a rate on plateaus",
+    6,
+    {
+      steps: 150,
+      eval: { every: 15 },
+      batch: { size: { ramp: { from: 8, to: 24, over: 2000 } }, lanes: 2 },
+      optimizer: { adamw: { lr: { plateau } } },
+    },
+  ],
+  ["batches that adapt", 6, { steps: 150, eval: { every: 50 }, batch: { size: { adaptive }, microbatch: 4 } }],
+])("%s: %i kills, one hash", async (what, most, changes) => {
+  const name = what.replaceAll(" ", "-");
+  const recipe = writeTinyRecipe(folder.path, { ...changes, checkpoint: { every: saveEvery } });
+  const argumentsOf = (run: string) => ["train", recipe, "--run-dir", run, "--json"];
   const started = performance.now();
-  const whole = await runCli(argumentsOf("whole"), folder.path);
+  const whole = await runCli(argumentsOf(`${name}-whole`), folder.path);
   const wholeMs = performance.now() - started;
   const hash = hashOf(whole.records);
   expect(hash).toBeDefined();
 
-  const moments = randomMoments("kills");
-  const kills = amount(25, 3);
+  const moments = randomMoments(`kills ${what}`);
+  const kills = amount(most, Math.min(most, 3));
   let insideSave = 0;
   for (let done = 0; done < kills; ) {
-    const run = `killed-${done}`;
+    const run = `${name}-${done}`;
     // Each run is killed again and again until it gets through, so kills fall on every phase, resuming included.
     let seen = 0; // the last step that any of them told
     for (let attempt = 0; ; attempt++) {
@@ -58,7 +73,7 @@ test("25 kills, one hash", async () => {
       .split("\n")
       .map((line) => JSON.parse(line));
     const steps = log.filter(({ type }) => type === "step").map(({ step }) => step);
-    expect(steps).toEqual(Array.from({ length: 300 }, (_, at) => at + 1));
+    expect(steps).toEqual(Array.from({ length: changes.steps as number }, (_, at) => at + 1));
   }
   console.info(`${kills} kills, ${insideSave} of them not right after a step`);
 });

@@ -42,13 +42,22 @@ export function lineData(spoiltRow?: number): Dataset {
 export interface LineOptions extends Partial<Omit<TrainerOptions, "programs" | "source">> {
   readonly lanes?: number;
   readonly batchSize?: number;
+  readonly microbatch?: number;
   readonly evalBatchSize?: number;
   readonly data?: Dataset;
   readonly targetScale?: number;
 }
 
 export function lineTrainer(options: LineOptions = {}): Trainer {
-  const { lanes = 2, batchSize = 6, evalBatchSize = 5, data = lineData(), targetScale = 1, ...rest } = options;
+  const {
+    lanes = 2,
+    batchSize = 6,
+    microbatch,
+    evalBatchSize = 5,
+    data = lineData(),
+    targetScale = 1,
+    ...rest
+  } = options;
   const programs = new StepPrograms(
     {
       model: new Line(),
@@ -56,6 +65,9 @@ export function lineTrainer(options: LineOptions = {}): Trainer {
       optimizer: adamw({ lr: 0.05 }),
       batchSize,
       lanes,
+      microbatch,
+      batchSizes: rest.batchSizes?.sizes,
+      measureNoise: rest.batchSizes?.measure !== undefined,
       evalBatchSize,
       dtype: "f64",
       seed: 3,
@@ -70,9 +82,8 @@ export function lineTrainer(options: LineOptions = {}): Trainer {
     ...rest,
     programs,
     source: {
-      batchSize,
       samplesPerEpoch: data.length,
-      next: () => loader.next(),
+      next: (rows, ahead) => loader.next(rows, ahead),
       state: () => loader.state(),
       restore: (state) => loader.restore(state as LoaderState),
     },

@@ -37,7 +37,11 @@ export function description(rest: Partial<StepDescription> = {}): StepDescriptio
 /** The ladder of the program that a step's last lane runs. */
 export function ladderOf(engine: Engine, rest: Partial<StepDescription> = {}): RecomputeLadder {
   const graphs = new StepGraphs(description(rest));
-  return new RecomputeLadder(graphs.accumulate(graphs.topLevel), engine.target, graphs.compileOptions("accumulate"));
+  return new RecomputeLadder(
+    graphs.accumulate(graphs.sums.at(-1)!),
+    engine.target,
+    graphs.compileOptions("accumulate"),
+  );
 }
 
 /** Every parameter and slot after some steps in which this is computed again; left out, what the description asks for. */
@@ -48,8 +52,10 @@ export async function trained(
 ): Promise<HostArray[]> {
   const graphs = new StepGraphs(description(rest));
   const asked = graphs.compile(engine);
-  const accumulate = asked.accumulate.map((plan, level) =>
-    choice ? compile(graphs.accumulate(level), engine.target, graphs.compileOptions("accumulate", choice)) : plan,
+  const accumulate = asked.accumulate.map((plan, at) =>
+    choice
+      ? compile(graphs.accumulate(graphs.sums[at]!), engine.target, graphs.compileOptions("accumulate", choice))
+      : plan,
   );
   const programs = new StepPrograms(graphs.description, engine, { graphs, plans: { ...asked, accumulate } });
   programs.initialize();

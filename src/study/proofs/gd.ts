@@ -74,7 +74,6 @@ async function fitLine(rows: readonly Row[], { start, lr, steps, seed }: FitOpti
   const trainer = new Trainer({
     programs,
     source: {
-      batchSize: rows.length,
       samplesPerEpoch: rows.length,
       next: () => loader.next(),
       state: () => undefined,
