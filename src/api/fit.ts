@@ -5,7 +5,7 @@ import { type Tensor, where } from "../core/index.ts";
 import { makeSampler, rowsOfBatch } from "../data/index.ts";
 import { type FeedValue, toHostArray } from "../engine/index.ts";
 import { type LayerPlan, type LossOptions, Module } from "../nn/index.ts";
-import { type Optimizer, sgd, validateSchedule } from "../optim/index.ts";
+import { clockOf, createBatchSizes, type Optimizer, sgd, validateSchedule } from "../optim/index.ts";
 import { advance, clockStart, diagnose, StepPrograms, type Task } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
 import { Predictor } from "./predictor.ts";
@@ -226,11 +226,8 @@ export function fit(model: Module | LayerPlan, data: FitData, options: FitOption
   const { batch = count < 32 ? "all" : 32 } = options;
   const size = batch === "all" ? count : rowsOfBatch(count, { batchSize: batch, onShort });
   const perEpoch = Math.max(count, size);
-  validateSchedule(optimizer.learningRate, epochs * Math.ceil(perEpoch / size), {
-    samplesPerStep: size,
-    tokensPerStep: size,
-    samplesPerEpoch: perEpoch,
-  });
+  const onClock = clockOf(createBatchSizes(size), { itemsPerRow: 1, samplesPerEpoch: perEpoch });
+  validateSchedule(optimizer.learningRate, epochs * Math.ceil(perEpoch / size), onClock);
   const { engine } = chooseEngine({ engine: { name: "auto", threads: "auto", isa: "auto" }, precision });
   const built = Module.is(model) ? model : model.build(rows.x.shape.at(-1)!);
   const description = { model: built, task: lossTask(rows, loss), optimizer, dtype: precision, seed };

@@ -235,3 +235,85 @@ test("a plateau without evaluations is refused", async () => {
   expect([learningRate(clockAt(0)), learningRate(clockAt(9), flat)]).toEqual([0.1, 0.05]);
   await expect(prepare(parseRecipe({ ...recipe, eval: { every: 0 } }))).rejects.toMatchObject({ where: "eval.every" });
 });
+
+describe("batches that change", () => {
+  const four: RecipeInput = {
+    data: { rows: Array.from({ length: 4 }, (_, x) => ({ x, y: 2 * x })), target: "y", heldOut: 0.3 },
+    model: { mlp: { hidden: [] } },
+    optimizer: { sgd: {} },
+    steps: 30,
+  };
+  const many: RecipeInput = {
+    ...four,
+    data: { ...four.data, rows: Array.from({ length: 200 }, (_, x) => ({ x, y: x })) },
+  };
+  const staged = { staged: { sizes: [10, 100, 1000], boundaries: [50, 500] } };
+  const prepared = (recipe: RecipeInput, size: unknown, changes: object = {}) =>
+    prepare(parseRecipe({ ...recipe, batch: { size, ...changes } as RecipeInput["batch"] }));
+
+  test("are refused with the number of rows where one is larger than the data, cut, or repeat rows", async () => {
+    await expect(prepared(four, staged)).rejects.toMatchObject({ code: "data/short-batch", got: "3" });
+    const sizes = async (onShort: "truncate" | "wrap") => {
+      const { batchSizes, description } = await prepared({ ...four, data: { ...four.data, onShort } }, staged);
+      return [batchSizes.sizes, description.microbatch];
+    };
+    expect(await sizes("truncate")).toEqual([[3], 3]);
+    expect(await sizes("wrap")).toEqual([[10, 100, 1000], 10]);
+  });
+
+  test("make a run's clock, whose samples the rate counts", async () => {
+    const lr = { linear: { peak: 0.1, total: 1000, unit: "samples", floor: 0.01 } } as const;
+    const size = { ramp: { from: 4, to: 16, over: 100 } };
+    const { clockAt, learningRate } = await prepared({ ...many, optimizer: { sgd: { lr } } }, size);
+    const clock = clockAt(8);
+    expect(clock.samples).toBe(32);
+    expect(learningRate(clock)).toBeCloseTo(0.1 - 0.09 * 0.032, 15);
+  });
+
+  test.each(["linear", "sqrt"] as const)("take the rate along where they are coupled: %s", async (coupling) => {
+    const { learningRate, clockAt } = await prepared(
+      many,
+      { exponential: { from: 8, to: 32, factor: 4, every: 80 } },
+      { coupling },
+    );
+    expect([learningRate(clockAt(0)), learningRate(clockAt(20), [], 32)]).toEqual([
+      0.01,
+      coupling === "linear" ? 0.04 : 0.02,
+    ]);
+  });
+
+  test("refuse a rate that counts steps, unless it never changes", async () => {
+    const lr = { step: { peak: 0.1, factor: 0.5, every: 20 } };
+    const size = { ramp: { from: 4, to: 16, over: 100 } };
+    const counting = (every: number) =>
+      prepared({ ...many, optimizer: { sgd: { lr: { step: { ...lr.step, every } } } } }, size);
+    await expect(counting(20)).rejects.toMatchObject({
+      code: "config/invalid",
+      got: "unit: steps, and another rate from step 20 on",
+    });
+    await expect(counting(30)).resolves.toBeDefined();
+    await expect(prepared(many, size)).resolves.toBeDefined();
+  });
+
+  test.each([
+    [{ size: { adaptive: { from: 8, to: 64, every: 80 } } }, 4],
+    [{ size: { adaptive: { from: 8, to: 64, every: 80 } }, lanes: 2 }, 4],
+    [{ size: { adaptive: { from: 8, to: 64, every: 80 } }, microbatch: 2 }, 2],
+    [{ size: 32, microbatch: 8 }, 8],
+    [{ size: 32, lanes: 2 }, 16],
+  ])("%j is made of microbatches of %i rows", async ({ size, ...changes }, microbatch) => {
+    expect((await prepared(many, size, changes)).description.microbatch).toBe(microbatch);
+  });
+
+  test.each([
+    [{ size: 24, microbatch: 16 }, /config\/microbatch[\s\S]*multiples of 16/],
+    [{ size: { ramp: { from: 8, to: 20, over: 9 } } }, /config\/microbatch[\s\S]*multiples of 8[\s\S]*20/],
+    [
+      { size: { adaptive: { from: 8, to: 64, every: 80 } }, microbatch: 8 },
+      /measured between microbatches[\s\S]*lower batch\.microbatch/,
+    ],
+    [{ size: { ramp: { from: 9, to: 18, over: 9 } }, lanes: 2 }, /config\/lanes/],
+  ])("%j is refused", async ({ size, ...changes }, message) => {
+    await expect(prepared(many, size, changes)).rejects.toThrow(message);
+  });
+});

@@ -53,6 +53,8 @@ export interface Prepared
   /** Of a batch of so many rows; left out, of the first step's. */
   readonly learningRate: (clock: Clock, evaluations?: readonly EvaluatedLoss[], rows?: number) => number;
   readonly batchSizes: BatchSizes;
+  /** A learning rate as a batch of so many rows has it. */
+  readonly coupled: (rate: number, rows: number) => number;
   /** Before a step; of a run whose batches adapt, as long as they do not. */
   readonly clockAt: (step: number) => Clock;
 }
@@ -144,6 +146,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
   const { sizes, microbatch } = batches;
   const onClock = clockOf(sizes, { itemsPerRow: task.itemsPerRow, samplesPerEpoch: source.samplesPerEpoch });
   const first = sizes.at(onClock(0));
+  const coupled = (rate: number, rows: number) => rate * couplings[recipe.batch.coupling](rows, first);
   validateSchedule(optimizer.learningRate, recipe.steps, onClock);
   if (sizes.sizes.length > 1) refuseSteps(optimizer, recipe.steps, onClock);
   return {
@@ -180,8 +183,8 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
       memoryBytes: recipe.memory === undefined ? undefined : parseBytes(recipe.memory),
       recompute: recipe.recompute,
     },
-    learningRate: (clock, evaluations, rows = first) =>
-      optimizer.learningRate.at(clock, evaluations) * couplings[recipe.batch.coupling](rows, first),
+    learningRate: (clock, evaluations, rows = first) => coupled(optimizer.learningRate.at(clock, evaluations), rows),
+    coupled,
     batchSizes: sizes,
     clockAt: onClock,
   };

@@ -46,9 +46,15 @@ export class ShortTraining implements Trial {
   }
 
   async step(learningRate: number): Promise<number> {
-    const { source, batchSizes, clockAt } = this.prepared;
-    const { rows, ...batch } = await source.next(batchSizes.at(clockAt(this.done)));
-    const inputs = { step: this.done++, learningRate, batch, sampleIds: rows!.data as Int32Array };
+    const { source, batchSizes, clockAt, coupled } = this.prepared;
+    const size = batchSizes.at(clockAt(this.done));
+    const { rows, ...batch } = await source.next(size);
+    const inputs = {
+      step: this.done++,
+      learningRate: coupled(learningRate, size),
+      batch,
+      sampleIds: rows!.data as Int32Array,
+    };
     const { committed, loss } = await this.programs.step(inputs);
     return committed ? loss : Number.NaN;
   }

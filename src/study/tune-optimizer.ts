@@ -68,11 +68,13 @@ export async function tuneOptimizer(recipe: Recipe, options: OptimizerTuneOption
   const seeds = Array.from({ length: numSeeds }, (_, at) => tuningSeed + 1 + at);
   onNote?.(`${candidates.length * (numRates + numSeeds)} trainings of ${steps} steps, or a few more`);
   const ranked: RankedOptimizer[] = [];
+  let samples = 0;
   for (const candidate of candidates) {
     const { name, optimizerAt } = candidate;
-    const { rate, ...tuned } = await withTraining(recipe, candidate, tuningSeed, (lossAt) =>
-      tuneRate(lossAt, candidate.defaultRate, numRates),
-    );
+    const { rate, ...tuned } = await withTraining(recipe, candidate, tuningSeed, (lossAt, seen) => {
+      samples = seen;
+      return tuneRate(lossAt, candidate.defaultRate, numRates);
+    });
     onNote?.(`${name}: rate ${rate}`);
     const losses: number[] = [];
     for (const seed of seeds) losses.push(await withTraining(recipe, candidate, seed, (lossAt) => lossAt(rate)));
@@ -84,7 +86,7 @@ export async function tuneOptimizer(recipe: Recipe, options: OptimizerTuneOption
     if (place === 0) return one;
     return { ...one, behind: intervalOf(one.losses.map((loss, at) => loss - ranked[0]!.losses[at]!)) };
   });
-  return { ranking, steps, samples: steps * recipe.batch.size, seeds, tuningSeed };
+  return { ranking, steps, samples, seeds, tuningSeed };
 }
 
 function requireRanking({ steps, optimizer }: Recipe, optimizers: number, seeds: number, rates: number): void {
@@ -146,7 +148,7 @@ async function withTraining<T>(
   recipe: Recipe,
   { defaultRate, optimizerAt }: Candidate,
   seed: number,
-  body: (lossAt: LossAt) => Promise<T>,
+  body: (lossAt: LossAt, samples: number) => Promise<T>,
 ): Promise<T> {
   const optimizer = (rate: number) => parseConfig(optimizerSchema, optimizerAt(rate), "optimizer");
   const training = await ShortTraining.open({ ...recipe, seed, optimizer: optimizer(defaultRate) });
@@ -159,7 +161,7 @@ async function withTraining<T>(
         if (!Number.isFinite(await training.step(schedule.at(clockAt(step))))) return Number.POSITIVE_INFINITY;
       const loss = await training.heldOutLoss();
       return Number.isFinite(loss) ? loss : Number.POSITIVE_INFINITY;
-    });
+    }, clockAt(recipe.steps).samples);
   } finally {
     await training.close();
   }
