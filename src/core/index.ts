@@ -22,3 +22,4 @@ export {
   withScope,
   withTrace,
 } from "./trace.ts";
+export { type VmapOptions, vmap } from "./vmap.ts";

@@ -110,6 +110,11 @@ export interface OpSpec<In extends readonly string[], A extends Attrs> {
   readonly layout?: "strided" | "rows" | "dense";
   /** Positions of the f32 operands that a native kernel also takes, or gives, as bf16: it computes in f32 all the same. */
   readonly bf16?: { readonly inputs: readonly number[]; readonly outputs: readonly number[] };
+  /**
+   * How it takes a leading axis of examples (vmap): as one more dimension of all its operands, `lead`, or so and with its axes and shapes
+   * moved up, `axes`. Left out: `lead` for elementwise ops, `axes` for views and reductions, for others their composition, if any.
+   */
+  readonly batch?: "lead" | "axes";
   /** Outputs that may be written over an input's memory: [output, input] pairs. */
   readonly inPlace?: readonly (readonly [number, number])[];
   /** Floating-point operations. */

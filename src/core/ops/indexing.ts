@@ -119,6 +119,7 @@ export const takeAlong = defineOp<["x", "index"], None>({
   name: "takeAlong",
   kind: "index",
   doc: "one element of the last axis per row: y[…] = x[…, index[…]]",
+  batch: "lead",
   inputs: ["x", "index"],
   infer: ([x, index]) => {
     needRows("takeAlong", x.shape.slice(0, -1), index);
@@ -141,6 +142,7 @@ export const scatterAlong = defineOp<["index", "source"], { readonly width: numb
   name: "scatterAlong",
   kind: "index",
   doc: "zeros but for one element of the last axis per row: y[…, index[…]] = source[…]",
+  batch: "lead",
   inputs: ["index", "source"],
   infer: ([index, source], { width }) => {
     needRows("scatterAlong", source.shape, index);

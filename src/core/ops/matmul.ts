@@ -16,6 +16,7 @@ export const matmul = defineOp<["a", "b"], Transposed>({
   kind: "contract",
   layout: "strided",
   doc: "matrix product over the last two dimensions, either operand transposed; batch dimensions are equal",
+  batch: "lead",
   inputs: ["a", "b"],
   infer: ([a, b], { transposeA, transposeB }) => {
     if (a.shape.length < 2 || b.shape.length !== a.shape.length || a.dtype !== b.dtype) {

@@ -195,6 +195,7 @@ export const cumsum = defineOp<["x"], Scan>({
   kind: "scan",
   layout: "strided",
   doc: "running sum along an axis; exclusive leaves the element itself out; reverse runs from the end",
+  batch: "axes",
   inputs: ["x"],
   infer: ([x]) => x,
   reference: ([x], { axis, exclusive, reverse }, [y]) => {

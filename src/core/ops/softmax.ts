@@ -31,6 +31,7 @@ export const softmax = defineOp<["x"], None>({
   name: "softmax",
   kind: "fused",
   doc: "e^x / Σ e^x over the last axis",
+  batch: "lead",
   inputs: ["x"],
   infer: ([x]) => needRows("softmax", x),
   expand: ([x]) => {
@@ -47,6 +48,7 @@ export const softmaxGrad = defineOp<["grad", "y"], None>({
   name: "softmaxGrad",
   kind: "fused",
   doc: "gradient of softmax from its output: y·(g − Σ g·y)",
+  batch: "lead",
   inputs: ["grad", "y"],
   infer: ([, y]) => needRows("softmaxGrad", y),
   expand: ([grad, y]) => y.mul(grad.sub(grad.mul(y).sum(lastAxis))),
@@ -59,6 +61,7 @@ export const logSoftmax = defineOp<["x"], None>({
   name: "logSoftmax",
   kind: "fused",
   doc: "x − log Σ e^x over the last axis",
+  batch: "lead",
   inputs: ["x"],
   infer: ([x]) => needRows("logSoftmax", x),
   expand: ([x]) => {
@@ -75,6 +78,7 @@ export const logSoftmaxGrad = defineOp<["grad", "y"], None>({
   name: "logSoftmaxGrad",
   kind: "fused",
   doc: "gradient of log-softmax from its output: g − e^y·Σ g",
+  batch: "lead",
   inputs: ["grad", "y"],
   infer: ([, y]) => needRows("logSoftmaxGrad", y),
   expand: ([grad, y]) => grad.sub(y.exp().mul(grad.sum(lastAxis))),
