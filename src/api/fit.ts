@@ -25,6 +25,8 @@ export interface FitOptions {
   readonly optimizer?: Optimizer;
   /** Rows of a step, or all of them, in their order. Default 32, or `all` where the data has fewer rows. */
   readonly batch?: number | "all";
+  /** Whether each epoch takes the rows in an order of its own. Default true. */
+  readonly shuffle?: boolean;
   /** When the data has fewer rows than `batch`: refuse (default), make it smaller, or repeat rows. */
   readonly onShort?: "error" | "truncate" | "wrap";
   /** Passes over the data. Default 1. */
@@ -213,7 +215,7 @@ function lossTask({ x, y }: Rows, loss: Loss): Task {
  * ```
  */
 export function fit(model: Module | LayerPlan, data: FitData, options: FitOptions): Fitting {
-  const { loss, optimizer = sgd(), onShort, epochs = 1, seed = 1, precision = "f32" } = options;
+  const { loss, optimizer = sgd(), shuffle = true, onShort, epochs = 1, seed = 1, precision = "f32" } = options;
   const rows = new Rows(data.x, data.y, precision);
   const { count } = rows;
   if (!(Number.isInteger(epochs) && epochs >= 0))
@@ -237,7 +239,7 @@ export function fit(model: Module | LayerPlan, data: FitData, options: FitOption
   return new Fitting(new FittedModel(programs, rows.x), walk());
 
   async function* walk(): AsyncGenerator<EpochReport> {
-    const sampler = makeSampler(batch === "all" ? "sequential" : "shuffled", count, seed);
+    const sampler = makeSampler(shuffle && batch !== "all" ? "shuffled" : "sequential", count, seed);
     let clock = clockStart;
     for (let epoch = 1; epoch <= epochs; epoch++) {
       let [sum, learningRate] = [0, 0];

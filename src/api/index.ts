@@ -32,6 +32,7 @@ export type { SaveOptions } from "./model-files.ts";
 export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan.ts";
 export { softmaxOf } from "./predictor.ts";
 export { findRun, runStatus } from "./run-path.ts";
+export { readStateDict } from "./state-dict.ts";
 export { type RecordRecipe, Training, train } from "./train.ts";
 export { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
 export { version } from "./version.ts";

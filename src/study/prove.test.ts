@@ -32,6 +32,11 @@ const promised = [
   "par.threads",
   "repeat",
   "arch.gpt",
+  "sys.numpy",
+  "sys.pytorch",
+  "sys.keras",
+  "sys.jax",
+  "sys.sklearn",
 ];
 
 describe("the list", () => {

@@ -11,10 +11,13 @@ import { gptProofs } from "./proofs/gpt.ts";
 import { importanceProofs } from "./proofs/importance.ts";
 import { initProofs } from "./proofs/init.ts";
 import { lossProofs } from "./proofs/loss.ts";
+import { numpyProofs } from "./proofs/numpy.ts";
 import { optimizerProofs } from "./proofs/optimizer.ts";
 import { parallelProofs } from "./proofs/parallel.ts";
 import { regularizationProofs } from "./proofs/regularization.ts";
 import { repeatProofs } from "./proofs/repeat.ts";
+import { systemProofs } from "./proofs/systems.ts";
+import { torchProofs } from "./proofs/torch.ts";
 import { tuneProofs } from "./proofs/tune.ts";
 
 /** Every proof, in the order of `athanor prove --all`. */
@@ -31,6 +34,9 @@ export const proofs: readonly Proof[] = [
   ...parallelProofs,
   ...repeatProofs,
   ...gptProofs,
+  ...numpyProofs,
+  ...torchProofs,
+  ...systemProofs,
 ];
 
 export interface ProofResult {
