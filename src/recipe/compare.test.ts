@@ -47,7 +47,18 @@ test("the evaluations that a plateau's rate follows from are told", () => {
   const changed = (...set: string[]) => compareRecipes(recipeJson(parse(plateau)), recipeJson(parse(plateau, ...set)));
   expect(changed("eval.every=7")).toEqual(["eval.every: 250 → 7"]);
   expect(changed("eval.batch=7")).toEqual(["eval.batch: (unset) → 7"]);
-  expect(changed("eval.patience=7", "steps=200")).toEqual([]);
+  expect(changed("checkpoint.every=7", "steps=200")).toEqual([]);
+});
+
+test("so are those that early stopping goes by, and less patience; more of it ends no run earlier", () => {
+  const changed = (before: number, ...set: string[]) =>
+    compareRecipes(recipeJson(parse(`eval.patience=${before}`)), recipeJson(parse(`eval.patience=${before}`, ...set)));
+  expect(changed(5, "eval.every=7")).toEqual(["eval.every: 250 → 7"]);
+  expect(changed(5, "eval.batch=7", "eval.patience=9")).toEqual(["eval.batch: (unset) → 7"]);
+  expect(changed(5, "eval.patience=4")).toEqual(["eval.patience: 5 → 4"]);
+  expect(changed(0, "eval.patience=9")).toEqual(["eval.patience: 0 → 9"]);
+  expect(changed(5, "eval.patience=9")).toEqual([]);
+  expect(changed(5, "eval.patience=0", "eval.every=7")).toEqual([]);
 });
 
 describe("steps and the learning rates of the past", () => {

@@ -7,8 +7,8 @@ type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 /**
  * Settings that may differ on resume: they do not change what is learned, or are compared by what they mean instead: data by
- * its hash, the engine by its instruction set, `steps` by the learning rates of the past (`compareSchedules`). A plateau's rate
- * follows from the evaluations: with one, `eval.every` and `eval.batch` are compared too.
+ * its hash, the engine by its instruction set, `steps` by the learning rates of the past (`compareSchedules`). A plateau's rate and
+ * early stopping follow from the evaluations: `fixedByEvaluations`.
  */
 export const freeOnResume: readonly string[] = [
   "name",
@@ -36,13 +36,21 @@ export function compareRecipes(earlier: unknown, now: Json): string[] {
   const lines: string[] = [];
   const recipes = [withDefaults(earlier as Json), withDefaults(now)] as const;
   const [before, after] = [flatten(recipes[0]), flatten(recipes[1])];
-  const fixed = /"plateau":/.test(JSON.stringify(recipes)) ? ["eval.every", "eval.batch"] : [];
+  const fixed = fixedByEvaluations(recipes);
   for (const key of new Set([...before.keys(), ...after.keys()])) {
     if (!fixed.includes(key) && freeOnResume.some((name) => key === name || key.startsWith(`${name}.`))) continue;
     const [old, fresh] = [before.get(key), after.get(key)];
     if (old !== fresh) lines.push(`${key}: ${old ?? "(unset)"} → ${fresh ?? "(unset)"}`);
   }
   return lines;
+}
+
+/** Settings of evaluations on which a run's past depends: the same ones made again must lead to where it stands. */
+function fixedByEvaluations(recipes: readonly Json[]): string[] {
+  const [before, now] = recipes.map((recipe) => (recipe as Partial<Recipe>).eval?.patience || Number.POSITIVE_INFINITY);
+  const isFollowed = now! < Number.POSITIVE_INFINITY || /"plateau":/.test(JSON.stringify(recipes));
+  // with less patience the run might have ended before
+  return [...(isFollowed ? ["eval.every", "eval.batch"] : []), ...(now! < before! ? ["eval.patience"] : [])];
 }
 
 /** Each setting by its dotted key, as JSON text, defaults filled in: what recipes are compared by. */

@@ -45,14 +45,7 @@ const precision = 1.15; // of the edge, as a factor
 
 /** Sweeps the rates and then closes in on the edge by halves. Errors with `config/range`, `tune/untrainable`. */
 export async function rangeTest(trial: Trial, options: RangeTestOptions = {}): Promise<RangeTest> {
-  const { from = 1e-6, to = 10, steps = 100, trialSteps = 50 } = options;
-  if (!(from > 0 && to > from && Number.isFinite(to) && steps >= 10 && trialSteps >= 4))
-    fail("config/range", "these rates cannot be swept", {
-      where: "from, to, steps, trialSteps",
-      expected: "0 < from < to, 10 steps or more, trials of 4 steps or more",
-      got: `from ${from}, to ${to}, ${steps} steps, trials of ${trialSteps}`,
-      fix: "give a wider range or more steps",
-    });
+  const { from, to, steps, trialSteps } = requireRange(options);
   const still = await lossesAt(trial, Array(Math.max(steps, trialSteps)).fill(0));
   const points = await sweep(
     trial,
@@ -75,6 +68,19 @@ export async function rangeTest(trial: Trial, options: RangeTestOptions = {}): P
     else unstable = middle;
   }
   return result(points, stable, unstable);
+}
+
+/** The options with their defaults. Errors with `config/range`. */
+export function requireRange(options: RangeTestOptions): Required<RangeTestOptions> {
+  const { from = 1e-6, to = 10, steps = 100, trialSteps = 50 } = options;
+  if (!(from > 0 && to > from && Number.isFinite(to) && steps >= 10 && trialSteps >= 4))
+    fail("config/range", "these rates cannot be swept", {
+      where: "from, to, steps, trialSteps",
+      expected: "0 < from < to, 10 steps or more, trials of 4 steps or more",
+      got: `from ${from}, to ${to}, ${steps} steps, trials of ${trialSteps}`,
+      fix: "give a wider range or more steps",
+    });
+  return { from, to, steps, trialSteps };
 }
 
 function result(points: readonly RangePoint[], stable: number, unstable: number | undefined): RangeTest {

@@ -1,11 +1,11 @@
 // Choosing settings of a recipe by short trainings of its own: nothing is saved.
 import { chooseEngine } from "../api/index.ts";
 import { fail } from "../base/index.ts";
-import type { NormPair } from "../optim/index.ts";
+import { type NormPair, namedSizes } from "../optim/index.ts";
 import { prepare, type Recipe } from "../recipe/index.ts";
 import { StepPrograms } from "../train/index.ts";
 import { type NoiseScale, noiseScale, requireTwoSizes } from "./noise-scale.ts";
-import { type RangeTest, type RangeTestOptions, rangeTest } from "./range-test.ts";
+import { type RangeTest, type RangeTestOptions, rangeTest, requireRange } from "./range-test.ts";
 import { ShortTraining } from "./short-training.ts";
 
 export interface TuneOptions extends RangeTestOptions {
@@ -19,6 +19,7 @@ export interface TunedRate extends RangeTest {
 
 /** The range test on a recipe's model, data and optimizer; its schedule is left out. Errors as `prepare` and `rangeTest`. */
 export async function tuneLearningRate(recipe: Recipe, options: TuneOptions = {}): Promise<TunedRate> {
+  requireRange(options); // before any data is read
   const training = await ShortTraining.open(recipe, options);
   try {
     const found = await rangeTest(training, options);
@@ -50,6 +51,7 @@ export interface TunedBatch extends NoiseScale {
  */
 export async function tuneBatchSize(recipe: Recipe, options: BatchTuneOptions = {}): Promise<TunedBatch> {
   const { after = Math.min(100, recipe.steps), rounds = 20, onNote } = options;
+  requireTwoSizes({ small: 1, large: Math.max(...namedSizes(recipe.batch.size)) }, rounds); // before any data is read
   const { engine, note } = chooseEngine(recipe);
   if (note !== undefined) onNote?.(note);
   const { description, source, learningRate, clockAt, close } = await prepare(recipe, options);
