@@ -20,6 +20,8 @@ const promised = [
   "opt.momentum",
   "opt.decay",
   "opt.choose",
+  ...["lr.fixed", "lr.exp", "lr.step", "lr.staircase", "lr.updown", "lr.subtract", "lr.dynamic"],
+  ...["bs.fixed", "bs.exp", "bs.staged"],
   "lr.choose",
   "bs.noise",
   "reg.l2",

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { AthanorError, didYouMean, fail } from "../base/index.ts";
 import type { Figure, Proof } from "./proof.ts";
+import { batchProofs } from "./proofs/batches.ts";
 import { chooseProofs } from "./proofs/choose.ts";
 import { evaluationProofs } from "./proofs/evaluation.ts";
 import { gradientDescentProofs } from "./proofs/gd.ts";
@@ -14,6 +15,7 @@ import { lossProofs } from "./proofs/loss.ts";
 import { numpyProofs } from "./proofs/numpy.ts";
 import { optimizerProofs } from "./proofs/optimizer.ts";
 import { parallelProofs } from "./proofs/parallel.ts";
+import { rateProofs } from "./proofs/rates.ts";
 import { regularizationProofs } from "./proofs/regularization.ts";
 import { repeatProofs } from "./proofs/repeat.ts";
 import { systemProofs } from "./proofs/systems.ts";
@@ -27,6 +29,8 @@ export const proofs: readonly Proof[] = [
   ...initProofs,
   ...optimizerProofs,
   ...chooseProofs,
+  ...rateProofs,
+  ...batchProofs,
   ...tuneProofs,
   ...regularizationProofs,
   ...evaluationProofs,
