@@ -33,3 +33,4 @@ export {
   type TriedRate,
   tuneOptimizer,
 } from "./tune-optimizer.ts";
+export { benchUpdates, UpdateBench, type UpdateFigures, type UpdateShape } from "./update-bench.ts";

@@ -1,7 +1,15 @@
 // athanor bench: how fast this machine multiplies matrices, and how fast whole training steps are beside that.
 import type { Command } from "commander";
 import { fail, formatCount } from "../../base/index.ts";
-import { benchMatmul, benchStep, type StepFigures, type StepShape, stepModels, stepShapes } from "../../study/index.ts";
+import {
+  benchMatmul,
+  benchStep,
+  benchUpdates,
+  type StepFigures,
+  type StepShape,
+  stepModels,
+  stepShapes,
+} from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { wholeOption } from "../options.ts";
 import { exitCodes, stoppedCode } from "../output.ts";
@@ -22,12 +30,29 @@ interface MatmulFlags {
   readonly threads?: number;
 }
 
+interface UpdateFlags {
+  readonly optimizers: string;
+  readonly width: number;
+  readonly layers: number;
+  readonly rounds: number;
+  readonly threads?: number;
+}
+
 export const defineBench: DefineCommand = (program, run) => {
-  const bench = program.command("bench").description("measure matrix products and whole training steps");
+  const bench = program
+    .command("bench")
+    .description("measure matrix products, optimizer updates and whole training steps");
   common(bench.command("matmul").description("products of square matrices, best of the rounds"))
     .option("--sizes <list>", "sizes, separated by commas", "64,128,256,384,512,768,1024,1536")
     .option("--dtype <name>", "f32 or bf16", "f32")
     .action(run(matmul));
+  common(
+    bench.command("update").description("optimizer updates, clipped by the global norm, beside the speed of memory"),
+  )
+    .option("--optimizers <list>", "names, separated by commas", "sgd,adam,adamw,lion,adagrad,rmsprop,lamb,adafactor")
+    .option("--width <n>", "rows and columns of a matrix", wholeOption("--width"), 2048)
+    .option("--layers <n>", "matrices", wholeOption("--layers"), 4)
+    .action(run(update));
   common(bench.command("step").description("training steps of a model on random data"))
     .option("--model <name>", stepModels.join(", "), "gpt")
     .option("--layers <n>", "blocks; hidden layers of an mlp", wholeOption("--layers"))
@@ -56,6 +81,19 @@ async function matmul({ output }: CommandContext, flags: MatmulFlags): Promise<u
     output.print(`${String(figure.size).padStart(6)}  ${figure.gflops.toFixed(1).padStart(8)} GFLOPS`);
   }
   return undefined;
+}
+
+async function update({ output, signal, stoppedBy }: CommandContext, flags: UpdateFlags): Promise<number> {
+  const { optimizers, width, layers, ...run } = flags;
+  const figures = await benchUpdates(optimizers.split(","), { width, layers }, { ...run, signal });
+  for (const figure of figures) {
+    output.record(figure);
+    const { optimizer, parameters, msPerUpdate, bestMsPerUpdate, bytesPerSecond, memoryBytesPerSecond } = figure;
+    output.print(
+      `${optimizer.padEnd(10)}  ${msPerUpdate.toFixed(2).padStart(8)} ms median, ${bestMsPerUpdate.toFixed(2).padStart(8)} best; ${formatCount(parameters)} parameters, ${(bytesPerSecond / 1e9).toFixed(1)} of ${(memoryBytesPerSecond / 1e9).toFixed(1)} GB/s`,
+    );
+  }
+  return signal.aborted ? stoppedCode(stoppedBy()) : exitCodes.done;
 }
 
 async function step({ output, signal, stoppedBy }: CommandContext, flags: StepFlags): Promise<number> {
