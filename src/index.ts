@@ -14,7 +14,7 @@ export * from "./nn/index.ts";
 // Names that two folders share: the losses of nn and the optimizers are what programs mean by them.
 export { crossEntropy } from "./nn/index.ts";
 export * from "./optim/index.ts";
-export { adamw, sgd } from "./optim/index.ts";
+export { adamw, lion, sgd } from "./optim/index.ts";
 export { parseRecipe, type Recipe, type RecipeInput, readRecipe } from "./recipe/index.ts";
 export {
   type ColumnImportance,

@@ -1,6 +1,7 @@
-// Optimizer updates: sgd and adamw, each one pass over its tensors, in place where outputs alias inputs. Not schedules,
+// Optimizer updates: sgd, adamw and lion, each one pass over its tensors, in place where outputs alias inputs. Not schedules,
 // clipping or bias correction: those are scalars fed in.
 #include "../kernel.h"
+#include "../math.h"
 #include "../rows.h"
 #include "../simd.h"
 
@@ -30,6 +31,16 @@ ATHANOR_INLINE void forChunks(const Call& call, int64_t size, float* sums, const
     forEachVector(minOf(updateChunk, size - start), [&](int64_t i, auto mask) { sum += own(start + i, mask); });
     if (sums != nullptr) sums[chunk] = reduceAdd(sum);
   });
+}
+
+/** One sum per chunk, from which `writeCheck` makes the check. */
+size_t workspaceOfSums(const Call& call, int) { return scratchBytes<float>(ceilDiv(call.out[0].size, updateChunk)); }
+
+/** In order, so that any number of threads gives the same. */
+void writeCheck(const Call& call, const float* sums, const View& to) {
+  float check = 0;
+  for (int64_t chunk = 0; chunk < ceilDiv(call.out[0].size, updateChunk); ++chunk) check += sums[chunk];
+  *floats(to) = check;
 }
 
 // sgd: p, g, scale, lr, (velocity) -> p', (velocity'). params: momentum, dampening, nesterov, weightDecay
@@ -96,8 +107,6 @@ const char* checkAdamw(const Call& call) {
   return isScalarFloat(call.out[3]) ? nullptr : "the check must be an f32 scalar";
 }
 
-size_t workspaceAdamw(const Call& call, int) { return scratchBytes<float>(ceilDiv(call.out[0].size, updateChunk)); }
-
 void runAdamw(const Call& call) {
   const float *p = floats(call.in[0]), *g = floats(call.in[1]), *m = floats(call.in[2]), *v = floats(call.in[3]);
   float *newP = floats(call.out[0]), *newM = floats(call.out[1]), *newV = floats(call.out[2]);
@@ -121,14 +130,46 @@ void runAdamw(const Call& call) {
     store(newV + i, second, mask);
     return fma(first, zero(), second * zero());
   });
-  float check = 0;
-  for (int64_t chunk = 0; chunk < ceilDiv(call.out[0].size, updateChunk); ++chunk) check += sums[chunk];
-  *floats(call.out[3]) = check;
+  writeCheck(call, sums, call.out[3]);
+}
+
+// lion: p, g, m, scale, lr -> p', m', 0 or NaN where m' is not finite. params: beta1, beta2, weightDecay
+// Chen et al. 2023, algorithm 2.
+
+const char* checkLion(const Call& call) {
+  if (call.numIn != 5 || call.numOut != 3) return "lion needs p, g, m, scale and lr, and gives p, m and a check";
+  if (call.numParams != 3) return "lion needs beta1, beta2 and weightDecay";
+  if (!areDenseLike(call.in[0], call.in, 3) || !areDenseLike(call.in[0], call.out, 2)) {
+    return "p, g, m and the outputs must be dense f32 of one shape";
+  }
+  if (!isScalarFloat(call.in[3]) || !isScalarFloat(call.in[4])) return "scale and lr must be f32 scalars";
+  return isScalarFloat(call.out[2]) ? nullptr : "the check must be an f32 scalar";
+}
+
+void runLion(const Call& call) {
+  const float *p = floats(call.in[0]), *g = floats(call.in[1]), *m = floats(call.in[2]);
+  float *newP = floats(call.out[0]), *newM = floats(call.out[1]);
+  const float lr = *floats(call.in[4]);
+  const V scale = set(*floats(call.in[3])), step = set(-lr);
+  const V beta1 = set(static_cast<float>(call.params[0])), fresh1 = set(static_cast<float>(1 - call.params[0]));
+  const V beta2 = set(static_cast<float>(call.params[1])), fresh2 = set(static_cast<float>(1 - call.params[1]));
+  const V keep = set(static_cast<float>(1 - static_cast<double>(lr) * call.params[2]));
+  float* sums = reinterpret_cast<float*>(call.workspace);
+  forChunks(call, call.out[0].size, sums, [=](int64_t i, auto mask) {
+    const V gradient = load(g + i, mask) * scale, mean = load(m + i, mask);
+    const V direction = sign(fma(beta1, mean, fresh1 * gradient));
+    const V next = fma(beta2, mean, fresh2 * gradient);
+    store(newP + i, fma(step, direction, load(p + i, mask) * keep), mask);
+    store(newM + i, next, mask);
+    return next * zero();
+  });
+  writeCheck(call, sums, call.out[2]);
 }
 
 constexpr Kernel sgd{"sgd", checkSgd, nullptr, runSgd};
-constexpr Kernel adamw{"adamw", checkAdamw, workspaceAdamw, runAdamw};
-const RegisterKernel registerSgd(sgd), registerAdamw(adamw);
+constexpr Kernel adamw{"adamw", checkAdamw, workspaceOfSums, runAdamw};
+constexpr Kernel lion{"lion", checkLion, workspaceOfSums, runLion};
+const RegisterKernel registerSgd(sgd), registerAdamw(adamw), registerLion(lion);
 
 }  // namespace
 }  // namespace athanor::ATHANOR_ISA

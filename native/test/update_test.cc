@@ -1,4 +1,4 @@
-// sgd and adamw against their formulas in f64, apart and in place.
+// sgd, adamw and lion against their formulas in f64, apart and in place.
 #include <cmath>
 
 #include "kernel_harness.h"
@@ -67,6 +67,33 @@ void testAdamw(Shape shape, int step, int64_t spoilt = -1, double value = 0) {
   expectValues(test, {newP, newM, newV, check}, tolerance);
 }
 
+/** With `spoilt`, that element of m is `value`. */
+void testLion(Shape shape, double decay, int64_t spoilt = -1, double value = 0) {
+  constexpr double beta1 = 0.9, beta2 = 0.99, scale = 0.25, lr = 0.125;
+  Tensor p(DType::f32, shape), g(DType::f32, shape), m(DType::f32, shape);
+  p.random();
+  g.random();
+  m.random(0.1);
+  if (m.size() > 0) {
+    g.put(0, 0);
+    m.put(0, 0);
+  }
+  if (spoilt >= 0) m.put(spoilt, value);
+  std::vector<double> newP, newM;
+  for (int64_t i = 0; i < p.size(); ++i) {
+    const double grad = g.at(i) * scale, mean = beta1 * m.at(i) + (1 - beta1) * grad;
+    const double sign = mean > 0 ? 1 : mean < 0 ? -1 : mean;
+    newP.push_back(p.at(i) * (1 - lr * decay) - lr * sign);
+    newM.push_back(beta2 * m.at(i) + (1 - beta2) * grad);
+  }
+  const Tensor out(DType::f32, shape);
+  Case test{"lion", {p, g, m, scalar(scale), scalar(lr)}, {out, out, scalar(1)}, {beta1, beta2, decay}};
+  const std::vector<double> check = {spoilt >= 0 ? NAN : 0};
+  expectValues(test, {newP, newM, check}, tolerance);
+  test.aliases = {0, 2};
+  expectValues(test, {newP, newM, check}, tolerance);
+}
+
 void updates() {
   for (const Shape& shape : {Shape{}, Shape{0}, Shape{1}, Shape{7}, Shape{16}, Shape{33}, Shape{3, 50}, Shape{50000}}) {
     testSgd(shape, 0, 0, false, 0, false);
@@ -76,9 +103,14 @@ void updates() {
     testSgd(shape, 0.9, 0, true, 0.1, true);
     testAdamw(shape, 1);
     testAdamw(shape, 1000);
+    testLion(shape, 0);
+    testLion(shape, 0.1);
   }
   for (const int64_t spoilt : {0, 7, 16383, 16384, 49998, 49999}) {
-    for (const double value : {static_cast<double>(NAN), HUGE_VAL}) testAdamw({50000}, 10, spoilt, value);
+    for (const double value : {static_cast<double>(NAN), HUGE_VAL}) {
+      testAdamw({50000}, 10, spoilt, value);
+      testLion({50000}, 0.1, spoilt, value);
+    }
   }
   const auto f32 = [](Shape shape, Layout layout = Layout::dense) { return Tensor(DType::f32, shape, layout); };
   const Tensor t = f32({4, 3}), one = f32({});
@@ -93,6 +125,11 @@ void updates() {
   expectRefused({"adamw", {t, t, t, t, one, one, one, Tensor(DType::i32, {})}, {t, t, t, one}, {0.9, 0.95, 1e-8, 0}});
   expectRefused({"adamw", {t, t, t, t, one, one, one, one}, {t, t, t}, {0.9, 0.95, 1e-8, 0}});
   expectRefused({"adamw", {t, t, t, t, one, one, one, one}, {t, t, t, f32({2})}, {0.9, 0.95, 1e-8, 0}});
+  expectRefused({"lion", {t, t, t, one}, {t, t, one}, {0.9, 0.99, 0}});
+  expectRefused({"lion", {t, t, f32({3, 4}), one, one}, {t, t, one}, {0.9, 0.99, 0}});
+  expectRefused({"lion", {t, t, t, one, f32({2})}, {t, t, one}, {0.9, 0.99, 0}});
+  expectRefused({"lion", {t, t, t, one, one}, {t, t, f32({2})}, {0.9, 0.99, 0}});
+  expectRefused({"lion", {t, t, t, one, one}, {t, t, one}, {0.9, 0.99}});
 }
 
 const Group update("update", updates);

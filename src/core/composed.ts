@@ -11,7 +11,7 @@ import { layerNorm as layerNormOp, rmsNorm as rmsNormOp } from "./ops/norm.ts";
 import * as random from "./ops/random.ts";
 import { rotary as rotaryOp } from "./ops/rotary.ts";
 import { crossEntropy as crossEntropyOp, logSoftmax as logSoftmaxOp, softmax as softmaxOp } from "./ops/softmax.ts";
-import { adamw as adamwOp, sgd as sgdOp } from "./ops/update.ts";
+import { adamw as adamwOp, lion as lionOp, sgd as sgdOp } from "./ops/update.ts";
 import { reshape as reshapeOp, stopGradient as stopGradientOp } from "./ops/view.ts";
 import { applyMulti, applyOp, Tensor } from "./tensor.ts";
 import { currentTrace } from "./trace.ts";
@@ -168,6 +168,11 @@ export const adamw = (
   tensors: readonly Tensor[],
   attrs: { beta1: number; beta2: number; eps: number; weightDecay: number },
 ): readonly Tensor[] => applyMulti(adamwOp, tensors, attrs);
+/** Lion on one tensor: (p, g, m, scale, lr) → the new p and m, and a scalar that is 0 where m is finite. */
+export const lion = (
+  tensors: readonly Tensor[],
+  attrs: { beta1: number; beta2: number; weightDecay: number },
+): readonly Tensor[] => applyMulti(lionOp, tensors, attrs);
 /** SGD on one tensor: (p, g, scale, lr[, velocity]) → the new p[, velocity]. */
 export const sgd = (
   tensors: readonly Tensor[],

@@ -11,14 +11,6 @@ export function momentum(decay: number, options: { nesterov?: boolean } = {}): T
   });
 }
 
-/** sign(β₁ m + (1 − β₁) g), then m ← β₂ m + (1 − β₂) g (Chen et al. 2023, algorithm 2). */
-export function scaleByLion({ beta1, beta2 }: { readonly beta1: number; readonly beta2: number }): Transform {
-  return perParameter("lion", ["m"], (grad, { slot, keep }) => {
-    keep("m", runningMean(slot("m"), grad, beta2));
-    return runningMean(slot("m"), grad, beta1).sign();
-  });
-}
-
 /** g / (√Σg² + ε) (Duchi, Hazan & Singer 2011). */
 export function scaleByAdagrad({ eps }: { readonly eps: number }): Transform {
   return perParameter("adagrad", ["sum"], (grad, { slot, keep }) =>

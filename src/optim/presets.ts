@@ -11,14 +11,7 @@ import {
   scaleByNadam,
   scaleByRadam,
 } from "./adam-rules.ts";
-import {
-  momentum,
-  scaleByAdadelta,
-  scaleByAdafactor,
-  scaleByAdagrad,
-  scaleByLion,
-  scaleByRmsprop,
-} from "./adaptive-rules.ts";
+import { momentum, scaleByAdadelta, scaleByAdafactor, scaleByAdagrad, scaleByRmsprop } from "./adaptive-rules.ts";
 import { scheduleFree } from "./averaging.ts";
 import { partition, scaleByMuon, scaleByTrustRatio } from "./layer-rules.ts";
 import type { Optimizer, Transform } from "./optimizer.ts";
@@ -33,7 +26,7 @@ import {
 import { scaleByDistance, scaleByProdigy } from "./prodigy.ts";
 import type { ScheduleConfig } from "./schedule-config.ts";
 import { selectorSchema } from "./selector.ts";
-import { adamwUpdate, scaleByLearningRate, sgdUpdate } from "./transforms.ts";
+import { adamwUpdate, lionUpdate, scaleByLearningRate, sgdUpdate } from "./transforms.ts";
 
 const beta = z.number().min(0).lt(1);
 const positive = z.number().positive();
@@ -208,7 +201,10 @@ export const adafactor = preset("adafactor", {
 export const lion = preset("lion", {
   lr: 1e-4,
   settings: { betas: betas(0.9, 0.99) },
-  rule: ({ betas: [beta1, beta2] }) => [scaleByLion({ beta1, beta2 })],
+  whole: ({ betas: [beta1, beta2] }, decay) => [
+    ...decay.penalty(),
+    lionUpdate({ beta1, beta2, weightDecay: decay.rate, decay: decay.selector }),
+  ],
 });
 
 /** LARS: l2 within the trust ratio, momentum behind the learning rate (You, Gitman & Ginsburg 2017). */

@@ -1,5 +1,5 @@
 // The transforms that optimizers are chained from, and the fused updates that do a whole chain in one pass over memory.
-import { adamw as adamwOp, constant, minimum, sgd as sgdOp, type Tensor } from "../core/index.ts";
+import { adamw as adamwOp, constant, lion as lionOp, minimum, sgd as sgdOp, type Tensor } from "../core/index.ts";
 import {
   globalNorm,
   mapTensors,
@@ -86,6 +86,32 @@ export function adamwUpdate(numbers: AdamNumbers & { weightDecay: number; decay:
         slots.forEach((slot, at) => {
           tools.setSlot(slot, [m!, v!][at]!, check);
         });
+        return value!;
+      });
+      return { ...state, values };
+    },
+  };
+}
+
+/** Lion whole (Chen et al. 2023, algorithm 2): sign, decay of the selected parameters and the learning rate in one pass. Ends the chain. */
+export function lionUpdate(numbers: {
+  beta1: number;
+  beta2: number;
+  weightDecay: number;
+  decay: ParameterSelector;
+}): Transform {
+  const { beta1, beta2, weightDecay, decay } = numbers;
+  return {
+    name: "lion",
+    slots: slotsNamed(["lion.m"]),
+    apply: (state, tools) => {
+      const decayed = weightDecay === 0 ? new Set<string>() : selectedOf(state, decay);
+      const scalars = [factorOf(state.factor, tools), tools.scalar("lr")];
+      const values = mapTensors(state.parameters, (parameter, name) => {
+        const slot = `lion.m.${name}`;
+        const attrs = { beta1, beta2, weightDecay: decayed.has(name) ? weightDecay : 0 };
+        const [value, m, check] = lionOp([parameter, state.updates.get(name)!, tools.slot(slot), ...scalars], attrs);
+        tools.setSlot(slot, m!, check);
         return value!;
       });
       return { ...state, values };

@@ -63,6 +63,49 @@ export const adamw = defineOp<["p", "g", "m", "v", "scale", "lr", "c1", "c2"], A
   })),
 });
 
+type LionAttrs = { readonly beta1: number; readonly beta2: number; readonly weightDecay: number };
+
+// Chen et al. 2023, algorithm 2: the sign of one running mean moves the parameter, another one is kept.
+export const lion = defineOp<["p", "g", "m", "scale", "lr"], LionAttrs>({
+  name: "lion",
+  kind: "fused",
+  doc: "Lion step: new parameter, new mean, and a scalar that is 0 when the mean is finite, else NaN; g is multiplied by scale first",
+  inputs: ["p", "g", "m", "scale", "lr"],
+  infer: ([p, g, m, ...scalars]) => {
+    sameAll("lion", p, [g, m], scalars);
+    return [p, m, { dtype: p.dtype, shape: [] }];
+  },
+  expand: ([p, g, m, scale, lr], { beta1, beta2, weightDecay }) => {
+    const grad = g.mul(scale);
+    const direction = m
+      .mul(beta1)
+      .add(grad.mul(1 - beta1))
+      .sign();
+    const mean = m.mul(beta2).add(grad.mul(1 - beta2));
+    const decayed = weightDecay === 0 ? p : p.mul(lr.mul(-weightDecay).add(1));
+    return [decayed.sub(direction.mul(lr)), mean, mean.sum().mul(0)];
+  },
+  params: ({ beta1, beta2, weightDecay }) => [beta1, beta2, weightDecay],
+  inPlace: [
+    [0, 0],
+    [1, 2],
+  ],
+  vjp: "none",
+  cost: ([p]) => ({ flops: 10 * sizeOf(p!.shape) }),
+  samples: [
+    { weightDecay: 0, size: 37 },
+    { weightDecay: 0.1, size: 37 },
+    { weightDecay: 0.1, size: 0 },
+  ].map(({ weightDecay, size }) => ({
+    inputs: [
+      ...[1, 2, 3].map(() => ({ shape: [size] })),
+      { shape: [], low: 0.5, high: 1 },
+      { shape: [], low: 0.001, high: 0.01 },
+    ],
+    attrs: { beta1: 0.9, beta2: 0.99, weightDecay },
+  })),
+});
+
 type SgdAttrs = {
   readonly momentum: number;
   readonly dampening: number;
