@@ -1,5 +1,6 @@
 // Learning rates over a run: what was fed at each step against closed forms, and what it leads to against figures of another program.
 import { type FitOptions, fit, train } from "../../api/index.ts";
+import { toNumbers } from "../../base/index.ts";
 import { dense, meanSquaredError, sequential } from "../../nn/index.ts";
 import { type EvaluatedLoss, parseSchedule, type ScheduleInput, sgd, validateSchedule } from "../../optim/index.ts";
 import type { RecipeInput } from "../../recipe/index.ts";
@@ -35,9 +36,9 @@ async function descend(lr: ScheduleInput): Promise<Descent> {
   const fitting = fit(sequential([dense(1)]), data, options);
   const rates: number[] = [];
   for await (const { learningRate } of fitting) rates.push(learningRate);
-  const model = await fitting;
-  const [bias, both] = (await model.predict([[0], [1]])) as unknown as [number[], number[]];
-  return { rates, weight: both[0]! - bias[0]!, bias: bias[0]! };
+  const { parameters: found } = await fitting;
+  const value = (name: string) => toNumbers(found.get(name)!)[0]!;
+  return { rates, weight: value("layers.0.weight"), bias: value("layers.0.bias") };
 }
 
 /** The rates of all steps against a closed form, bit by bit, and the first step that has another rate than step 0. */
