@@ -1,13 +1,13 @@
 // `npm run bench:peers`: Athanor and every installed peer, taking turns on one machine, each at its best setting; then
 // bench/RESULTS.md is written anew from everything ever measured and kept in bench/results. See bench/peers/README.md.
 //
-//   npm run bench:peers -- [--only c1,c2,matmul,waits] [--scaling] [--rounds 5] [--quick] [--precision f32]
+//   npm run bench:peers -- [--only c1,c2,updates,matmul,waits] [--scaling] [--rounds 5] [--quick] [--precision f32]
 //                          [--python .venv/bin/python] [--peers-dir bench/peers/node_modules] [--json FILE] [--render]
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { describeMachine } from "./lib/machine.mjs";
-import { measureProducts, measureStep } from "./lib/measure.mjs";
+import { measureProducts, measureStep, measureUpdates } from "./lib/measure.mjs";
 import { renderResults } from "./lib/render.mjs";
 import { readResults, writeResult } from "./lib/results.mjs";
 import { measureScaling } from "./lib/scaling.mjs";
@@ -32,7 +32,7 @@ const { values: flags } = parseArgs({
   },
 });
 
-const names = [...workloads.map(({ name }) => name), "matmul", "waits"];
+const names = [...workloads.map(({ name }) => name), "updates", "matmul", "waits"];
 const precisions = flags.precision.split(",");
 const rounds = Number(flags.rounds ?? (flags.quick ? 2 : 5));
 const chosen = flags.only?.split(",") ?? (flags.scaling ? [] : names);
@@ -80,6 +80,10 @@ if (found !== undefined) {
       say(`\n${workload.name} ${precision}`);
       keep(`step-${workload.name}-${precision}`, await measureStep(found, workload, { ...options, precision }));
     }
+  }
+  if (chosen.includes("updates")) {
+    say("\nupdates");
+    keep("updates", await measureUpdates(found, options));
   }
   if (chosen.includes("matmul")) {
     for (const precision of precisions) {

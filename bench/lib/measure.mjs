@@ -1,7 +1,7 @@
-// Training steps and matrix products of all systems in turns, with a probe of the machine's peak in the same rounds.
+// Training steps, updates and matrix products of all systems in turns, with a probe of the machine's peak in the same rounds.
 import { takeTurns } from "./rounds.mjs";
-import { ours, productSystems, stepSystems } from "./systems.mjs";
-import { products } from "./workloads.mjs";
+import { ours, productSystems, stepSystems, updateSystems } from "./systems.mjs";
+import { products, updates } from "./workloads.mjs";
 
 /** Seconds that a system is given in a round, and the least number of steps: fewer where a step takes seconds. */
 const patience = (quick, large) => (quick ? { seconds: 0.3, least: 2 } : { seconds: 3, least: large ? 3 : 5 });
@@ -27,4 +27,17 @@ export async function measureProducts(found, { precision, rounds, quick, say }) 
   const request = { seconds: quick ? 0.05 : 0.3, least: 3, products: sizes };
   const systems = productSystems(found, { precision });
   return { kind: "matmul", precision, ...(await takeTurns(systems, { rounds, request, say })) };
+}
+
+/** The updates of all optimizers, one after the other. */
+export async function measureUpdates(found, { rounds, quick, say }) {
+  const { matrices, optimizers } = updates;
+  const request = { seconds: quick ? 0.05 : 0.5, least: 3 };
+  const rows = [];
+  for (const [name, optimizer] of Object.entries(optimizers)) {
+    const systems = updateSystems(found, { name, optimizer, matrices });
+    rows.push({ name, ...(await takeTurns(systems, { rounds, request, say: (text) => say(`${name}: ${text}`) })) });
+  }
+  const load = rows.flatMap((row) => row.load);
+  return { kind: "updates", rows, failed: rows.flatMap(({ failed }) => failed), load };
 }

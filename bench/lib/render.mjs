@@ -18,6 +18,7 @@ export function renderResults(results, remarks) {
     renderMachines(all),
     renderCommands(),
     ...["f32", "bf16"].map((precision) => renderSteps(ofKind("step"), precision)),
+    ...ofKind("updates").map(renderUpdates),
     ...ofKind("matmul").map(renderProducts),
     ...ofKind("waits").map(renderWaits),
     renderScaling(ofKind("scaling")),
@@ -128,6 +129,29 @@ function stepRow(title, result) {
 
 const renderLoad = ([least, most], { cores }) =>
   `${most > cores + 1 ? "~ " : ""}${least.toFixed(1)}–${most.toFixed(1)}`;
+
+function renderUpdates({ rows, load, machine }) {
+  const lines = rows.map(({ name, systems }) => {
+    const [ours, torch] = ["Athanor", "PyTorch"].map((system) => bestSetting(systems, system));
+    const cell = (system) =>
+      system === undefined ? "" : `${figure(systemMedian(system))} (${figure(systemBest(system))})`;
+    const speed = ours === undefined ? 0 : ours.ready.leastBytes / systemMedian(ours) / 1e6;
+    const memory = ours === undefined ? 1 : median(ours.rounds.map((round) => round.memory / 1e9));
+    const both = ours !== undefined && torch !== undefined;
+    return [
+      ...[name, cell(ours), cell(torch)],
+      both ? `**${figure(systemMedian(torch) / systemMedian(ours))}**` : "",
+      `${figure(speed)}; ${((100 * speed) / memory).toFixed(0)} %`,
+    ];
+  });
+  const { parameters } = rows[0].systems[0].ready;
+  return [
+    "## Optimizer updates",
+    `${(parameters / 1e6).toFixed(1)} million parameters in four square matrices and four vectors, f32: the norm of all gradients, the clip at 1, the rule.`,
+    table(["ms: median (best)", "Athanor", "PyTorch", "PyTorch ÷ Athanor", "GB/s at least; of memory's"], lines),
+    `*At least* counts parameters and slots read and written, and gradients read twice; memory's speed is that of c = a + b over 98 MB in the same rounds. Load ${renderLoad(load, machine)}.`,
+  ].join("\n\n");
+}
 
 function renderProducts({ precision, systems, load, machine }) {
   const sizes = systems[0]?.rounds[0]?.products ?? [];

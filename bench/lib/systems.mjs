@@ -103,7 +103,18 @@ export function productSystems({ here, python }, { precision }) {
   return systems;
 }
 
-/** Our step or products, in a process like everyone's. */
+/** Systems for the update of one optimizer, by its name here and its settings in a recipe. */
+export function updateSystems({ here, python }, { name, optimizer, matrices }) {
+  const systems = [ours(JSON.stringify({ model: "update", optimizer, ...matrices }), [])];
+  if (here.has("PyTorch") && name !== "lion") {
+    const json = JSON.stringify({ model: "update", optimizer: name, ...matrices });
+    const command = [python, script("torch_peer.py"), json];
+    systems.push({ name: "PyTorch", setting: "fused or foreach", command, env: { OMP_WAIT_POLICY: "PASSIVE" } });
+  }
+  return systems;
+}
+
+/** Our step, update or products, in a process like everyone's. */
 export function ours(json, more) {
   return { name: "Athanor", setting: "", command: [process.execPath, script("athanor-peer.mjs"), json, ...more] };
 }

@@ -48,6 +48,21 @@ export const products = [
   ...[1, 4, 8, 16, 32, 64].map((m) => [m, 1024]),
 ];
 
+/** Optimizers whose updates are timed alone, over more numbers than a cache holds; the norm is clipped at 1. */
+export const updates = {
+  matrices: { width: 2048, layers: 4 },
+  optimizers: {
+    sgd: { sgd: { clip: 1 } },
+    momentum: { sgd: { clip: 1, momentum: 0.9 } },
+    adam: { adam: { clip: 1 } },
+    adamw: { adamw: { clip: 1 } },
+    lion: { lion: { clip: 1 } },
+    adagrad: { adagrad: { clip: 1 } },
+    rmsprop: { rmsprop: { clip: 1 } },
+    adafactor: { adafactor: { clip: 1 } },
+  },
+};
+
 /** What the scaling laws vary from: small enough that the longest sweep ends, large enough that products dominate. */
 export const sweepBase = { model: "gpt", layers: 4, heads: 4, width: 256, context: 128, batch: 8, vocab: 512 };
 

@@ -1,4 +1,4 @@
-// Athanor as one of the systems that take turns: training steps or matrix products, timed on request. See README.md.
+// Athanor as one of the systems that take turns: training steps, updates or matrix products, timed on request. See README.md.
 //
 //   node athanor-peer.mjs '{"model":"gpt",...}' [--precision bf16] [--threads N]
 import { parseArgs } from "node:util";
@@ -61,5 +61,14 @@ async function serveSteps() {
   for await (const { seconds, least } of requests()) answer(await measure(() => bench.step(), seconds, least));
 }
 
-await (shape.model === "matmul" ? serveProducts() : serveSteps());
+async function serveUpdates() {
+  const bench = new study.UpdateBench(shape, threads === undefined ? {} : { threads });
+  await bench.step();
+  const { engine, leastBytes, numParameters } = bench;
+  answer({ ready: true, version, engine: `${engine.name} ${engine.isa}`, parameters: numParameters, leastBytes });
+  for await (const { seconds, least } of requests())
+    answer({ ...(await measure(() => bench.step(), seconds, least)), memory: await bench.memoryBytesPerSecond() });
+}
+
+await (shape.model === "matmul" ? serveProducts() : shape.model === "update" ? serveUpdates() : serveSteps());
 process.exit(0);

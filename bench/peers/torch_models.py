@@ -148,3 +148,30 @@ def make_step(shape, precision="f32", compiled=False):
         return loss.item()
 
     return step, model, optimizer
+
+
+def make_update(shape):
+    """`step()` clips the global norm at 1 and updates; gradients stay as they are. Fused where PyTorch has it, else its own choice."""
+    parameters = [
+        torch.nn.Parameter(0.02 * torch.randn(size))
+        for _ in range(shape["layers"])
+        for size in ((shape["width"], shape["width"]), (shape["width"],))
+    ]
+    for parameter in parameters:
+        parameter.grad = 1e-3 * torch.randn_like(parameter)
+    optimizer = {
+        "sgd": lambda: torch.optim.SGD(parameters, 1e-4, fused=True),
+        "momentum": lambda: torch.optim.SGD(parameters, 1e-4, momentum=0.9, fused=True),
+        "adam": lambda: torch.optim.Adam(parameters, 1e-4, fused=True),
+        "adamw": lambda: torch.optim.AdamW(parameters, 1e-4, fused=True),
+        "adagrad": lambda: torch.optim.Adagrad(parameters, 1e-4, fused=True),
+        "rmsprop": lambda: torch.optim.RMSprop(parameters, 1e-4),
+        "adafactor": lambda: torch.optim.Adafactor(parameters),
+    }[shape["optimizer"]]()
+
+    def step():
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
+        optimizer.step()
+        return 0.0
+
+    return step, parameters

@@ -1,4 +1,4 @@
-"""PyTorch on the CPU: training steps or matrix products, timed on request. One process is one setting; see README.md.
+"""PyTorch on the CPU: training steps, updates or matrix products, timed on request. One process is one setting; see README.md.
 
 python torch_peer.py '{"model": "gpt", ...}' [--precision bf16] [--compile] [--threads N]
 OMP_WAIT_POLICY is taken from the environment.
@@ -9,7 +9,7 @@ import json
 
 import torch
 from protocol import serve_products, serve_steps
-from torch_models import make_step
+from torch_models import make_step, make_update
 
 
 def main():
@@ -30,6 +30,9 @@ def main():
             return lambda: torch.mm(a, b, out=out)
 
         serve_products(prepare, **ready)
+    elif options.shape["model"] == "update":
+        step, parameters = make_update(options.shape)
+        serve_steps(step, parameters=sum(p.numel() for p in parameters), **ready)
     else:
         step, model, _ = make_step(options.shape, options.precision, options.compile)
         serve_steps(step, parameters=sum(p.numel() for p in model.parameters()), **ready)
