@@ -313,6 +313,23 @@ test("several readers see the same events, one may leave, and the model can be a
   expect((await training).description.task).toBe("classification");
 });
 
+test("slots of eight bits are saved and read as they are: a run that was stopped ends in the same bytes", async () => {
+  const small = recipe({
+    model: { mlp: { hidden: [64, 64] } },
+    optimizer: { adamw: { lr: 0.02, slots: "8bit" } },
+    steps: 6,
+  });
+  const whole = await train(small, { runDir: join(folder, "whole") }).outcome;
+  const stop = new AbortController();
+  const onEvent = ({ type, step }: RunEvent) => void (type === "step" && step === 3 && stop.abort());
+  await train(small, { runDir: run, signal: stop.signal, onEvent }).outcome;
+  expect(await stepsSaved()).toEqual([3]);
+  const { tensors } = (await loadLatest(run))!.checkpoint;
+  expect(tensors.get("adam.v.layers.1.weight")).toMatchObject({ dtype: "u8", shape: [64, 64] });
+  expect(new Set(tensors.get("adam.v.layers.1.weight")!.data as Uint8Array).size).toBeGreaterThan(50);
+  expect((await train(small, { runDir: run, resume: true }).outcome).hash).toBe(whole.hash);
+});
+
 test.each([
   { adam: { lr: 0.05, average: { ema: { decay: 0.9 } } } },
   { adam: { lr: 0.05, average: { swa: { start: 3, every: 2 } }, freeze: ["layers.0.bias"] } },

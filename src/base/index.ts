@@ -1,4 +1,5 @@
 export * from "./dtype.ts";
+export * from "./eight-bit.ts";
 export * from "./error.ts";
 export * from "./rng.ts";
 export * from "./schema.ts";

@@ -6,6 +6,7 @@ import { gradients } from "./grad.ts";
 import type { Graph } from "./graph.ts";
 import type { Attrs, OpSpec } from "./op.ts";
 import { type AttentionAttrs, attention as attentionOp } from "./ops/attention.ts";
+import { blocksOf, dequantizeBlocks as dequantizeBlocksOp, quantizeBlocks as quantizeBlocksOp } from "./ops/blocks.ts";
 import { matmul as matmulOp } from "./ops/matmul.ts";
 import { layerNorm as layerNormOp, rmsNorm as rmsNormOp } from "./ops/norm.ts";
 import * as random from "./ops/random.ts";
@@ -178,6 +179,17 @@ export const sgd = (
   tensors: readonly Tensor[],
   attrs: { momentum: number; dampening: number; nesterov: boolean; weightDecay: number },
 ): readonly Tensor[] => applyMulti(sgdOp, tensors, attrs);
+
+/** Codes u8 of x's shape and the scales of its blocks of 256, for storage: see the op `quantizeBlocks`. */
+export function quantizeBlocks(x: Tensor, { signed }: { readonly signed: boolean }): [codes: Tensor, scales: Tensor] {
+  const [codes, scales] = applyMulti(quantizeBlocksOp, [x], { signed });
+  return [codes!, scales!];
+}
+/** What codes and scales stand for, in the dtype of the scales. */
+export const dequantizeBlocks = (codes: Tensor, scales: Tensor, { signed }: { readonly signed: boolean }): Tensor =>
+  applyOp(dequantizeBlocksOp, [codes, scales], { signed });
+/** Scales that a tensor of this shape has in blocks. */
+export const numBlocks = blocksOf;
 
 /** Applies a fused op by its definition: for ops that exist only as gradients of others. */
 export function fused<In extends readonly string[], A extends Attrs>(

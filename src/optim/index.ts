@@ -2,6 +2,7 @@ export * from "./adam-rules.ts";
 export * from "./adaptive-rules.ts";
 export * from "./averaging.ts";
 export * from "./batch-size.ts";
+export * from "./eight-bit.ts";
 export * from "./gradient-rules.ts";
 export * from "./layer-rules.ts";
 export * from "./noise.ts";

@@ -368,6 +368,7 @@ test("a configuration comes back as plain data with its defaults, and means the 
       centralize: false,
       rates: [],
       freeze: "none",
+      slots: "full",
     },
   });
   expect(parseOptimizer(config, { steps: 100 }).config).toEqual(config);
@@ -383,7 +384,7 @@ test("all problems of a configuration are told at once, with the nearest known k
                 adamw.weightDecay: expected number, got "0.1"
                 adamw.betas.1: must be less than 1, got 1
                 adamw.beta: unknown key; did you mean betas?
-                adamw.epsilon: unknown key; known: lr, weightDecay, l2, decay, clip, centralize, noise, rates, layerDecay, lookahead, average, freeze, betas, eps, amsgrad
+                adamw.epsilon: unknown key; known: lr, weightDecay, l2, decay, clip, centralize, noise, rates, layerDecay, lookahead, average, freeze, betas, eps, amsgrad, slots
       fix       mend what is listed; nothing has been started]
   `);
   expect(() => parseOptimizer({ adam: {}, sgd: {} })).toThrow(/exactly one of sgd, adam, .*, got sgd and adam/);

@@ -264,7 +264,8 @@ function subtractUpdates(state: UpdateState): NamedTensors {
   return mapTensors(state.parameters, (parameter, name) => parameter.sub(updates.get(name)!));
 }
 
-function remember(make: (name: string) => Tensor): (name: string) => Tensor {
+/** Makes each once. */
+export function remember(make: (name: string) => Tensor): (name: string) => Tensor {
   const made = new Map<string, Tensor>();
   return (name) => {
     const tensor = made.get(name) ?? make(name);

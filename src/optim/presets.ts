@@ -13,6 +13,7 @@ import {
 } from "./adam-rules.ts";
 import { momentum, scaleByAdadelta, scaleByAdafactor, scaleByAdagrad, scaleByRmsprop } from "./adaptive-rules.ts";
 import { scheduleFree } from "./averaging.ts";
+import { inEightBits } from "./eight-bit.ts";
 import { partition, scaleByMuon, scaleByTrustRatio } from "./layer-rules.ts";
 import type { Optimizer, Transform } from "./optimizer.ts";
 import {
@@ -38,6 +39,13 @@ const velocity = (value: number) => beta.default(value).describe("of the velocit
 const nesterov = z.boolean().default(false).describe("look ahead along the velocity");
 const adamSettings = { betas: betas(0.9, 0.999), eps: eps(1e-8) };
 const amsgrad = z.boolean().default(false).describe("divide by the largest second mean so far");
+
+const slots = z
+  .enum(["full", "8bit"])
+  .default("full")
+  .describe(
+    "how slots are kept; 8bit: one byte a number, in blocks with a scale, for parameters of 4096 numbers or more",
+  );
 
 type Settings<S extends z.ZodRawShape> = z.output<z.ZodObject<S>>;
 type Options<S extends z.ZodRawShape> = InCode<z.input<z.ZodObject<S & CommonShape>>>;
@@ -96,11 +104,19 @@ export const momentumSgd: typeof sgd = Object.assign(
   { schema: sgd.schema },
 );
 
-const adamChain = (config: { betas: [number, number]; eps: number; amsgrad: boolean }, decay: Decay) => {
+interface AdamSettings {
+  readonly betas: [number, number];
+  readonly eps: number;
+  readonly amsgrad: boolean;
+  readonly slots: "full" | "8bit";
+}
+const adamChain = (config: AdamSettings, decay: Decay) => {
   const numbers = adamNumbers(config);
+  const kept = (rule: Transform) =>
+    config.slots === "8bit" ? inEightBits(rule, { signed: ["adam.m"], unsigned: ["adam.v", "adam.largest"] }) : rule;
   if (config.amsgrad)
-    return [...decay.penalty(), scaleByAdam(numbers, config), ...decay.transforms(), scaleByLearningRate()];
-  return [...decay.penalty(), adamwUpdate({ ...numbers, weightDecay: decay.rate, decay: decay.selector })];
+    return [...decay.penalty(), kept(scaleByAdam(numbers, config)), ...decay.transforms(), scaleByLearningRate()];
+  return [...decay.penalty(), kept(adamwUpdate({ ...numbers, weightDecay: decay.rate, decay: decay.selector }))];
 };
 const adamNumbers = ({ betas: [beta1, beta2], eps }: { betas: [number, number]; eps: number }) => ({
   beta1,
@@ -109,13 +125,13 @@ const adamNumbers = ({ betas: [beta1, beta2], eps }: { betas: [number, number]; 
 });
 
 /** Adam (Kingma & Ba 2015), with an l2 penalty if asked for; decoupled decay is `adamw`'s. */
-export const adam = preset("adam", { lr: 1e-3, settings: { ...adamSettings, amsgrad }, whole: adamChain });
+export const adam = preset("adam", { lr: 1e-3, settings: { ...adamSettings, amsgrad, slots }, whole: adamChain });
 
 /** Adam with decoupled weight decay (Loshchilov & Hutter 2019), by default on matrices alone. */
 export const adamw = preset("adamw", {
   lr: 1e-3,
   weightDecay: 0.01,
-  settings: { ...adamSettings, amsgrad },
+  settings: { ...adamSettings, amsgrad, slots },
   whole: adamChain,
 });
 
@@ -200,11 +216,12 @@ export const adafactor = preset("adafactor", {
 
 export const lion = preset("lion", {
   lr: 1e-4,
-  settings: { betas: betas(0.9, 0.99) },
-  whole: ({ betas: [beta1, beta2] }, decay) => [
-    ...decay.penalty(),
-    lionUpdate({ beta1, beta2, weightDecay: decay.rate, decay: decay.selector }),
-  ],
+  settings: { betas: betas(0.9, 0.99), slots },
+  whole: ({ betas: [beta1, beta2], slots }, decay) => {
+    const rule = lionUpdate({ beta1, beta2, weightDecay: decay.rate, decay: decay.selector });
+    const kept = slots === "8bit" ? inEightBits(rule, { signed: ["lion.m"], unsigned: [] }) : rule;
+    return [...decay.penalty(), kept];
+  },
 });
 
 /** LARS: l2 within the trust ratio, momentum behind the learning rate (You, Gitman & Ginsburg 2017). */

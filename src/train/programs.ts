@@ -1,5 +1,14 @@
 // The programs of a step, traced and loaded once: `accumulate` per kind of sum, `update`, `evaluate`. All share one store.
-import { byteSize, type FloatDType, fail, formatType, fromNumbers, type HostArray, sizeOf } from "../base/index.ts";
+import {
+  byteSize,
+  type FloatDType,
+  fail,
+  formatType,
+  fromNumbers,
+  type HostArray,
+  isFloat,
+  sizeOf,
+} from "../base/index.ts";
 import { type CompileOptions, compile, type Plan, type PlanType, type Recompute } from "../compiler/index.ts";
 import {
   assign,
@@ -217,7 +226,8 @@ export class StepGraphs {
 
   /** A slot that something spoiled (a bad checkpoint) is found before it reaches a parameter: the sum is not finite then. */
   private slotSum(): Tensor {
-    const sums = this.slotTypes.map(({ name, dtype, shape }) => variable(name, dtype, shape).sum());
+    const floating = this.slotTypes.filter(({ dtype }) => isFloat(dtype)); // codes are finite where their scales are
+    const sums = floating.map(({ name, dtype, shape }) => variable(name, dtype, shape).sum());
     return sums.length === 0 ? constant(0) : sums.reduce((total, sum) => total.add(sum));
   }
 

@@ -1,6 +1,7 @@
 // The op files of this folder, one namespace each. Written by scripts/generate-lists.mjs: do not edit.
 import * as activationModule from "./activation.ts";
 import * as attentionModule from "./attention.ts";
+import * as blocksModule from "./blocks.ts";
 import * as elementwiseModule from "./elementwise.ts";
 import * as indexingModule from "./indexing.ts";
 import * as leafModule from "./leaf.ts";
@@ -19,6 +20,7 @@ import * as viewModule from "./view.ts";
 export const allOpModules = [
   activationModule,
   attentionModule,
+  blocksModule,
   elementwiseModule,
   indexingModule,
   leafModule,
