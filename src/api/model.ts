@@ -1,6 +1,22 @@
 // A trained model inside a program: predict(), generate(), save(). Loaded from a run, a checkpoint, or a saved folder.
-import { type FloatDType, fail, formatType, fromNumbers, type HostArray, sameShape, toNumbers } from "../base/index.ts";
-import { parseTokenizer, TableEncoder, type TableRecord, type Tokenizer } from "../data/index.ts";
+import {
+  type FloatDType,
+  fail,
+  formatType,
+  fromNumbers,
+  type HostArray,
+  sameShape,
+  sizeOf,
+  toNumbers,
+} from "../base/index.ts";
+import {
+  type ImageEncoder,
+  parseTokenizer,
+  readImageEncoder,
+  TableEncoder,
+  type TableRecord,
+  type Tokenizer,
+} from "../data/index.ts";
 import type { Engine, Store } from "../engine/index.ts";
 import {
   createGenerator,
@@ -46,7 +62,7 @@ export interface LoadOptions {
 
 const anyEngine = { precision: "f32", engine: { name: "auto", threads: "auto", isa: "auto" } } as const;
 
-/** A row to predict: a record of a table, or a text for a text classifier. */
+/** A row to predict: a record of a table, a text for a text classifier, the pixels of an image. */
 export type PredictInput = object | string;
 
 export class TrainedModel<Label extends string = string, Row extends PredictInput = PredictInput> {
@@ -59,6 +75,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   private readonly engine: Engine;
   private readonly store: Store;
   private readonly tokenizer: Tokenizer | undefined;
+  private readonly images: ImageEncoder | undefined;
   private readonly predictor: Predictor;
   private textGenerator: TextGenerator | undefined;
 
@@ -70,8 +87,13 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     this.tokenizer = tokenizer;
     const table = files.files.get("table.json");
     this.encoder = table === undefined ? undefined : TableEncoder.fromJSON(JSON.parse(table));
+    const images = files.files.get("images.json");
+    this.images = images === undefined ? undefined : readImageEncoder(images);
     const { family, config, task } = files.description;
-    this.built = modelFamily(family).build(config, factsOf(task, tokenizer, this.encoder, files.description));
+    this.built = modelFamily(family).build(
+      config,
+      factsOf(task, tokenizer, this.encoder, this.images, files.description),
+    );
     this.store = engine.createStore();
     const dtype = this.fillStore(files.tensors);
     const { module, inputs } = this.built;
@@ -152,6 +174,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
       });
       return { features: encoder.encodeRows(rows as readonly TableRecord[]) };
     }
+    if (this.images !== undefined) return { features: encodeImages(rows, this.images) };
     const length = this.built.inputs.tokens!.shape[0]!;
     const tokens = new Int32Array(rows.length * length).fill(-1);
     const { textColumn = "text" } = this.description;
@@ -234,16 +257,36 @@ export async function load<Label extends string = string, Row extends PredictInp
   return await TrainedModel.load<Label, Row>(folder, options);
 }
 
+/** Pixels as the training saw them. Errors with `data/record`. */
+function encodeImages(rows: readonly PredictInput[], { shape, mean, scale }: ImageEncoder): Float32Array {
+  const width = sizeOf(shape);
+  const features = new Float32Array(rows.length * width);
+  rows.forEach((row, at) => {
+    const pixels = row as ArrayLike<number>;
+    if (typeof row !== "object" || pixels?.length !== width)
+      fail("data/record", "this model predicts images", {
+        where: `row ${at + 1}`,
+        expected: `an array of ${width} pixels from 0 to 255, row after row`,
+        got: typeof row === "object" && pixels?.length !== undefined ? `${pixels.length} values` : typeof row,
+        fix: "give one image, or a list of images, as expected",
+      });
+    for (let pixel = 0; pixel < width; pixel++) features[at * width + pixel] = (pixels[pixel]! - mean) / scale;
+  });
+  return features;
+}
+
 function factsOf(
   task: ModelDescription["task"],
   tokenizer: Tokenizer | undefined,
   encoder: TableEncoder | undefined,
+  images: ImageEncoder | undefined,
   { classes }: ModelDescription,
 ): DataFacts {
   return {
     task,
     ...(tokenizer === undefined ? {} : { vocab: tokenizer.vocabSize }),
     ...(encoder === undefined ? {} : { features: encoder.numFeatures }),
+    ...(images === undefined ? {} : { features: sizeOf(images.shape) }),
     ...(classes === undefined ? {} : { outputs: classes.length }),
   };
 }

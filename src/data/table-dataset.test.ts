@@ -66,6 +66,41 @@ describe("encoding", () => {
     expect(encoder.classNames).toEqual(["false", "true"]);
   });
 
+  it("bins hold equal shares, a value of more than its share alone; within a bin features are lines", async () => {
+    const records = [...Array<number>(12).fill(0), 1, 2, 3, 4, 5, 6, 7, 8].map((x, row) => ({ x, y: row % 2 === 0 }));
+    const { encoder } = await prepareTable({ records }, { ...all, bins: 5 });
+    expect(encoder.data.features).toMatchObject([{ kind: "number", name: "x", edges: [0, 0.5, 2.5, 4.5, 6.5, 8] }]);
+    expect(encoder.featureNames.slice(0, 3)).toEqual(["x", "x from 0 to 0.5", "x from 0.5 to 2.5"]);
+    expect([...encoder.encodeRow({ x: 3 }).subarray(1)]).toEqual([1, 1, 0.25, 0, 0]);
+    expect([...encoder.encodeRow({ x: -9 }).subarray(1)]).toEqual([0, 0, 0, 0, 0]);
+    expect([...encoder.encodeRow({ x: 99 }).subarray(1)]).toEqual([1, 1, 1, 1, 1]);
+    const [whole, mean] = [encoder.encodeRow({}), encoder.encodeRow({ x: 1.8 })]; // 36 / 20
+    whole.forEach((value, at) => expect(value).toBeCloseTo(mean[at]!, 6));
+    expect(TableEncoder.fromJSON(JSON.parse(JSON.stringify(encoder))).encodeRow({ x: 3 })).toEqual(
+      encoder.encodeRow({ x: 3 }),
+    );
+  });
+
+  it("bins of any numbers add up to the number", async () => {
+    const numbers = fc.array(fc.double({ min: -1e6, max: 1e6, noNaN: true }), { minLength: 3, maxLength: 40 });
+    await fc.assert(
+      fc.asyncProperty(numbers, fc.integer({ min: 2, max: 9 }), async (values, bins) => {
+        fc.pre(Math.max(...values) - Math.min(...values) > 1e-3);
+        const records = values.map((x, row) => ({ x, y: row % 2 === 0 }));
+        const { encoder } = await prepareTable({ records }, { ...all, bins });
+        const [feature] = encoder.data.features;
+        const edges = feature!.kind === "number" ? feature!.edges! : [];
+        expect(edges.length).toBeLessThanOrEqual(bins + 1);
+        for (const x of values) {
+          const shares = encoder.encodeRow({ x }).subarray(1);
+          const sum = shares.reduce((total, share, at) => total + share * (edges[at + 1]! - edges[at]!), edges[0]!);
+          expect(Math.abs(sum - x)).toBeLessThanOrEqual(1e-6 * (edges.at(-1)! - edges[0]!));
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
   it("types follow from the data", async () => {
     const records: { size: number; kind: "cat" | "dog"; good: boolean }[] = [
       { size: 1, kind: "cat", good: true },
@@ -226,6 +261,10 @@ describe("policies and refusals", () => {
       (data) => ({ ...data, features: {} }),
       (data) => ({ ...data, features: [{ kind: "number", name: "x", mean: 0, scale: 0 }] }),
       (data) => ({ ...data, features: [{ kind: "number", name: "x", mean: null, scale: 1 }] }),
+      ...[[], [1], [1, 1], [2, 1], [1, null], "1,2"].map((edges) => (data: ReturnType<typeof json>) => ({
+        ...data,
+        features: [{ ...data.features[0], edges }],
+      })),
       (data) => ({ ...data, features: [data.features[0], data.features[0]] }),
       (data) => ({ ...data, features: [{ kind: "category", name: "k", values: ["a", "a"], missing: false }] }),
       (data) => ({ ...data, target: { ...data.target, classes: [1, 2] } }),

@@ -23,6 +23,8 @@ export interface TableOptions<K = string> extends TableReadOptions, ColumnOption
   readonly notFinite?: "error" | "missing";
   /** A column with one value in the training part: leave it out (default, told in the report) or refuse it. */
   readonly constant?: "drop" | "error";
+  /** Bins of every column of numbers, beside its standardized value: 2 or more. Default: none. */
+  readonly bins?: number;
   /** An encoder that was fitted before, to look at other rows through a trained model's eyes. Default: fitted here. */
   readonly encoder?: TableEncoder;
 }
@@ -122,7 +124,7 @@ export async function prepareTable<R extends object = TableRecord, const K exten
   const policy: FeaturePolicy = { missing: missing === "drop" ? "error" : missing, notFinite };
   const fitted =
     options.encoder === undefined
-      ? fitColumns(table, features, rowsOf("train"), policy, options.constant ?? "drop")
+      ? fitColumns(table, features, rowsOf("train"), policy, options)
       : { features: [], imputed: {}, constantColumns: {} };
   const encoder = new TableEncoder<R, K>(
     options.encoder?.data ?? {
@@ -218,13 +220,13 @@ function fitColumns(
   columns: readonly TypedColumn[],
   rows: readonly number[],
   policy: FeaturePolicy,
-  constant: "drop" | "error",
+  { constant = "drop", bins = 0 }: Pick<TableOptions, "constant" | "bins">,
 ) {
   const features: Feature[] = [];
   const imputed: Record<string, number> = {};
   const constantColumns: Record<string, string> = {};
   for (const column of columns) {
-    const fitted = fitFeature(table, column, rows, policy);
+    const fitted = fitFeature(table, column, rows, policy, bins);
     if ("constant" in fitted) constantColumns[column.name] = fitted.constant;
     else {
       features.push(fitted.feature);

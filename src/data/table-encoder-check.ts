@@ -21,8 +21,10 @@ export function checkTableEncoder(data: unknown): void {
   const names = list(root.features, "features").map((item, i) => {
     const where = `features[${i}]`;
     const feature = object(item, where);
-    if (feature.kind === "number") spread(feature, where);
-    else if (feature.kind === "boolean") finite(feature.fill, `${where}.fill`);
+    if (feature.kind === "number") {
+      spread(feature, where);
+      if (feature.edges !== undefined) rising(feature.edges, `${where}.edges`);
+    } else if (feature.kind === "boolean") finite(feature.fill, `${where}.fill`);
     else if (feature.kind === "category") {
       distinctTexts(feature.values, `${where}.values`);
       if (typeof feature.missing !== "boolean") wrong(`${where}.missing`, "true or false", feature.missing);
@@ -62,6 +64,16 @@ function spread(value: Record<string, unknown>, where: string): void {
   finite(value.mean, `${where}.mean`);
   finite(value.scale, `${where}.scale`);
   if (!(Number(value.scale) > 0)) wrong(`${where}.scale`, "more than 0", value.scale);
+}
+
+function rising(value: unknown, where: string): void {
+  const numbers = list(value, where);
+  if (numbers.length < 2) wrong(where, "two numbers or more", value);
+  for (const [at, item] of numbers.entries()) {
+    finite(item, `${where}[${at}]`);
+    if (at > 0 && Number(item) <= Number(numbers[at - 1]))
+      wrong(`${where}[${at}]`, `more than ${numbers[at - 1]}`, item);
+  }
 }
 
 function distinctTexts(value: unknown, where: string): void {

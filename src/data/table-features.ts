@@ -5,8 +5,17 @@ import { type TypedColumn, toBoolean, toNumber } from "./table-columns.ts";
 
 /** How a column becomes features. Plain data: this is what an encoder saves. */
 export type Feature =
-  /** One feature, `(x - mean) / scale`; a missing value becomes 0, the mean. */
-  | { readonly kind: "number"; readonly name: string; readonly mean: number; readonly scale: number }
+  /**
+   * One feature, `(x - mean) / scale`; a missing value is taken as the mean. With `edges`, one more for each bin between two of them: 0
+   * below it, 1 above it, a line within (piecewise-linear encoding; Gorishniy, Rubachev & Babenko 2022).
+   */
+  | {
+      readonly kind: "number";
+      readonly name: string;
+      readonly mean: number;
+      readonly scale: number;
+      readonly edges?: readonly number[];
+    }
   /** One feature, 0 or 1; a missing value becomes `fill`, the share of true. */
   | { readonly kind: "boolean"; readonly name: string; readonly fill: number }
   /** One-hot: the values, then (if training had any) one for missing, then one for values never seen. */
@@ -21,12 +30,15 @@ export interface FeaturePolicy {
 
 /** Number of features a column becomes. */
 export function featureWidth(feature: Feature): number {
-  return feature.kind === "category" ? feature.values.length + (feature.missing ? 2 : 1) : 1;
+  if (feature.kind === "category") return feature.values.length + (feature.missing ? 2 : 1);
+  return feature.kind === "number" && feature.edges !== undefined ? feature.edges.length : 1;
 }
 
-/** Names for reports and explanations: `age`, `colour=red`, `colour is missing`, `colour is new`. */
+/** Names for reports and explanations: `age`, `age from 17 to 25`, `colour=red`, `colour is missing`, `colour is new`. */
 export function featureNames(feature: Feature): string[] {
   const { name } = feature;
+  if (feature.kind === "number" && feature.edges !== undefined)
+    return [name, ...feature.edges.slice(1).map((edge, at) => `${name} from ${feature.edges![at]} to ${edge}`)];
   if (feature.kind !== "category") return [name];
   const missing = feature.missing ? [`${name} is missing`] : [];
   return [...feature.values.map((value) => `${name}=${value}`), ...missing, `${name} is new`];
@@ -35,8 +47,14 @@ export function featureNames(feature: Feature): string[] {
 /** A fitted column, or why it was left out: it says nothing when it never changes. */
 export type Fitted = { readonly feature: Feature; readonly imputed: number } | { readonly constant: string };
 
-/** Fits one column on `rows`. Errors with `data/missing`, `data/not-finite`, `data/type`, naming row and column. */
-export function fitFeature(table: Table, column: TypedColumn, rows: readonly number[], policy: FeaturePolicy): Fitted {
+/** Fits one column on `rows`, a column of numbers with so many `bins`, if any. Errors with `data/missing`, `data/not-finite`, `data/type`, naming row and column. */
+export function fitFeature(
+  table: Table,
+  column: TypedColumn,
+  rows: readonly number[],
+  policy: FeaturePolicy,
+  bins = 0,
+): Fitted {
   const where = (row: number) => `${table.name}, row ${table.rows[row]}, column ${column.name}`;
   const cells = table.columns[column.index];
   if (column.type === "category") return fitCategory(column.name, cells, rows, policy, where);
@@ -65,7 +83,26 @@ export function fitFeature(table: Table, column: TypedColumn, rows: readonly num
       fix: "rescale the column, or set its data.columns to ignore",
     });
   }
-  return { feature: { kind: "number", name: column.name, mean, scale }, imputed };
+  const edges = bins === 0 ? {} : { edges: binEdges(known.sort(), bins) };
+  return { feature: { kind: "number", name: column.name, mean, scale, ...edges }, imputed };
+}
+
+/**
+ * Edges of up to `bins` bins that hold equal shares of sorted values, of which there are two different ones or more. A value that alone
+ * has more than its share gets a bin of its own, and the others share what is left. Edges lie between values.
+ */
+function binEdges(sorted: Float64Array, bins: number): number[] {
+  const [edges, last] = [[sorted[0]!], sorted.at(-1)!];
+  let begin = 0;
+  for (let at = 1; at < sorted.length; at++) {
+    const [before, value] = [sorted[at - 1]!, sorted[at]!];
+    const left = bins - edges.length; // bins after the one that is being filled
+    if (left === 0 || value === before || (at - begin) * (left + 1) < sorted.length - begin) continue;
+    const middle = before / 2 + value / 2;
+    if (middle > edges.at(-1)! && middle < last) edges.push(middle); // neighbours among floats have none between them
+    begin = at;
+  }
+  return [...edges, last];
 }
 
 function fitCategory(
@@ -118,8 +155,10 @@ export class FeatureWriter {
       out[offset] = readBoolean(cell, policy, where) ?? feature.fill;
       return false;
     }
-    const value = readNumber(cell, policy, where);
-    out[offset] = value === undefined ? 0 : (value - feature.mean) / feature.scale;
+    const value = readNumber(cell, policy, where) ?? feature.mean;
+    out[offset] = (value - feature.mean) / feature.scale;
+    for (const [at, edge] of (feature.edges ?? []).slice(1).entries())
+      out[offset + 1 + at] = Math.min(Math.max((value - feature.edges![at]!) / (edge - feature.edges![at]!), 0), 1);
     if (!Number.isFinite(out[offset])) {
       fail("data/range", "a number is too far from those of the training part", { where: where(), got: String(value) });
     }

@@ -14,6 +14,7 @@ export const freeOnResume: readonly string[] = [
   "name",
   "steps",
   "data.path",
+  "data.heldOutPath",
   "data.source",
   "data.cache",
   "eval",

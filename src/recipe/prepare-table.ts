@@ -8,6 +8,7 @@ import { given, readingSettings } from "./given.ts";
 import { classificationLoss, regressionLoss } from "./loss.ts";
 import { counted, tellTable } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
+import { hashOf } from "./prepare-images.ts";
 import type { Recipe } from "./schema.ts";
 
 export async function prepareTableData(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
@@ -15,18 +16,24 @@ export async function prepareTableData(recipe: Recipe, options: PrepareOptions):
   const input: TableInput<TableRecord> =
     data.path === undefined ? { records: data.rows as Iterable<TableRecord> } : { path: data.path };
   const saved = options.files?.get("table.json");
-  const table = await prepareTable(input, {
-    validation: data.heldOut,
+  const settings = {
     seed: recipe.seed,
     invalid: data.invalid,
     missing: data.missing,
     columns: data.columns,
     standardizeTarget: true,
-    ...(saved === undefined ? {} : { encoder: TableEncoder.fromJSON(JSON.parse(saved)) }),
-    ...given(data, ["target", "task", "missingTarget", "notFinite"]),
+    ...given(data, ["target", "task", "bins", "missingTarget", "notFinite"]),
     ...given(data, readingSettings),
-  });
-  const { encoder, train, validation } = table;
+  };
+  const fitted = saved === undefined ? {} : { encoder: TableEncoder.fromJSON(JSON.parse(saved)) };
+  const share = data.heldOutPath === undefined ? data.heldOut : 0;
+  const table = await prepareTable(input, { ...settings, ...fitted, validation: share });
+  const { encoder, train } = table;
+  const other =
+    data.heldOutPath === undefined
+      ? undefined
+      : await prepareTable({ path: data.heldOutPath }, { ...settings, encoder, validation: 0 });
+  const validation = other?.train ?? table.validation;
   const { target } = encoder.data;
   const outputs = target.task === "classification" ? target.classes.length : 1;
   const [family, config] = chosenModel(recipe);
@@ -49,7 +56,7 @@ export async function prepareTableData(recipe: Recipe, options: PrepareOptions):
         : regressionTask(inputs, { dtype, targetScale: target.scale, ...regressionLoss(recipe.loss, target.scale) }),
     ...trainingSource(withFloats(train, dtype), recipe, { order: "shuffled" }),
     heldOut: () => heldOutBatches(withFloats(validation, dtype), evaluationRows(recipe)),
-    dataHash: table.report.sha256,
+    dataHash: other === undefined ? table.report.sha256 : hashOf([table.report.sha256, other.report.sha256]),
     files: { "table.json": JSON.stringify(encoder) },
   };
 }

@@ -16,6 +16,7 @@ import {
 import type { Batch, BatchSource, StepDescription } from "../train/index.ts";
 import { type Batches, evaluationRows } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
+import { prepareImageRows, readsImages } from "./prepare-images.ts";
 import { prepareTableData } from "./prepare-table.ts";
 import { prepareLanguageModel } from "./prepare-text.ts";
 import { prepareTextClasses } from "./prepare-text-classes.ts";
@@ -69,7 +70,8 @@ export interface PrepareOptions {
 async function readData(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const [name] = chosenModel(recipe);
   const { tasks, reads } = modelFamily(name);
-  const reader = tasks.includes("language-model") ? "text" : reads === "texts" ? "labelledTexts" : "table";
+  const rows = readsImages(recipe) ? "images" : "table";
+  const reader = tasks.includes("language-model") ? "text" : reads === "texts" ? "labelledTexts" : rows;
   refuseUnread(recipe, reader, name);
   // With a trained model's encoders no batch is trained on: the data may well be smaller than one.
   const read = options.files === undefined ? recipe : { ...recipe, data: { ...recipe.data, onShort: "wrap" as const } };
@@ -88,12 +90,18 @@ function tellSource(error: unknown, { data: { path, source } }: Recipe): never {
   });
 }
 
-const readers = { text: prepareLanguageModel, labelledTexts: prepareTextClasses, table: prepareTableData };
+const readers = {
+  text: prepareLanguageModel,
+  labelledTexts: prepareTextClasses,
+  table: prepareTableData,
+  images: prepareImageRows,
+};
 
 /** Settings that only some readers look at. */
 const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.cache": ["text"],
   "data.format": ["labelledTexts", "table"],
+  "data.heldOutPath": ["table", "images"],
   "data.target": ["labelledTexts", "table"],
   "data.text": ["labelledTexts"],
   "data.header": ["labelledTexts", "table"],
@@ -102,11 +110,12 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.missingMarkers": ["labelledTexts", "table"],
   "data.columns": ["table"],
   "data.task": ["table"],
+  "data.bins": ["table"],
   "data.missing": ["table"],
   "data.missingTarget": ["table"],
   "data.notFinite": ["table"],
-  "data.onShort": ["labelledTexts", "table"],
-  loss: ["labelledTexts", "table"],
+  "data.onShort": ["labelledTexts", "table", "images"],
+  loss: ["labelledTexts", "table", "images"],
   tokenizer: ["text", "labelledTexts"],
   samples: ["text"],
 };

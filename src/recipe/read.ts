@@ -112,7 +112,7 @@ function lineOf(document: Document, lines: LineCounter, keys: readonly PropertyK
 /** Relative paths become absolute, so that a run folder tells where its data was. */
 function resolvePaths(raw: Raw, folder: string): void {
   const { data, tokenizer } = raw;
-  for (const key of ["path", "cache"])
+  for (const key of ["path", "heldOutPath", "cache"])
     if (isRecord(data) && typeof data[key] === "string") data[key] = resolve(folder, data[key]);
   if (typeof tokenizer === "string" && tokenizer.endsWith(".json")) raw.tokenizer = resolve(folder, tokenizer);
   replaceRateTable(raw, (path) => resolve(folder, path));
@@ -123,7 +123,7 @@ function applySets(source: Source, { set = [], cwd = process.cwd() }: ReadOption
     const { keys, value } = parseSet(change);
     const key = keys.join(".");
     const isPath =
-      /^(data\.(path|cache)|optimizer\.\w+\.lr\.table)$/.test(key) ||
+      /^(data\.(path|heldOutPath|cache)|optimizer\.\w+\.lr\.table)$/.test(key) ||
       (key === "tokenizer" && String(value).endsWith(".json"));
     assignDeep(source.raw, keys, isPath && typeof value === "string" ? resolve(cwd, value) : value);
     return key;

@@ -15,7 +15,13 @@ export const columnTypes = ["number", "category", "text", "boolean", "ignore"] a
 
 export const dataSchema = z
   .strictObject({
-    path: z.string().min(1).optional().describe("file, .gz, folder or glob; relative to the recipe"),
+    path: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "file, .gz, folder or glob; relative to the recipe. A file of images, train-images-idx3-ubyte, has its labels beside it",
+      ),
     source: z
       .string()
       .min(1)
@@ -37,6 +43,7 @@ export const dataSchema = z
       .optional()
       .describe("table, labelled texts: how the files are read; left out, by their ending"),
     heldOut: share.default(0.1).describe("share of the data kept for evaluation"),
+    heldOutPath: z.string().min(1).optional().describe("table, images: other data to evaluate on, instead of a share"),
     invalid: z.enum(["error", "skip", "replace"]).default("error").describe("what to do with text that is not UTF-8"),
     target: z
       .union([z.string(), z.number().int()])
@@ -71,6 +78,13 @@ export const dataSchema = z
       .enum(["classification", "regression"])
       .optional()
       .describe("table: what to learn; left out, by the target's type"),
+    bins: z
+      .number()
+      .int()
+      .min(2)
+      .max(256)
+      .optional()
+      .describe("table: a column of numbers also becomes so many bins of equal shares of its values; left out, none"),
     missing: z.enum(["impute", "drop", "error"]).default("impute").describe("table: what to do with missing numbers"),
     missingTarget: z
       .enum(["error", "drop"])
@@ -83,7 +97,7 @@ export const dataSchema = z
     onShort: z
       .enum(["error", "truncate", "wrap"])
       .default("error")
-      .describe("table, labelled texts: a batch larger than the data: refuse, make it smaller, or repeat rows"),
+      .describe("table, labelled texts, images: a batch larger than the data: refuse, make it smaller, or repeat rows"),
   })
   .describe("where the data comes from");
 

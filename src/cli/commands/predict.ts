@@ -1,7 +1,7 @@
 // athanor predict: answers of a trained classifier or regression for the rows of a file.
-import { load } from "../../api/index.ts";
+import { load, type PredictInput } from "../../api/index.ts";
 import { fail } from "../../base/index.ts";
-import { readTable, readText, type TableRecord } from "../../data/index.ts";
+import { readIdx, readTable, readText, type TableRecord } from "../../data/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { rawHelp } from "../options.ts";
 import { shellWord } from "../output.ts";
@@ -11,7 +11,7 @@ export const definePredict: DefineCommand = (program, run) => {
     .command("predict")
     .description("predict the rows of a file with a trained model")
     .argument("<run>", "a run, checkpoint, or saved model")
-    .argument("<file>", "CSV, TSV or JSON Lines; for text classifiers also a .txt with one text a line")
+    .argument("<file>", "CSV, TSV or JSON Lines; a .txt with one text a line for text classifiers; IDX for images")
     .option("--raw", rawHelp)
     .action(run(predict));
 };
@@ -30,7 +30,8 @@ async function predict(
       got: "a language model",
       fix: `npx athanor generate ${shellWord(folder)}`,
     });
-  const rows = /\.txt(\.gz)?$/.test(file) ? await lines(file) : await records(file);
+  const readRows = /\.txt(\.gz)?$/.test(file) ? lines : /idx\d-ubyte(\.gz)?$/.test(file) ? images : records;
+  const rows: readonly PredictInput[] = await readRows(file);
   if (rows.length === 0)
     fail("data/empty", "there is nothing to predict", { where: file, expected: "at least one row", got: "none" });
   const predictions = await model.predict(rows);
@@ -46,6 +47,12 @@ async function predict(
 async function lines(file: string): Promise<string[]> {
   const { text } = await readText({ path: file });
   return text.split(/\r?\n/).filter((line) => line !== "");
+}
+
+async function images(file: string): Promise<Uint8Array[]> {
+  const { shape, data } = await readIdx(file);
+  const width = data.length / Math.max(1, shape[0]!);
+  return Array.from({ length: shape[0]! }, (_, row) => data.subarray(row * width, (row + 1) * width));
 }
 
 async function records(file: string): Promise<TableRecord[]> {
