@@ -98,6 +98,10 @@ function attentionMask({ mask, documents }: AttendOptions): Tensor | undefined {
 export interface RotaryOptions {
   /** Wavelengths grow from 2π up to 2π·base; default 10,000. */
   readonly base?: number;
+  /** Angle of each pair per position, `width` / 2 numbers, instead of those of `base`. */
+  readonly frequencies?: readonly number[];
+  /** What turns is multiplied by it; default 1. */
+  readonly magnitude?: number;
   /** Channels that turn, an even number; default all of D. */
   readonly width?: number;
   /** Pairs are neighbouring channels, as in GPT-J; default half the width apart, as in Llama. */
@@ -109,7 +113,7 @@ export interface RotaryOptions {
 /** Rotary position embedding of queries or keys (B,T,H,D): products of two depend on the distance of their positions alone. */
 export function rotary(x: Tensor, options: RotaryOptions = {}): Tensor {
   const [, time, , channels] = x.shape as [number, number, number, number];
-  const { base = 10000, width = channels, interleaved = false } = options;
+  const { base = 10000, width = channels, interleaved = false, magnitude = 1 } = options;
   if (width % 2 !== 0 || width < 2 || width > channels) {
     fail("shape/rotary-width", "channels turn in pairs", {
       expected: `an even width from 2 to ${channels}, the channels of a head`,
@@ -124,12 +128,20 @@ export function rotary(x: Tensor, options: RotaryOptions = {}): Tensor {
     });
   }
   const half = width / 2;
-  const frequencies = Array.from({ length: half }, (_, i) => base ** (-i / half));
+  const { frequencies = Array.from({ length: half }, (_, i) => base ** (-i / half)) } = options;
+  if (frequencies.length !== half) {
+    fail("shape/rotary-width", "each pair of channels turns by a frequency of its own", {
+      expected: `${half} frequencies for ${width} channels`,
+      got: String(frequencies.length),
+    });
+  }
   const angles = positions
     .cast(x.dtype)
     .reshape(positions.shape[0]!, time, 1)
     .mul(constant(fromNumbers(x.dtype, [half], frequencies)));
-  return applyOp(rotaryOp, [x, angles.cos(), angles.sin()], { interleaved, inverse: false });
+  const [cos, sin] =
+    magnitude === 1 ? [angles.cos(), angles.sin()] : [angles.cos().mul(magnitude), angles.sin().mul(magnitude)];
+  return applyOp(rotaryOp, [x, cos, sin], { interleaved, inverse: false });
 }
 
 // ---- fused compositions -------------------------------------------------------------------------------------------

@@ -14,6 +14,12 @@ const facts: { readonly [family: string]: readonly [settings: object, facts: Dat
       { task: "language-model", vocab: 7 },
     ],
   ],
+  llama: [
+    [
+      { layers: 2, heads: 4, keyValueHeads: 2, width: 8, hidden: 12, context: 6, headNorm: true, attentionBias: true },
+      { task: "language-model", vocab: 7 },
+    ],
+  ],
   mlp: [
     [{ hidden: [5] }, { task: "classification", features: 3, outputs: 4 }],
     [{ hidden: [] }, { task: "regression", features: 3 }],

@@ -1,9 +1,10 @@
 // Settings of the GPT family: the published sizes, what a recipe may write, and the family's entry. The model is in gpt.ts.
 import { z } from "zod";
-import { fail, parseConfig } from "../base/index.ts";
+import { parseConfig } from "../base/index.ts";
 import { activationNames } from "../nn/index.ts";
 import type { ModelFamily } from "./family.ts";
 import { Gpt, type GptConfig } from "./gpt.ts";
+import { settleVocab } from "./tokens.ts";
 
 const published = {
   vocab: 50257,
@@ -73,21 +74,8 @@ export const gptFamily: ModelFamily<GptConfig> = {
   reads: "texts",
   schema: gptSchema,
   build: (config, facts) => {
-    const { presetVocab, vocab = facts.vocab ?? presetVocab, ...rest } = parseConfig(gptSchema, config, "model.gpt");
-    if (vocab === undefined) {
-      return fail("model/vocab", "the size of the vocabulary is not known", {
-        where: "model.gpt.vocab",
-        fix: "give vocab, or a tokenizer",
-      });
-    }
-    if (facts.vocab !== undefined && vocab < facts.vocab) {
-      fail("model/vocab", "the tokenizer has more ids than the model has rows", {
-        where: "model.gpt.vocab",
-        expected: `at least ${facts.vocab}`,
-        got: String(vocab),
-        fix: "leave vocab out, or use the tokenizer that the model was made for",
-      });
-    }
+    const { presetVocab, vocab: given, ...rest } = parseConfig(gptSchema, config, "model.gpt");
+    const vocab = settleVocab("model.gpt.vocab", { given, preset: presetVocab, tokenizer: facts.vocab });
     const complete: GptConfig = { vocab, ...rest };
     return {
       module: new Gpt(complete),

@@ -1,12 +1,13 @@
 // The GPT family against PyTorch (logits, loss, gradients), decoding against the whole pass, published parameter counts, and wrong settings.
 import { describe, expect, test } from "vitest";
 import { assertClose } from "../../test/support/close.ts";
+import { decodeInPieces } from "../../test/support/decoding.ts";
 import { configOf, startOf, tinyGpt, tokensOf } from "../../test/support/tiny-gpt.ts";
 import { formatCount, fromNumbers, type HostArray, sizeOf, toNumbers } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
 import { constant, gradients, type Tensor, trace, variable } from "../core/index.ts";
 import { ReferenceEngine } from "../engine/index.ts";
-import { crossEntropy, functionalCall, initialize, KeyValueCache } from "../nn/index.ts";
+import { crossEntropy, functionalCall, initialize } from "../nn/index.ts";
 import { type DataFacts, Gpt, type GptConfig, gptFamily, gptPresets } from "./index.ts";
 
 /** Runs what `fn` returns on the reference engine, the model's parameters having the given values. */
@@ -61,36 +62,7 @@ describe.each(Object.entries(tinyGpt.variants))("variant %s", (_, variant) => {
   });
 
   test("decoding piece by piece over the cache gives the logits of the whole", () => {
-    const { vocab, context, batch } = tinyGpt.config;
-    const engine = new ReferenceEngine();
-    const store = engine.createStore();
-    const load = (numTokens: number) => engine.load(compile(decodeGraph(numTokens), engine.target), store);
-    const decodeGraph = (numTokens: number) =>
-      trace(
-        { tokens: { dtype: "i32", shape: [batch, numTokens] }, position: { dtype: "i32", shape: [] } },
-        ({ tokens, position }) => {
-          const parameters = new Map(
-            [...values].map(([name, { dtype, shape }]) => [name, variable(name, dtype, shape)]),
-          );
-          const cache = new KeyValueCache({ position, length: context, prefix: "cache" });
-          return functionalCall(model, parameters, () => model.decode(tokens, cache));
-        },
-        { floatDType: "f64" },
-      );
-    const [three, one] = [load(3), load(1)];
-    for (const [name, value] of values) store.write(name, value);
-    const logits = new Array<number>(variant.logits.length);
-    for (let from = 0; from < context; ) {
-      const count = from === 0 ? 3 : 1;
-      const tokens = tokensOf(inputs.map((row) => row.slice(from, from + count)));
-      const feeds = { tokens, position: fromNumbers("i32", [], [from]) };
-      const { outputs } = engine.runNow({ program: count === 3 ? three : one, feeds });
-      toNumbers(outputs.result!).forEach((logit, at) => {
-        const [row, rest] = [Math.floor(at / (count * vocab)), at % (count * vocab)];
-        logits[(row * context + from) * vocab + rest] = logit;
-      });
-      from += count;
-    }
+    const logits = decodeInPieces(model, values, inputs);
     assertClose(logits, variant.logits, { absolute: 1e-11, what: "logits" });
   });
 });

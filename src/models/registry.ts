@@ -2,12 +2,13 @@
 import { didYouMean, fail } from "../base/index.ts";
 import type { ModelFamily } from "./family.ts";
 import { gptFamily } from "./gpt-config.ts";
+import { llamaFamily } from "./llama-config.ts";
 import { mlpFamily } from "./mlp.ts";
 import { textClassifierFamily } from "./text-classifier.ts";
 
 /** Every model family, by the key a recipe uses. */
 export const modelFamilies: ReadonlyMap<string, ModelFamily> = new Map(
-  [gptFamily, mlpFamily, textClassifierFamily].map((family) => [family.name, family]),
+  [gptFamily, llamaFamily, mlpFamily, textClassifierFamily].map((family) => [family.name, family]),
 );
 
 /** A family by its name. Errors with `model/unknown`. */

@@ -11,3 +11,27 @@ export function checkTokens(tokens: Tensor, context: number): void {
     fix: "cut the text into windows of at most context tokens, or make a model with a longer context",
   });
 }
+
+/** Rows of a token table: as many as are given, else the tokenizer's, else a preset's. Errors with `model/vocab`. */
+export function settleVocab(
+  where: string,
+  known: {
+    readonly given: number | undefined;
+    readonly preset: number | undefined;
+    readonly tokenizer: number | undefined;
+  },
+): number {
+  const { given, preset, tokenizer } = known;
+  const vocab = given ?? tokenizer ?? preset;
+  if (vocab === undefined)
+    return fail("model/vocab", "the size of the vocabulary is not known", { where, fix: "give vocab, or a tokenizer" });
+  if (tokenizer !== undefined && vocab < tokenizer) {
+    fail("model/vocab", "the tokenizer has more ids than the model has rows", {
+      where,
+      expected: `at least ${tokenizer}`,
+      got: String(vocab),
+      fix: "leave vocab out, or use the tokenizer that the model was made for",
+    });
+  }
+  return vocab;
+}

@@ -18,3 +18,4 @@ export * from "./pair-losses.ts";
 export { Parameter, type ParameterOptions, storedParameters, withParameters } from "./parameter.ts";
 export * from "./regression-losses.ts";
 export * from "./regularization.ts";
+export * from "./rotary.ts";

@@ -1,0 +1,227 @@
+// The Llama family (Touvron et al. 2023; Grattafiori et al. 2024) and what is shaped like it (Mistral, Qwen2, Qwen3), with the
+// parameter names of the published checkpoints.
+// B batch, T time, C channels (width), H heads of queries, G of keys and values, D channels of a head, V vocabulary, S cached time.
+import { attention, currentScope, iota, rotary, type Tensor, take } from "../core/index.ts";
+import {
+  activate,
+  call,
+  Embedding,
+  type Init,
+  type KeyValueCache,
+  Linear,
+  Module,
+  RmsNorm,
+  type RotaryConfig,
+  rotaryFrequencies,
+  within,
+} from "../nn/index.ts";
+import { checkTokens } from "./tokens.ts";
+
+export interface LlamaConfig {
+  readonly vocab: number;
+  /** Longest sequence that it is made for. */
+  readonly context: number;
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  /** Heads of keys and values, each shared by `heads / keyValueHeads` heads of queries (Ainslie et al. 2023). */
+  readonly keyValueHeads: number;
+  /** Channels of a head; even. */
+  readonly headWidth: number;
+  /** Channels within the feed-forward part. */
+  readonly hidden: number;
+  /** Sliding window: how many tokens, itself included, a token sees (Mistral); 0 for all before it. */
+  readonly window: number;
+  /** Biases in the projections of queries, keys and values (Qwen2). */
+  readonly attentionBias: boolean;
+  /** Queries and keys of each head are normed before they turn (Qwen3). */
+  readonly headNorm: boolean;
+  readonly tiedHead: boolean;
+  readonly eps: number;
+  readonly rotary: RotaryConfig;
+}
+
+const init: Init = { name: "normal", std: 0.02 }; // of every matrix, as the published code
+
+class LlamaAttention extends Module {
+  readonly config: LlamaConfig;
+  readonly q_proj: Linear;
+  readonly k_proj: Linear;
+  readonly v_proj: Linear;
+  readonly o_proj: Linear;
+  readonly q_norm: RmsNorm | undefined;
+  readonly k_norm: RmsNorm | undefined;
+
+  constructor(config: LlamaConfig) {
+    super();
+    const { width, heads, keyValueHeads, headWidth, attentionBias: bias, headNorm, eps } = config;
+    this.config = config;
+    this.q_proj = new Linear(width, heads * headWidth, { bias, init });
+    this.k_proj = new Linear(width, keyValueHeads * headWidth, { bias, init });
+    this.v_proj = new Linear(width, keyValueHeads * headWidth, { bias, init });
+    this.o_proj = new Linear(heads * headWidth, width, { bias: false, init });
+    this.q_norm = headNorm ? new RmsNorm(headWidth, { eps }) : undefined;
+    this.k_norm = headNorm ? new RmsNorm(headWidth, { eps }) : undefined;
+  }
+
+  /** `positions` (B or 1, T) turn queries and keys; `documents` i32 (B, T) keep them apart. */
+  forward(x: Tensor, positions: Tensor, documents?: Tensor): Tensor {
+    const { q, k, v } = this.project(x, positions);
+    const { window } = this.config;
+    return this.merge(attention(q, k, v, { causal: true, window, ...(documents ? { documents } : {}) }));
+  }
+
+  /** The same for the next tokens alone, over what is in the cache. */
+  decode(x: Tensor, positions: Tensor, cache: KeyValueCache): Tensor {
+    const { q, k, v } = this.project(x, positions);
+    const { keys, values } = cache.extend(currentScope(), k, v); // (B, S, G, D)
+    return this.merge(attention(q, keys, values, { mask: cache.visible(q.shape[1]!, this.config.window) }));
+  }
+
+  /** (B, T, C) → q (B, T, H, D), k and v (B, T, G, D) */
+  private project(x: Tensor, positions: Tensor): { q: Tensor; k: Tensor; v: Tensor } {
+    const [batch, time] = x.shape as [number, number];
+    const { heads, keyValueHeads, headWidth, rotary: turning } = this.config;
+    const split = (layer: Linear, count: number) => call(layer, x).reshape(batch, time, count, headWidth);
+    const turn = (part: Tensor, norm: RmsNorm | undefined) =>
+      rotary(norm === undefined ? part : call(norm, part), { ...rotaryFrequencies(headWidth, turning), positions });
+    return {
+      q: turn(split(this.q_proj, heads), this.q_norm),
+      k: turn(split(this.k_proj, keyValueHeads), this.k_norm),
+      v: split(this.v_proj, keyValueHeads),
+    };
+  }
+
+  private merge(heads: Tensor): Tensor {
+    const [batch, time] = heads.shape as [number, number];
+    return call(this.o_proj, heads.reshape(batch, time, -1));
+  }
+}
+
+/** SwiGLU (Shazeer 2020). */
+class LlamaMlp extends Module {
+  readonly gate_proj: Linear;
+  readonly up_proj: Linear;
+  readonly down_proj: Linear;
+
+  constructor({ width, hidden }: LlamaConfig) {
+    super();
+    this.gate_proj = new Linear(width, hidden, { bias: false, init });
+    this.up_proj = new Linear(width, hidden, { bias: false, init });
+    this.down_proj = new Linear(hidden, width, { bias: false, init });
+  }
+
+  forward(x: Tensor): Tensor {
+    return call(this.down_proj, activate("silu", call(this.gate_proj, x)).mul(call(this.up_proj, x)));
+  }
+}
+
+class LlamaBlock extends Module {
+  readonly self_attn: LlamaAttention;
+  readonly mlp: LlamaMlp;
+  readonly input_layernorm: RmsNorm;
+  readonly post_attention_layernorm: RmsNorm;
+
+  constructor(config: LlamaConfig) {
+    super();
+    const { width, eps } = config;
+    this.self_attn = new LlamaAttention(config);
+    this.mlp = new LlamaMlp(config);
+    this.input_layernorm = new RmsNorm(width, { eps });
+    this.post_attention_layernorm = new RmsNorm(width, { eps });
+  }
+
+  forward(x: Tensor, positions: Tensor, documents?: Tensor): Tensor {
+    const normed = call(this.input_layernorm, x);
+    return this.feedForward(x.add(within(this.self_attn, () => this.self_attn.forward(normed, positions, documents))));
+  }
+
+  decode(x: Tensor, positions: Tensor, cache: KeyValueCache): Tensor {
+    const normed = call(this.input_layernorm, x);
+    return this.feedForward(x.add(within(this.self_attn, () => this.self_attn.decode(normed, positions, cache))));
+  }
+
+  private feedForward(x: Tensor): Tensor {
+    return x.add(call(this.mlp, call(this.post_attention_layernorm, x)));
+  }
+}
+
+/** The trunk, without the head. */
+class LlamaModel extends Module {
+  readonly embed_tokens: Embedding;
+  readonly layers: readonly LlamaBlock[];
+  readonly norm: RmsNorm;
+
+  constructor(config: LlamaConfig) {
+    super();
+    this.embed_tokens = new Embedding(config.vocab, config.width, { init });
+    this.layers = Array.from({ length: config.layers }, () => new LlamaBlock(config));
+    this.norm = new RmsNorm(config.width, { eps: config.eps });
+  }
+
+  forward(tokens: Tensor, positions: Tensor, documents?: Tensor): Tensor {
+    const blocks = (x: Tensor, block: LlamaBlock) => within(block, () => block.forward(x, positions, documents));
+    return call(this.norm, this.layers.reduce(blocks, call(this.embed_tokens, tokens)));
+  }
+
+  decode(tokens: Tensor, cache: KeyValueCache): Tensor {
+    const positions = iota([1, tokens.shape[1]!], 1).add(cache.position);
+    const blocks = (x: Tensor, block: LlamaBlock) => within(block, () => block.decode(x, positions, cache));
+    return call(this.norm, this.layers.reduce(blocks, call(this.embed_tokens, tokens)));
+  }
+}
+
+/**
+ * A decoder-only transformer with rotary positions: tokens i32 (B, T) → logits (B, T, V).
+ *
+ * @example
+ * ```ts
+ * import { Llama, llamaPresets } from "athanor";
+ * const model = new Llama(llamaPresets["llama-3.2-1b"]);
+ * ```
+ */
+export class Llama extends Module {
+  readonly config: LlamaConfig;
+  readonly model: LlamaModel;
+  readonly lm_head: Linear | undefined;
+
+  constructor(config: LlamaConfig) {
+    super();
+    this.config = config;
+    this.model = new LlamaModel(config);
+    this.lm_head = config.tiedHead ? undefined : new Linear(config.width, config.vocab, { bias: false, init });
+  }
+
+  /**
+   * `positions` i32 (B or 1, T), default 0 … T − 1; `documents` i32 (B, T): a token sees those of its own document alone.
+   * Errors with `model/context` when T is greater than the context.
+   */
+  forward(tokens: Tensor, positions: Tensor = iota([1, tokens.shape[1]!], 1), documents?: Tensor): Tensor {
+    checkTokens(tokens, this.config.context);
+    return this.logits(within(this.model, () => this.model.forward(tokens, positions, documents)));
+  }
+
+  /** The next tokens, i32 (B, n), of a sequence whose beginning is in `cache` → logits (B, n, V). */
+  decode(tokens: Tensor, cache: KeyValueCache): Tensor {
+    return this.logits(this.decodeHidden(tokens, cache));
+  }
+
+  /** The same for one of the n tokens alone, chosen by `row` (i32 scalar): logits (B, V). */
+  decodeRow(tokens: Tensor, cache: KeyValueCache, row: Tensor): Tensor {
+    const hidden = this.decodeHidden(tokens, cache).permute(1, 0, 2); // (n, B, C)
+    const batch = tokens.shape[0]!;
+    return this.logits(take(hidden, row.reshape(1)).reshape(batch, 1, -1)).reshape(batch, -1);
+  }
+
+  private decodeHidden(tokens: Tensor, cache: KeyValueCache): Tensor {
+    checkTokens(tokens, this.config.context);
+    return within(this.model, () => this.model.decode(tokens, cache));
+  }
+
+  private logits(hidden: Tensor): Tensor {
+    const { lm_head: head, model } = this;
+    return head === undefined
+      ? within(model.embed_tokens, () => model.embed_tokens.attend(hidden))
+      : call(head, hidden);
+  }
+}
