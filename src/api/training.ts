@@ -44,6 +44,8 @@ export interface TrainOptions extends RunPlace {
   readonly expectedDataHash?: string;
   /** Instruction-set path that the bytes depend on, as a run's record names it: that one or none. */
   readonly isa?: string;
+  /** Pauses the run after this step, evaluated and saved; schedules are laid out on all `steps` of the recipe. */
+  readonly until?: number;
   /** Saves and ends the run after the step under way. */
   readonly signal?: AbortSignal;
   /** Awaited before the run goes on; an error in it ends the run. */
@@ -191,7 +193,7 @@ class TrainingRun {
   private trainer(): Trainer {
     const { prepared, programs, start } = this.ready;
     const { recipe } = prepared;
-    const { signal } = this.options;
+    const { signal, until } = this.options;
     const trainer: Trainer = new Trainer({
       programs,
       source: prepared.source,
@@ -206,6 +208,7 @@ class TrainingRun {
       onNonFinite: recipe.onNonFinite,
       callbacks: [this.reporter(), ...sampling(prepared, programs, (event) => this.emit(event))],
       ...(signal === undefined ? {} : { signal }),
+      ...(until === undefined ? {} : { until }),
     });
     if (start !== undefined) trainer.restore(start);
     return trainer;

@@ -12,7 +12,7 @@ export const recordName = "run.json";
 const format = "athanor-run";
 const version = 1;
 
-export const runStatuses = ["running", "finished", "failed", "interrupted", "preempted"] as const;
+export const runStatuses = ["running", "finished", "failed", "paused", "interrupted", "preempted"] as const;
 /** `running` is what was last written: whether the process still lives, its lock tells. */
 export type RunStatus = (typeof runStatuses)[number];
 

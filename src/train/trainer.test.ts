@@ -73,6 +73,30 @@ test("a report tells how long its step waited for data", async () => {
   expect(reports[0]!.waited).toBeGreaterThan(0.035); // nothing was made ahead
 });
 
+describe("until", () => {
+  test("pauses after its step, evaluated and saved, and the rest ends as if there had been no pause", async () => {
+    const { calls, callback } = listener();
+    const rate = ({ step }: { step: number }) => 0.1 * (1 - step / 8); // laid out on all steps
+    const options = { steps: 8, evaluateEvery: 4, heldOut, learningRate: rate } as const;
+    const first = lineTrainer({ ...options, until: 3, callbacks: [callback] });
+    expect(await first.run()).toBe("paused");
+    expect(calls.join(", ")).toBe("start 0, step 1, step 2, step 3, evaluation 3, checkpoint 3, paused 3");
+    const second = lineTrainer({ ...options, until: 8 });
+    moveState(first, second);
+    expect(await second.run()).toBe("finished");
+    const whole = lineTrainer(options);
+    await whole.run();
+    expect(lineState(second)).toEqual(lineState(whole));
+    expect(second.state()).toEqual(whole.state());
+  });
+
+  test("a signal that fires meanwhile is told as such", async () => {
+    const stop = new AbortController();
+    const stopper: Callback = { step: ({ clock }) => void (clock.step === 2 && stop.abort()) };
+    expect(await lineTrainer({ until: 3, signal: stop.signal, callbacks: [stopper] }).run()).toBe("interrupted");
+  });
+});
+
 describe("the signal", () => {
   test("before the first step: nothing is trained, the beginning is saved", async () => {
     const { calls, callback } = listener();

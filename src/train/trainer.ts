@@ -33,8 +33,8 @@ export interface StepReport extends StepResult {
   readonly waited: number;
 }
 
-/** Why a run ended: all its steps are done, or the signal fired. */
-export type Ending = "finished" | "interrupted";
+/** Why a run ended: all its steps are done, it came to `until`, or the signal fired. */
+export type Ending = "finished" | "paused" | "interrupted";
 
 /** Optional behaviour. Hooks are awaited in order; an error in one ends the run. */
 export interface Callback {
@@ -56,6 +56,8 @@ export interface TrainerOptions {
   /** Rows of each step; left out, the programs' one size. */
   readonly batchSizes?: BatchSizes | undefined;
   readonly steps: number;
+  /** Ends the run after this step, evaluated and saved; `steps` stay what schedules are laid out on. Default: no such step. */
+  readonly until?: number;
   /** Held-out batches, anew at each call. */
   readonly heldOut?: () => AsyncIterable<Feeds> | Iterable<Feeds>;
   /** Steps between evaluations; the last step is evaluated too. 0 for none. */
@@ -160,23 +162,24 @@ export class Trainer {
   }
 
   /**
-   * Trains until `steps` updates are done, the signal fires, or a step is not finite. An evaluation that the signal cut off
-   * is made again when the run goes on.
+   * Trains until `steps` updates are done, `until` is there, the signal fires, or a step is not finite. An evaluation that the
+   * signal cut off is made again when the run goes on.
    */
   async run(): Promise<Ending> {
-    const { steps, signal } = this.options;
+    const { steps, until = steps, signal } = this.options;
     await this.each((callback) => callback.start?.(this));
     for (;;) {
       if (this.evaluationIsDue()) await this.evaluate();
       const isDone = this.clock.step >= steps || this.hasStalled();
       if (isDone) await this.restoreBest();
-      const isOver = isDone || signal?.aborted === true;
+      const isOver = isDone || this.clock.step >= until || signal?.aborted === true;
       if (isOver || this.checkpointIsDue() || this.bestStep === this.clock.step) await this.save();
       if (isOver) break;
       await this.step();
     }
     const isDone = (this.clock.step >= steps && !this.evaluationIsDue()) || this.hasStalled();
-    const ending = isDone && this.betterBefore() === undefined ? "finished" : "interrupted";
+    const cut = signal?.aborted === true ? "interrupted" : "paused";
+    const ending = isDone && this.betterBefore() === undefined ? "finished" : cut;
     await this.each((callback) => callback.end?.(ending, this));
     return ending;
   }
@@ -219,10 +222,10 @@ export class Trainer {
   }
 
   private evaluationIsDue(): boolean {
-    const { evaluateEvery = 0, heldOut, steps } = this.options;
+    const { evaluateEvery = 0, heldOut, steps, until } = this.options;
     const { step } = this.clock;
     if (evaluateEvery === 0 || heldOut === undefined || step === 0 || this.lastEvaluation?.step === step) return false;
-    return step % evaluateEvery === 0 || step === steps;
+    return step % evaluateEvery === 0 || step === steps || step === until;
   }
 
   private checkpointIsDue(): boolean {

@@ -6,7 +6,7 @@ import { modelFamily } from "../../models/index.ts";
 import type { Recipe } from "../../recipe/index.ts";
 import type { RunEvent } from "../../track/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { pathOption } from "../options.ts";
+import { pathOption, wholeOption } from "../options.ts";
 import { exitCodes, shellWord, stoppedCode } from "../output.ts";
 import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
 import { StatusLine } from "../status-line.ts";
@@ -15,6 +15,7 @@ interface TrainFlags extends RecipeOptions {
   readonly runDir?: string;
   readonly resume?: boolean;
   readonly initFrom?: string;
+  readonly until?: number;
 }
 
 export const defineTrain: DefineCommand = (program, run) => {
@@ -22,6 +23,7 @@ export const defineTrain: DefineCommand = (program, run) => {
     .option("--run-dir <folder>", "folder of the run (default: a new one under runs/)", pathOption("--run-dir"))
     .option("--resume", "go on from the newest good checkpoint of --run-dir")
     .option("--init-from <run>", "start from the weights of another run or checkpoint", pathOption("--init-from"))
+    .option("--until <step>", "pause there, evaluated and saved; the rest follows with --resume", wholeOption("--until"))
     .action(run(train));
 };
 
@@ -56,17 +58,19 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
   const outcome = await runTraining(recipe, {
     ...(flags.runDir === undefined ? {} : { runDir: flags.runDir }),
     ...(flags.initFrom === undefined ? {} : { initFrom: flags.initFrom }),
+    ...(flags.until === undefined ? {} : { until: flags.until }),
     resume: flags.resume ?? false,
     signal,
     onEvent: show,
     onNote: say,
   }).finally(() => status?.end());
   const { folder, step } = outcome;
-  if (outcome.ending === "interrupted") {
+  if (outcome.ending !== "finished") {
+    const word = outcome.ending === "paused" ? "paused" : "stopped";
     output.note(
-      `${pc.yellow(`stopped at step ${step}; everything is saved.`)} Go on with:\n  npx athanor train ${shellWord(path)} --run-dir ${shellWord(folder)} --resume${(flags.set ?? []).map((change) => ` --set ${shellWord(change)}`).join("")}`,
+      `${pc.yellow(`${word} at step ${step}; everything is saved.`)} Go on with:\n  npx athanor train ${shellWord(path)} --run-dir ${shellWord(folder)} --resume${(flags.set ?? []).map((change) => ` --set ${shellWord(change)}`).join("")}`,
     );
-    return stoppedCode(context.stoppedBy());
+    return outcome.ending === "paused" ? exitCodes.done : stoppedCode(context.stoppedBy());
   }
   const seconds = (performance.now() - started) / 1000;
   output.print(`${pc.green("done")} in ${formatDuration(seconds)}: ${folder}`);
