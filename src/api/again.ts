@@ -115,6 +115,14 @@ export async function reproduceRun(path: string, options: TrainOptions = {}): Pr
       fix: "finish it: npx athanor train … --run-dir … --resume",
     });
   }
+  if (record.forked !== undefined) {
+    fail("reproduce/forked", "a fork has no beginning of its own that it could be run from", {
+      where: folder,
+      expected: "a run from step 0",
+      got: `a run from step ${record.forked.step} of ${record.forked.from}`,
+      fix: "reproduce the run that it was forked from",
+    });
+  }
   if (record.origin !== undefined) {
     options.onNote?.(`the run began with the weights of ${record.origin}`);
   }

@@ -18,6 +18,7 @@ export {
   fit,
   type Loss,
 } from "./fit.ts";
+export { type Fork, forkRun } from "./fork.ts";
 export { measureMatmul, measurePeak } from "./machine.ts";
 export {
   type ClassPrediction,

@@ -81,6 +81,13 @@ export async function restore(
   for (const { path, error } of latest?.skipped ?? [])
     onNote(`passed over a damaged checkpoint: ${path} (${error instanceof AthanorError ? error.what : String(error)})`);
   if (latest === undefined) {
+    if (record.forked !== undefined)
+      fail("resume/fork", "the state that this fork began with is gone", {
+        where: folder,
+        expected: `a checkpoint of step ${record.forked.step} or later`,
+        got: "none",
+        fix: `restore it from a copy, or fork again from ${record.forked.from}`,
+      });
     onNote("no checkpoint yet: the run starts from its beginning");
     return undefined;
   }

@@ -4,6 +4,7 @@ export { formatGraph, Graph, type Node, type Value, verifyGraph } from "./graph.
 export { locate } from "./locate.ts";
 export * from "./op.ts";
 export { allOpModules } from "./ops/all.generated.ts";
+export { erfScalar } from "./ops/elementwise.ts";
 export { registerClass, tape } from "./ops/tape.ts";
 export { tapeOpcodes } from "./tape-opcodes.ts";
 export { type Operand, type ReduceOptions, Tensor } from "./tensor.ts";

@@ -26,20 +26,24 @@ export const freeOnResume: readonly string[] = [
   "engine.name",
 ];
 
+/** Settings that a fork may change too: they shape the steps to come, and neither the weights nor the order of the data. */
+export const forkKeys = /^(optimizer|loss)\.|\.dropout$/;
+
 /** A recipe as plain JSON; data given in memory is left out, its hash stands in the run's record. */
 export function recipeJson(recipe: Recipe): Json {
   const { rows: _, ...data } = recipe.data;
   return JSON.parse(JSON.stringify({ ...recipe, data })) as Json;
 }
 
-/** Lines such as `optimizer.adamw.lr: 0.001 → 0.002` for settings that fix a run's bytes. */
-export function compareRecipes(earlier: unknown, now: Json): string[] {
+/** Lines such as `optimizer.adamw.lr: 0.001 → 0.002` for settings that fix a run's bytes, but for those that `free` names. */
+export function compareRecipes(earlier: unknown, now: Json, free?: RegExp): string[] {
   const lines: string[] = [];
   const recipes = [withDefaults(earlier as Json), withDefaults(now)] as const;
   const [before, after] = [flatten(recipes[0]), flatten(recipes[1])];
   const fixed = fixedByEvaluations(recipes);
   for (const key of new Set([...before.keys(), ...after.keys()])) {
     if (!fixed.includes(key) && freeOnResume.some((name) => key === name || key.startsWith(`${name}.`))) continue;
+    if (free?.test(key)) continue;
     const [old, fresh] = [before.get(key), after.get(key)];
     if (old !== fresh) lines.push(`${key}: ${old ?? "(unset)"} → ${fresh ?? "(unset)"}`);
   }

@@ -16,6 +16,10 @@ export { profileRecipe, type StepProfile } from "./profile.ts";
 export type { Figure, Proof, ProofContext } from "./proof.ts";
 export { type ProofResult, type ProveOptions, proofs, runProof, selectProofs } from "./prove.ts";
 export { type RangePoint, type RangeTest, type RangeTestOptions, rangeTest, type Trial } from "./range-test.ts";
+export { readPlan, type SearchPlan, type SearchPlanInput } from "./search/plan.ts";
+export { resumeSearch, runSearch, type SearchOptions, type SearchOutcome, trialFolder } from "./search/search.ts";
+export { changesOf, parseOver } from "./search/space.ts";
+export { rankTrials, type Trial as SearchTrial, type TrialEvent } from "./search/trials.ts";
 export { StepBench, type StepBenchOptions, type StepShape, stepModels, stepShapes } from "./step-bench.ts";
 export {
   type BatchTuneOptions,

@@ -16,6 +16,7 @@ export {
   type StepEvent,
 } from "./events.ts";
 export { MetricsLog, type MetricsLogOptions } from "./metrics-log.ts";
+export { type Line, readLines } from "./lines.ts";
 export { metricsName, type ReadMetricsOptions, readEvents, readMetrics } from "./metrics-reader.ts";
 export {
   createRun,

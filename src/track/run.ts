@@ -39,6 +39,8 @@ const recordSchema = z.object({
   starts: z.array(z.object({ at: z.string(), step: z.int() })).readonly(),
   /** The run or checkpoint that its first state was taken from. */
   origin: z.string().optional(),
+  /** The checkpoint whose whole state it began with, and its step: the run was never at an earlier one. */
+  forked: z.object({ from: z.string(), step: z.int() }).optional(),
   result: z.object({ loss: figure, evalLoss: figure.optional(), hash: z.string() }).optional(),
   error: z.object({ code: z.string(), message: z.string() }).optional(),
 });

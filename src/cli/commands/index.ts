@@ -13,6 +13,7 @@ import { defineProve } from "./prove.ts";
 import { defineReproduce } from "./reproduce.ts";
 import { defineRuns } from "./runs.ts";
 import { defineSchema } from "./schema.ts";
+import { defineSearch } from "./search.ts";
 import { defineTrain } from "./train.ts";
 import { defineTune } from "./tune.ts";
 
@@ -27,6 +28,7 @@ export const commands: readonly DefineCommand[] = [
   defineReproduce,
   defineInspect,
   defineTune,
+  defineSearch,
   defineDoctor,
   defineEngine,
   defineBench,

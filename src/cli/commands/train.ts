@@ -23,7 +23,11 @@ export const defineTrain: DefineCommand = (program, run) => {
     .option("--run-dir <folder>", "folder of the run (default: a new one under runs/)", pathOption("--run-dir"))
     .option("--resume", "go on from the newest good checkpoint of --run-dir")
     .option("--init-from <run>", "start from the weights of another run or checkpoint", pathOption("--init-from"))
-    .option("--until <step>", "pause there, evaluated and saved; the rest follows with --resume", wholeOption("--until"))
+    .option(
+      "--until <step>",
+      "pause there, evaluated and saved; the rest follows with --resume",
+      wholeOption("--until"),
+    )
     .action(run(train));
 };
 
