@@ -26,6 +26,7 @@ const requestCodes: readonly string[] = [
   "path/",
   "resume/",
   "reproduce/",
+  "search/missing",
   "engine/precision",
   "tune/noise",
   "engine/isa",

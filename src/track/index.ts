@@ -15,8 +15,8 @@ export {
   type StartEvent,
   type StepEvent,
 } from "./events.ts";
-export { MetricsLog, type MetricsLogOptions } from "./metrics-log.ts";
 export { type Line, readLines } from "./lines.ts";
+export { MetricsLog, type MetricsLogOptions } from "./metrics-log.ts";
 export { metricsName, type ReadMetricsOptions, readEvents, readMetrics } from "./metrics-reader.ts";
 export {
   createRun,

@@ -92,7 +92,7 @@ async function search(context: CommandContext, path: string | undefined, flags: 
     `\nbest: trial ${best!.trial}, ${made.plan.metric} ${format(last(best)?.value)}, in ${trialFolder(folder, best!.trial)}`,
   );
   output.print(`  npx athanor train ${shellWord(made.plan.recipe)}${changes.join("")}`);
-  output.print(`written: ${join(folder, "best.yaml")}, ${join(folder, "report.html")}`);
+  output.print(`written: ${join(folder, "best.yaml")}`);
   return exitCodes.done;
 }
 
