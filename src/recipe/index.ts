@@ -1,4 +1,4 @@
 export { compareRecipes, compareSchedules, forkKeys, freeOnResume, recipeJson, recipeSettings } from "./compare.ts";
 export { type Prepared, type PreparedData, type PrepareOptions, prepare } from "./prepare.ts";
-export { parseRecipe, type ReadOptions, readRecipe } from "./read.ts";
+export { parseRecipe, type ReadOptions, readRecipe, yaml } from "./read.ts";
 export { type Recipe, type RecipeInput, recipeSchema } from "./schema.ts";

@@ -8,7 +8,7 @@ import { readRateTable, replaceRateTable } from "./rate-table.ts";
 import { type Recipe, type RecipeInput, recipeSchema } from "./schema.ts";
 
 /** Loaded when a recipe is read from YAML: a program that writes its recipe itself needs none. */
-const yaml = (): typeof import("yaml") => createRequire(import.meta.url)("yaml");
+export const yaml = (): typeof import("yaml") => createRequire(import.meta.url)("yaml");
 
 /** A recipe as it was written, before defaults. */
 type Raw = Record<string, unknown>;

@@ -1,36 +1,15 @@
 // A comparison of runs as one HTML page that is also XML: inline SVG and CSS, nothing fetched, no script.
 import { formatCount, formatDuration } from "../base/index.ts";
 import type { ComparedRun, Comparison, CurvePoint, Curves } from "./compare-runs.ts";
+import { colours, escapeXml, formatFigure, linear, logarithmic, page, round, table } from "./page.ts";
 
-/** Eight hues that are told apart with any colour vision (Okabe & Ito 2008), darker on white and lighter on black. */
-const colours = [
-  ["#0072b2", "#56b4e9"],
-  ["#d55e00", "#ff8c42"],
-  ["#008060", "#2fc79a"],
-  ["#b0508c", "#e79cc6"],
-  ["#8a6a00", "#f0d040"],
-  ["#3a3aa8", "#a0a0ff"],
-  ["#8b1a1a", "#ff7b7b"],
-  ["#555555", "#bbbbbb"],
-] as const;
 const dashes = ["", "7 4", "2 4", "9 3 2 3"]; // beyond eight groups
 
 const [width, height, left, right, top, bottom] = [560, 330, 58, 14, 12, 44];
 const [plotWidth, plotHeight] = [width - left - right, height - top - bottom];
 
-/** Text as XML holds it; characters that XML cannot hold are replaced. */
-export function escapeXml(text: string): string {
-  return text
-    .replace(/[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu, "\ufffd")
-    .replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-
 export function comparisonPage(comparison: Comparison): string {
   const { runs, groups, keys, unit, stepsPerPoint, problems } = comparison;
-  const cells = (tag: string, texts: readonly string[]) =>
-    texts.map((text) => `<${tag}>${escapeXml(text)}</${tag}>`).join("");
-  const table = (head: readonly string[], rows: readonly (readonly string[])[]) =>
-    `<div class="wide"><table><thead><tr>${cells("th", head)}</tr></thead><tbody>\n${rows.map((row) => `<tr>${cells("td", row)}</tr>`).join("\n")}\n</tbody></table></div>`;
   const legend = groups.map(({ label, runs: own, loss, evalLoss }, at) => {
     const figures = [loss, evalLoss].map((figure, which) =>
       figure === undefined ? "" : `; ${which === 0 ? "loss" : "held-out"} ${formatInterval(figure)}`,
@@ -46,19 +25,11 @@ export function comparisonPage(comparison: Comparison): string {
   const seeds = groups.some(({ runs: own }) => own.length > 1)
     ? " A thick line is the mean over seeds, as far as all of them go; the band is its 95 % interval (Student's t); thin lines are the runs."
     : "";
-  return `<!doctype html>
-<html xmlns="http://www.w3.org/1999/xhtml" lang="en">
-<head>
-<meta charset="utf-8" />
-<meta name="viewport" content="width=device-width" />
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'" />
-<title>${escapeXml(runs.length === 1 ? runs[0]!.name : `${runs.length} runs compared`)}</title>
-<style>
-${style(groups.length)}
-</style>
-</head>
-<body>
-<h1>${runs.length === 1 ? "One run" : `${runs.length} runs compared`}</h1>
+  const title = runs.length === 1 ? runs[0]!.name : `${runs.length} runs compared`;
+  return page(
+    title,
+    style(groups.length),
+    `<h1>${runs.length === 1 ? "One run" : `${runs.length} runs compared`}</h1>
 <ul class="legend">
 ${legend.join("\n")}
 </ul>
@@ -83,19 +54,13 @@ ${
         ]),
       )
 }
-${problems.map(({ what, where, got }) => `<p class="problem">${escapeXml(`${where}: ${what} (${got})`)}</p>`).join("\n")}
-</body>
-</html>
-`;
+${problems.map(({ what, where, got }) => `<p class="problem">${escapeXml(`${where}: ${what} (${got})`)}</p>`).join("\n")}`,
+  );
 }
 
 /** `1.234 ± 0.056`, the loss of a group. */
 export function formatInterval({ mean, half }: { readonly mean: number; readonly half?: number }): string {
   return half === undefined ? formatFigure(mean) : `${formatFigure(mean)} ± ${formatFigure(half)}`;
-}
-
-export function formatFigure(value: number | undefined): string {
-  return value === undefined ? "" : Number.isFinite(value) ? value.toFixed(4) : String(value);
 }
 
 /** Name, status, steps, items, time and losses, as in every table of runs. */
@@ -105,31 +70,10 @@ export function figuresOf({ name, status, steps, items, seconds, loss, evalLoss 
 }
 
 function style(groups: number): string {
-  const variables = (theme: 0 | 1) => colours.map((pair, at) => `--c${at}: ${pair[theme]};`).join(" ");
-  const lines = Array.from({ length: groups }, (_, at) => {
+  return Array.from({ length: groups }, (_, at) => {
     const dash = dashes[Math.floor(at / colours.length) % dashes.length]!;
     return `.g${at} { --c: var(--c${at % colours.length});${dash === "" ? "" : ` stroke-dasharray: ${dash};`} }`;
-  });
-  return `:root { color-scheme: light dark; --back: #ffffff; --text: #1c1c1c; --faint: #d8d8d8; ${variables(0)} }
-@media (prefers-color-scheme: dark) { :root { --back: #161616; --text: #e8e8e8; --faint: #3c3c3c; ${variables(1)} } }
-body { margin: 2rem auto; max-width: 78rem; padding: 0 1rem; background: var(--back); color: var(--text); font: 15px/1.45 system-ui, sans-serif; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-.legend { list-style: none; padding: 0; } .key { width: 34px; height: 10px; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); gap: 1rem; }
-figure { margin: 0; } figcaption { font-weight: 600; } .charts svg { width: 100%; }
-svg text { fill: var(--text); font-size: 12px; } .grid { stroke: var(--faint); }
-.mean, .run { fill: none; stroke: var(--c); stroke-linecap: round; stroke-linejoin: round; }
-.mean { stroke-width: 2; } .run { stroke-width: 1; opacity: 0.45; } .band { fill: var(--c); opacity: 0.18; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: 0.25rem 0.9rem 0.25rem 0; border-bottom: 1px solid var(--faint); }
-.problem { font-style: italic; }
-${lines.join("\n")}`;
-}
-
-/** Where a value lies between the ends of an axis, 0 to 1, and the values that are written at it. */
-interface Scale {
-  place(value: number): number;
-  readonly ticks: readonly number[];
+  }).join("\n");
 }
 
 function chart({ runs, groups, unit }: Comparison, part: keyof Curves, x: "items" | "seconds"): string {
@@ -185,8 +129,6 @@ ${drawn.join("\n")}
 </svg></figure>`;
 }
 
-const round = (value: number): number => Math.round(value * 10) / 10;
-
 /** The stretches of a curve that can be drawn. */
 function pieces(points: readonly CurvePoint[], drawable: (point: CurvePoint) => boolean): CurvePoint[][] {
   const found: CurvePoint[][] = [];
@@ -199,24 +141,4 @@ function pieces(points: readonly CurvePoint[], drawable: (point: CurvePoint) => 
     open = drawable(point);
   }
   return found;
-}
-
-/** About six ticks, at 1, 2 or 5 times a power of ten. */
-function linear(low: number, high: number): Scale {
-  const span = high - low || Math.abs(high) || 1;
-  const rough = span / 6;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5].find((factor) => factor * power >= rough) ?? 10);
-  const [from, to] = high > low ? [low, high] : [low - span / 2, low + span / 2];
-  const first = Math.ceil(from / step);
-  const ticks = Array.from({ length: Math.floor(to / step) - first + 1 }, (_, at) => (first + at) * step);
-  return { place: (value) => (value - from) / (to - from), ticks };
-}
-
-function logarithmic(low: number, high: number): Scale {
-  const [from, to] = [Math.log10(low), Math.log10(high)];
-  const powers = Array.from({ length: Math.ceil(to) - Math.floor(from) + 1 }, (_, at) => 10 ** (Math.floor(from) + at));
-  const ticks = powers.flatMap((power) => (to - from > 3 ? [power] : [power, 2 * power, 5 * power]));
-  const shown = ticks.filter((tick) => tick >= low && tick <= high);
-  return { place: (value) => (value > 0 ? (Math.log10(value) - from) / (to - from) : -Infinity), ticks: shown };
 }

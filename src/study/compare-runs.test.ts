@@ -3,10 +3,12 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { elements } from "../../test/support/xml.ts";
 import { parseRecipe, recipeJson } from "../recipe/index.ts";
 import { createRun, type Environment, encodeEvent, metricsName, type RunRecord, updateRun } from "../track/index.ts";
-import { comparisonPage, escapeXml } from "./compare-page.ts";
+import { comparisonPage } from "./compare-page.ts";
 import { type Comparison, compareRuns } from "./compare-runs.ts";
+import { escapeXml } from "./page.ts";
 
 let folder: string;
 beforeEach(async () => {
@@ -289,27 +291,3 @@ describe("the page", () => {
     expect(page).toContain('<path class="band g0" d="M244 -68.5L488 205.5L488 342.5L244 68.5Z" />');
   });
 });
-
-/** Names of the elements of an XML text; throws where it is not well-formed. */
-function elements(page: string): string[] {
-  const body = page.replace(/^<!doctype html>\n/, "");
-  const [open, names]: [string[], string[]] = [[], []];
-  const token = /<(\/?)([a-z][\w-]*)((?:\s+[\w:-]+="[^"<]*")*)\s*(\/?)>|([^<]+)/gy;
-  for (let at = 0; at < body.length; at = token.lastIndex) {
-    token.lastIndex = at;
-    const match = token.exec(body);
-    if (match === null) throw new Error(`not XML: ${body.slice(at, at + 40)}`);
-    const [whole, closing, name, , empty, text] = match;
-    if (/&(?!#\d+;)/.test(whole)) throw new Error(`a bare &: ${whole}`);
-    if (text !== undefined) continue;
-    if (closing === "/") {
-      const last = open.pop();
-      if (last !== name) throw new Error(`</${name}> closes ${last}`);
-    } else {
-      names.push(name!);
-      if (empty === "") open.push(name!);
-    }
-  }
-  if (open.length > 0) throw new Error(`left open: ${open.join(", ")}`);
-  return names;
-}

@@ -1,6 +1,6 @@
 // The door of `study`: proofs and benchmarks, programs over everything below.
 export { type BenchRun, benchMatmul, benchStep, type MatmulFigures, type StepFigures } from "./bench.ts";
-export { comparisonPage, figuresOf, formatFigure, formatInterval } from "./compare-page.ts";
+export { comparisonPage, figuresOf, formatInterval } from "./compare-page.ts";
 export {
   type ComparedRun,
   type Comparison,
@@ -12,6 +12,7 @@ export {
 export { type CoordinateOptions, coordinateCheck, type LayerChange } from "./coordinate-check.ts";
 export { type ColumnImportance, type Importance, type ImportanceOptions, permutationImportance } from "./importance.ts";
 export { type NoiseScale, noiseScale } from "./noise-scale.ts";
+export { formatFigure } from "./page.ts";
 export { profileRecipe, type StepProfile } from "./profile.ts";
 export type { Figure, Proof, ProofContext } from "./proof.ts";
 export { type ProofResult, type ProveOptions, proofs, runProof, selectProofs } from "./prove.ts";

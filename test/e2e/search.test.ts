@@ -131,7 +131,7 @@ test("a grid from a study file, two at a time: the trial that diverges is told, 
   expect(code).toBe(0);
   expect(stdout).not.toContain("internal");
   const events = journalOf("grid");
-  expect(events.filter(({ event }) => event === "fail")).toMatchObject([
+  expect(resultsOf("grid").filter(({ event }) => event === "fail")).toMatchObject([
     { trial: 0, code: "train/non-finite" },
     { trial: 1, code: "train/non-finite" },
   ]);

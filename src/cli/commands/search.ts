@@ -1,5 +1,6 @@
 // athanor search: many short runs of a recipe under other settings, and the best of them.
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Option } from "commander";
 import pc from "picocolors";
 import { fail, formatDuration } from "../../base/index.ts";
@@ -10,13 +11,14 @@ import {
   readPlan,
   resumeSearch,
   runSearch,
+  type SearchOptions,
   type SearchOutcome,
   type SearchPlanInput,
   type SearchTrial,
   type TrialEvent,
   trialFolder,
 } from "../../study/index.ts";
-import type { CommandContext, DefineCommand } from "../command.ts";
+import { type CommandContext, type DefineCommand, packageRoot } from "../command.ts";
 import { numberOption, pathOption, wholeOption } from "../options.ts";
 import { exitCodes, shellWord, stoppedCode } from "../output.ts";
 import { collect } from "../recipe-options.ts";
@@ -69,6 +71,8 @@ export const defineSearch: DefineCommand = (program, run) => {
     .action(run(search));
 };
 
+const trialProgram = fileURLToPath(new URL("bin/athanor.mjs", packageRoot));
+
 async function search(context: CommandContext, path: string | undefined, flags: SearchFlags): Promise<number> {
   const { output, signal } = context;
   const onEvent = (event: TrialEvent, trials: readonly SearchTrial[]) => {
@@ -77,7 +81,7 @@ async function search(context: CommandContext, path: string | undefined, flags: 
     if (!output.json && line !== undefined) output.note(line);
   };
   signal.addEventListener("abort", () => output.note("stopping: the trials under way save and end"));
-  const outcome = await start(path, flags, { signal, onEvent });
+  const outcome = await start(path, flags, { program: trialProgram, signal, onEvent });
   const { folder, trials, best, search: made } = outcome;
   if (outcome.ending === "interrupted") {
     output.note(
@@ -92,14 +96,14 @@ async function search(context: CommandContext, path: string | undefined, flags: 
     `\nbest: trial ${best!.trial}, ${made.plan.metric} ${format(last(best)?.value)}, in ${trialFolder(folder, best!.trial)}`,
   );
   output.print(`  npx athanor train ${shellWord(made.plan.recipe)}${changes.join("")}`);
-  output.print(`written: ${join(folder, "best.yaml")}`);
+  output.print(`written: ${join(folder, "best.yaml")}, ${join(folder, "report.html")}`);
   return exitCodes.done;
 }
 
 async function start(
   path: string | undefined,
   { over, dir, resume, ...flags }: SearchFlags,
-  options: { signal: AbortSignal; onEvent: (event: TrialEvent, trials: readonly SearchTrial[]) => void },
+  options: SearchOptions,
 ): Promise<SearchOutcome> {
   if (resume !== undefined) {
     if (path === undefined && dir === undefined && over === undefined && Object.keys(flags).length === 0)

@@ -1,11 +1,10 @@
 // What a search is asked for: one schema for study files, flags and programs; and what follows from it for a recipe.
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { parseDocument } from "yaml";
 import { z } from "zod";
 import { AthanorError, fail, parseConfig } from "../../base/index.ts";
 import { parseOptimizer } from "../../optim/index.ts";
-import { forkKeys, type Recipe, readRecipe } from "../../recipe/index.ts";
+import { forkKeys, type Recipe, readRecipe, yaml } from "../../recipe/index.ts";
 import { population } from "./population.ts";
 import { gridSampler, randomSampler, type Sampler } from "./sampler.ts";
 import { asha, halving, rungsOf, type Scheduler } from "./scheduler.ts";
@@ -62,7 +61,7 @@ export async function readPlan(path: string, flags: Partial<SearchPlanInput>): P
 /** The settings of a study file, or `undefined` where the file is something else: a recipe, which has faults of its own. */
 async function readStudy(path: string): Promise<Partial<SearchPlanInput> | undefined> {
   if (!/\.(ya?ml|json)$/.test(path)) return undefined;
-  const document = parseDocument(await readFile(path, "utf8").catch(() => ""));
+  const document = yaml().parseDocument(await readFile(path, "utf8").catch(() => ""));
   const value: unknown = document.errors.length > 0 ? undefined : document.toJS();
   if (typeof value !== "object" || value === null || !("over" in value) || !("recipe" in value)) return undefined;
   const { recipe } = value;

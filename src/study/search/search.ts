@@ -4,18 +4,20 @@ import { randomInt } from "node:crypto";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { basename, extname, join, resolve } from "node:path";
-import { stringify } from "yaml";
 import { forkRun } from "../../api/index.ts";
 import { AthanorError, fail } from "../../base/index.ts";
 import { findCheckpoints, lockRun } from "../../checkpoint/index.ts";
-import { prepare, type Recipe, readRecipe, recipeJson, recipeSettings } from "../../recipe/index.ts";
+import { prepare, type Recipe, readRecipe, recipeJson, recipeSettings, yaml } from "../../recipe/index.ts";
 import { makeFolders, readRun, requireFree, runName } from "../../track/index.ts";
 import { Journal, type JournalHead, journalName } from "./journal.ts";
 import { makeSearch, type Search, type SearchPlan } from "./plan.ts";
+import { searchPage } from "./search-page.ts";
 import { runPiece, waitForFree } from "./trial-run.ts";
 import { type Job, leader, type Trial, type TrialEvent, withEvent } from "./trials.ts";
 
 export interface SearchOptions {
+  /** The program of the command line, `bin/athanor.mjs`: trials are processes of it. */
+  readonly program: string;
   /** Default: a new folder under `runs`. */
   readonly folder?: string;
   /** Folder that paths in changes are relative to; default the working folder. */
@@ -35,7 +37,7 @@ export interface SearchOutcome {
 }
 
 /** Starts a search. Everything that can be refused is refused before there is a folder. Errors with `config/*`, `data/*`, `run/exists`. */
-export async function runSearch(plan: SearchPlan, options: SearchOptions = {}): Promise<SearchOutcome> {
+export async function runSearch(plan: SearchPlan, options: SearchOptions): Promise<SearchOutcome> {
   const { cwd = process.cwd() } = options;
   const search = await makeSearch(plan, cwd);
   const folder = resolve(options.folder ?? join("runs", searchName(plan)));
@@ -55,7 +57,7 @@ export async function runSearch(plan: SearchPlan, options: SearchOptions = {}): 
 /** Goes on with a search that was stopped or killed. Errors with `search/*`, `resume/recipe`, `run/locked`. */
 export async function resumeSearch(
   folder: string,
-  options: Omit<SearchOptions, "folder" | "cwd"> = {},
+  options: Omit<SearchOptions, "folder" | "cwd">,
 ): Promise<SearchOutcome> {
   const path = resolve(folder);
   const journal = await Journal.open(join(path, journalName));
@@ -132,8 +134,9 @@ class Study {
     const { folder, search, trials } = this;
     const best = leader(trials, search.goal);
     const ending = this.options.signal?.aborted === true ? "interrupted" : "finished";
+    await writeFile(join(folder, "report.html"), searchPage(search, trials));
     if (best !== undefined)
-      await writeFile(join(folder, "best.yaml"), stringify(recipeJson(await search.recipeAt(best.point))));
+      await writeFile(join(folder, "best.yaml"), yaml().stringify(recipeJson(await search.recipeAt(best.point))));
     else if (ending === "finished") failWithout(trials, folder);
     return { folder, ending, search, trials, ...(best === undefined ? {} : { best }) };
   }
@@ -158,8 +161,8 @@ class Study {
       await this.tell({ event: "fail", trial, code: error.code, message: error.what });
       return;
     }
-    const { signal } = this.options;
-    const work = runPiece({ folder, recipe, until, metric: this.search.plan.metric, signal })
+    const { program, signal } = this.options;
+    const work = runPiece({ program, folder, recipe, until, metric: this.search.plan.metric, signal })
       .then(async (result) => {
         if (result.ending === "reached") await this.tell({ event: "report", trial, ...result.report });
         if (result.ending === "failed")

@@ -1,6 +1,6 @@
 // The space of a search: which settings of a recipe are tried, and over what. Draws nothing: that is for samplers.
-import { parseDocument } from "yaml";
 import { fail } from "../../base/index.ts";
+import { yaml } from "../../recipe/index.ts";
 
 /** A value as a recipe may hold it. */
 export type SettingValue = null | boolean | number | string | SettingValue[] | { [key: string]: SettingValue };
@@ -71,7 +71,7 @@ function parseDomain(key: string, value: unknown): Domain {
 
 /** `64,128,256` as YAML reads it between brackets, or `undefined`. */
 function parseList(text: string): unknown {
-  const document = parseDocument(`[${text}]`);
+  const document = yaml().parseDocument(`[${text}]`);
   return document.errors.length > 0 ? undefined : document.toJS();
 }
 

@@ -4,15 +4,13 @@ import { spawn } from "node:child_process";
 import { access, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { fail } from "../../base/index.ts";
 import { readLock } from "../../checkpoint/index.ts";
 import { readEvents, recordName } from "../../track/index.ts";
 import type { Report } from "./trials.ts";
 
-const command = fileURLToPath(new URL("../../../bin/athanor.mjs", import.meta.url));
-
 export interface TrialPiece {
+  readonly program: string;
   readonly folder: string;
   readonly recipe: string;
   readonly until: number;
@@ -27,7 +25,7 @@ export type PieceResult =
   | { readonly ending: "stopped" };
 
 /** Runs a trial up to a step; one that is there already goes on from its newest checkpoint. Errors with `config/metric`. */
-export async function runPiece({ folder, recipe, until, metric, signal }: TrialPiece): Promise<PieceResult> {
+export async function runPiece({ program, folder, recipe, until, metric, signal }: TrialPiece): Promise<PieceResult> {
   const resume = await isRun(folder);
   const args = [
     "train",
@@ -39,7 +37,7 @@ export async function runPiece({ folder, recipe, until, metric, signal }: TrialP
     "--json",
     ...(resume ? ["--resume"] : []),
   ];
-  const { code, killedBy, lastLine, lastWords } = await runCommand(args, signal);
+  const { code, killedBy, lastLine, lastWords } = await runCommand([program, ...args], signal);
   if (code === 0) return await judge(folder, until, metric);
   if (signal?.aborted === true) return { ending: "stopped" };
   if (killedBy !== null)
@@ -76,7 +74,7 @@ interface Ended {
 
 async function runCommand(args: readonly string[], signal: AbortSignal | undefined): Promise<Ended> {
   // a group of its own: Ctrl-C reaches the search, which tells its trials once
-  const child = spawn(process.execPath, [command, ...args], { stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
   const stop = () => void child.kill("SIGTERM");
   signal?.addEventListener("abort", stop);
   if (signal?.aborted === true) stop();
