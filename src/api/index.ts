@@ -18,7 +18,6 @@ export {
   fit,
   type Loss,
 } from "./fit.ts";
-export { type Fork, forkRun } from "./fork.ts";
 export { measureMatmul, measurePeak } from "./machine.ts";
 export {
   type ClassPrediction,
@@ -32,6 +31,7 @@ export {
 export type { SaveOptions } from "./model-files.ts";
 export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan.ts";
 export { softmaxOf } from "./predictor.ts";
+export { recipeHash } from "./run-folder.ts";
 export { findRun, runStatus } from "./run-path.ts";
 export { readStateDict } from "./state-dict.ts";
 export { type RecordRecipe, Training, train } from "./train.ts";

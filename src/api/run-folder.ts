@@ -32,6 +32,7 @@ export interface LockedRun {
   readonly lock: RunLock;
 }
 
+/** SHA-256 of a recipe with every default filled in, as records and checkpoints name it. */
 export function recipeHash(recipe: Recipe): string {
   return createHash("sha256")
     .update(JSON.stringify(recipeJson(recipe)))

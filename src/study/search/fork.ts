@@ -1,11 +1,11 @@
 // A fork: a new run that begins with the whole state of another one, weights, optimizer and place in the data, under settings
 // of its own for the steps to come. It is trained like any run that goes on: `resume`.
 import { basename } from "node:path";
-import { fail } from "../base/index.ts";
-import { loadCheckpoint, lockRun, saveCheckpoint } from "../checkpoint/index.ts";
-import { compareRecipes, forkKeys, type Recipe, recipeJson } from "../recipe/index.ts";
-import { createRun, makeFolders, readRun, updateRun } from "../track/index.ts";
-import { recipeHash } from "./run-folder.ts";
+import { recipeHash } from "../../api/index.ts";
+import { fail } from "../../base/index.ts";
+import { loadCheckpoint, lockRun, saveCheckpoint } from "../../checkpoint/index.ts";
+import { compareRecipes, forkKeys, type Recipe, recipeJson } from "../../recipe/index.ts";
+import { createRun, makeFolders, readRun, updateRun } from "../../track/index.ts";
 
 export interface Fork {
   /** The run, and its checkpoint that the new one begins with. */
