@@ -330,6 +330,15 @@ test("slots of eight bits are saved and read as they are: a run that was stopped
   expect((await train(small, { runDir: run, resume: true }).outcome).hash).toBe(whole.hash);
 });
 
+test("a run that the clock ended says so, and is reproduced to the step that it came to", async () => {
+  const outcome = await train(recipe({ stop: { minutes: 1e-9 } }), { runDir: run }).outcome;
+  expect(outcome).toMatchObject({ ending: "finished", reason: "time", step: 1 });
+  expect((await readRun(run)).record.result).toMatchObject({ reason: "time" });
+  expect(await reproduceRun(run, { runDir: join(folder, "again") })).toMatchObject({ same: true });
+  const longer = await train(recipe(), { runDir: run, resume: true }).outcome;
+  expect(longer).toMatchObject({ reason: "steps", step: 12 });
+});
+
 test.each([
   { adam: { lr: 0.05, average: { ema: { decay: 0.9 } } } },
   { adam: { lr: 0.05, average: { swa: { start: 3, every: 2 } }, freeze: ["layers.0.bias"] } },

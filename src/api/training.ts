@@ -20,6 +20,7 @@ import {
   requireMemory,
   StepGraphs,
   StepPrograms,
+  type StopReason,
   Trainer,
   type TrainerState,
 } from "../train/index.ts";
@@ -57,6 +58,8 @@ export interface TrainOptions extends RunPlace {
 export interface TrainOutcome {
   readonly folder: string;
   readonly ending: Ending;
+  /** What ended it; `undefined` where it can go on. */
+  readonly reason: StopReason | undefined;
   readonly step: number;
   readonly loss: number;
   readonly evalLoss: number | undefined;
@@ -203,6 +206,8 @@ class TrainingRun {
       heldOut: prepared.heldOut,
       evaluateEvery: recipe.eval.every,
       patience: recipe.eval.patience,
+      tolerance: recipe.stop.tolerance,
+      maxSeconds: recipe.stop.minutes === undefined ? undefined : 60 * recipe.stop.minutes,
       restoreStep: (step) => this.restoreStep(step, trainer),
       checkpointEvery: recipe.checkpoint.every,
       onNonFinite: recipe.onNonFinite,
@@ -247,12 +252,18 @@ class TrainingRun {
     const { step } = trainer.clock;
     const { lastLoss: loss } = trainer;
     const evalLoss = trainer.lastEvaluation?.loss;
+    const reason = ending === "finished" ? trainer.stopReason : undefined;
     const hash = await stateHash(this.tensors());
-    const result = { loss, ...(evalLoss === undefined ? {} : { evalLoss }), hash };
+    const result = {
+      loss,
+      ...(evalLoss === undefined ? {} : { evalLoss }),
+      hash,
+      ...(reason === undefined ? {} : { reason }),
+    };
     const stall = this.stepTime.waited / this.stepTime.seconds;
     if (ending === "finished") await this.emit({ type: "end", step, ...result, stall });
     await this.record({ status: ending, step, ...(ending === "finished" ? { result } : {}) });
-    return { folder: this.folder, ending, step, loss, evalLoss, hash, stall };
+    return { folder: this.folder, ending, reason, step, loss, evalLoss, hash, stall };
   }
 
   /** Records why the run ends; the caller gets the error itself. What goes wrong here must not hide it. */

@@ -8,7 +8,7 @@ import {
   type LoaderState,
   type SampleOrder,
 } from "../data/index.ts";
-import { type BatchSizes, createBatchSizes, namedSizes } from "../optim/index.ts";
+import { type BatchSizeConfig, type BatchSizes, createBatchSizes, namedSizes } from "../optim/index.ts";
 import { type BatchSource, rowsPerLane } from "../train/index.ts";
 import type { Recipe } from "./schema.ts";
 
@@ -24,13 +24,16 @@ export function trainingSource<B extends Batch>(
   recipe: Recipe,
   options: SourceOptions,
 ): { readonly source: BatchSource; readonly batches: Batches } {
-  const { order, samplesPerEpoch = dataset.length } = options;
+  const { samplesPerEpoch = dataset.length } = options;
   const { onShort } = recipe.data;
-  const largest = Math.max(...namedSizes(recipe.batch.size));
+  const isWhole = recipe.batch.size === "all";
+  const size = isWhole ? dataset.length : (recipe.batch.size as BatchSizeConfig);
+  const order = isWhole ? "sequential" : options.order; // sums in one order, whatever the seed
+  const largest = Math.max(...namedSizes(size));
   // refuses or cuts what the data is too short for
   const loader = new Loader(dataset, { batchSize: largest, order, seed: recipe.seed, onShort });
   return {
-    batches: batchesOf(recipe, loader.batchSize),
+    batches: batchesOf(size, recipe, loader.batchSize),
     source: {
       samplesPerEpoch,
       next: (rows, ahead) => loader.next(rows, ahead),
@@ -47,7 +50,7 @@ export interface Batches {
 }
 
 /** Sizes of a recipe's batches, none above `most` rows. Errors with `config/lanes`, `config/microbatch`. */
-function batchesOf({ batch: { size, lanes, microbatch: given } }: Recipe, most: number): Batches {
+function batchesOf(size: BatchSizeConfig, { batch: { lanes, microbatch: given } }: Recipe, most: number): Batches {
   const smallest = Math.min(most, ...namedSizes(size));
   const lane = rowsPerLane(smallest, lanes);
   const isMeasured = typeof size === "object" && size.adaptive !== undefined;
@@ -67,7 +70,7 @@ function batchesOf({ batch: { size, lanes, microbatch: given } }: Recipe, most: 
 
 /** Rows of an evaluation batch. */
 export const evaluationRows = ({ eval: { batch }, batch: { size } }: Recipe): number =>
-  batch ?? Math.min(...namedSizes(size));
+  batch ?? (size === "all" ? 256 : Math.min(...namedSizes(size)));
 
 /** Every held-out row once. Padding rows have targets that no loss counts: −1, or NaN for numbers. */
 export async function* heldOutBatches<B extends Batch>(dataset: Dataset<B>, batchSize: number): AsyncGenerator<Batch> {

@@ -19,6 +19,7 @@ export const freeOnResume: readonly string[] = [
   "data.cache",
   "eval",
   "checkpoint",
+  "stop",
   "samples",
   "memory",
   "recompute",

@@ -40,11 +40,13 @@ export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptio
     throw error;
   }
   const heldOut = new SequentialWindows(validation, context);
+  // all of a text are its windows side by side, not one at each token
+  const windows = new (recipe.batch.size === "all" ? SequentialWindows : TextWindows)(train, context);
   return {
     family,
     built,
     task: languageModelTask(context),
-    ...trainingSource(new TextWindows(train, context), recipe, {
+    ...trainingSource(windows, recipe, {
       order: "random",
       samplesPerEpoch: train.length / context,
     }),

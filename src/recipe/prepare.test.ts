@@ -41,6 +41,31 @@ describe("regression", () => {
   });
 });
 
+test("a batch of all rows is the training rows in their order, whatever was drawn before", async () => {
+  const { source, description } = await prepare(
+    parseRecipe({
+      data: { rows: numbers.map(({ y }, x) => ({ x, y })), target: "y" },
+      model: { mlp: {} },
+      batch: "all",
+    }),
+  );
+  expect(description.batchSize).toBe(54); // nine tenths of 60
+  const [first, second] = [await source.next(54), await source.next(54)];
+  expect(second.features).toEqual(first.features);
+  expect(second.targets).toEqual(first.targets);
+  expect(new Set(first.features!.data as Float32Array).size).toBe(54);
+  const text = await prepare(
+    parseRecipe({
+      data: { rows: ["abcd".repeat(50)] },
+      model: { gpt: { layers: 1, heads: 1, width: 8, context: 9 } },
+      batch: "all",
+    }),
+  );
+  expect(text.description.batchSize).toBe(20); // 180 tokens for training
+  expect(parseRecipe({ data: { rows: numbers }, model: { mlp: {} }, batch: 7 }).batch.size).toBe(7);
+  expect(() => parseRecipe({ data: { rows: numbers }, model: { mlp: {} }, batch: "al" as "all" })).toThrow("batch");
+});
+
 test.each(["eval.every", "checkpoint.best"])("early stopping without %s is refused", async (key) => {
   const early = { data: { rows: numbers, target: "y" }, model: { mlp: {} } };
   await expect(prepare(parseRecipe(early, { set: ["eval.patience=2", `${key}=0`] }))).rejects.toMatchObject({

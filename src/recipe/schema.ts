@@ -10,6 +10,23 @@ import { lossSchema } from "./loss.ts";
 const positive = z.number().int().positive();
 const share = z.number().gt(0).lt(1);
 
+const batchSchema = z.strictObject({
+  size: z
+    .union([z.literal("all"), ...batchSizeSchema.options])
+    .default(32)
+    .describe("rows of one step: all of them in their order, a number, or a schedule, see below"),
+  lanes: positive.default(1).describe("pieces in which a batch is summed; fixes the bytes for any number of processes"),
+  microbatch: positive
+    .optional()
+    .describe("rows that are computed at once, of which a lane has several; left out, a lane of the smallest batch"),
+  coupling: z
+    .enum(["none", "linear", "sqrt"])
+    .default("none")
+    .describe("what a learning rate does as batches change: nothing, as they do, as their root does"),
+});
+/** `batch: 64` and `batch: all` name the size. */
+const sizeAlone = (value: unknown): unknown => (typeof value === "number" || value === "all" ? { size: value } : value);
+
 /** Value types a table's column may be given. */
 export const columnTypes = ["number", "category", "text", "boolean", "ignore"] as const;
 
@@ -128,24 +145,33 @@ const settings = z.strictObject({
   optimizer: optimizerSchema
     .prefault({ adamw: {} })
     .describe("one optimizer and its settings, such as adamw: { lr: 1e-3 }"),
-  batch: z
+  batch: (
+    z.preprocess(sizeAlone, batchSchema) as z.ZodType<
+      z.output<typeof batchSchema>,
+      z.input<typeof batchSchema> | number | "all"
+    >
+  ).prefault({}),
+  steps: z
+    .number()
+    .int()
+    .nonnegative()
+    .default(1000)
+    .describe("optimizer updates, unless stop or eval.patience ends the run before"),
+  stop: z
     .strictObject({
-      size: batchSizeSchema.default(32).describe("rows of one step: a number or a schedule, see below"),
-      lanes: positive
-        .default(1)
-        .describe("pieces in which a batch is summed; fixes the bytes for any number of processes"),
-      microbatch: positive
+      tolerance: z
+        .number()
+        .positive()
         .optional()
-        .describe(
-          "rows that are computed at once, of which a lane has several; left out, a lane of the smallest batch",
-        ),
-      coupling: z
-        .enum(["none", "linear", "sqrt"])
-        .default("none")
-        .describe("what a learning rate does as batches change: nothing, as they do, as their root does"),
+        .describe("norm of a step's gradient at or below which the run ends; left out, never"),
+      minutes: z
+        .number()
+        .positive()
+        .optional()
+        .describe("time that the run may work, all its pieces together; left out, without end"),
     })
-    .prefault({}),
-  steps: z.number().int().nonnegative().default(1000).describe("optimizer updates"),
+    .prefault({})
+    .describe("what else ends a run, evaluated and saved"),
   seed: z
     .number()
     .int()
@@ -205,7 +231,9 @@ const settings = z.strictObject({
         .nonnegative()
         .default(250)
         .describe("steps between evaluations; the last step is evaluated too; 0 for none"),
-      batch: positive.optional().describe("rows of an evaluation batch; left out, the smallest batch.size"),
+      batch: positive
+        .optional()
+        .describe("rows of an evaluation batch; left out, the smallest batch.size, or 256 where that is all"),
       patience: z
         .number()
         .int()

@@ -9,6 +9,7 @@ const promised = [
   "gd.full",
   "gd.minibatch",
   "gd.sgd1",
+  "gd.stop",
   "loss.mse",
   "loss.ce",
   "loss.log",

@@ -18,6 +18,7 @@ import { parallelProofs } from "./proofs/parallel.ts";
 import { rateProofs } from "./proofs/rates.ts";
 import { regularizationProofs } from "./proofs/regularization.ts";
 import { repeatProofs } from "./proofs/repeat.ts";
+import { stopProofs } from "./proofs/stop.ts";
 import { systemProofs } from "./proofs/systems.ts";
 import { torchProofs } from "./proofs/torch.ts";
 import { tuneProofs } from "./proofs/tune.ts";
@@ -25,6 +26,7 @@ import { tuneProofs } from "./proofs/tune.ts";
 /** Every proof, in the order of `athanor prove --all`. */
 export const proofs: readonly Proof[] = [
   ...gradientDescentProofs,
+  ...stopProofs,
   ...lossProofs,
   ...initProofs,
   ...optimizerProofs,

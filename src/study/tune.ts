@@ -51,7 +51,8 @@ export interface TunedBatch extends NoiseScale {
  */
 export async function tuneBatchSize(recipe: Recipe, options: BatchTuneOptions = {}): Promise<TunedBatch> {
   const { after = Math.min(100, recipe.steps), rounds = 20, onNote } = options;
-  requireTwoSizes({ small: 1, large: Math.max(...namedSizes(recipe.batch.size)) }, rounds); // before any data is read
+  const { size } = recipe.batch;
+  if (size !== "all") requireTwoSizes({ small: 1, large: Math.max(...namedSizes(size)) }, rounds); // before any data is read
   const { engine, note } = chooseEngine(recipe);
   if (note !== undefined) onNote?.(note);
   const { description, source, learningRate, clockAt, close } = await prepare(recipe, options);

@@ -57,6 +57,8 @@ export interface EndEvent {
   readonly evalLoss?: number;
   /** SHA-256 of the final state. */
   readonly hash: string;
+  /** What ended the run: steps, tolerance, patience or time. */
+  readonly reason?: string;
   /** Share of the steps' time that they waited for data, 0 to 1. */
   readonly stall?: number;
 }

@@ -41,7 +41,9 @@ const recordSchema = z.object({
   origin: z.string().optional(),
   /** The checkpoint whose whole state it began with, and its step: the run was never at an earlier one. */
   forked: z.object({ from: z.string(), step: z.int() }).optional(),
-  result: z.object({ loss: figure, evalLoss: figure.optional(), hash: z.string() }).optional(),
+  result: z
+    .object({ loss: figure, evalLoss: figure.optional(), hash: z.string(), reason: z.string().optional() })
+    .optional(),
   error: z.object({ code: z.string(), message: z.string() }).optional(),
 });
 

@@ -97,6 +97,52 @@ describe("until", () => {
   });
 });
 
+describe("what ends a run", () => {
+  /** Norms of the gradients of a run of 8 steps. */
+  const norms = async () => {
+    const reports: StepReport[] = [];
+    await lineTrainer({ callbacks: [{ step: (report) => void reports.push(report) }] }).run();
+    return reports.map(({ gradNorm }) => gradNorm);
+  };
+
+  test("is a gradient within the tolerance, evaluated and saved; with a smaller one it goes on to the same numbers", async () => {
+    const all = await norms();
+    const tolerance = Math.min(...all.slice(0, 5));
+    const step = all.indexOf(tolerance) + 1;
+    const { calls, callback } = listener();
+    const first = lineTrainer({ tolerance, heldOut, evaluateEvery: 100, callbacks: [callback] });
+    expect(await first.run()).toBe("finished");
+    expect([first.stopReason, first.clock.step]).toEqual(["tolerance", step]);
+    expect(calls.slice(-3)).toEqual([`evaluation ${step}`, `checkpoint ${step}`, `finished ${step}`]);
+    const again = lineTrainer({ tolerance });
+    moveState(first, again);
+    expect(await again.run()).toBe("finished");
+    expect([again.stopReason, again.clock.step]).toEqual(["tolerance", step]);
+    const further = lineTrainer({ tolerance: tolerance / 1e9 });
+    moveState(first, further);
+    const whole = lineTrainer();
+    await Promise.all([further.run(), whole.run()]);
+    expect(further.stopReason).toBe("steps");
+    expect(lineState(further)).toEqual(lineState(whole));
+  });
+
+  test("is the time that it was given, over all its pieces", async () => {
+    const first = lineTrainer({ maxSeconds: 1e-9 });
+    expect(await first.run()).toBe("finished");
+    expect([first.stopReason, first.clock.step]).toEqual(["time", 1]);
+    const { seconds } = first.state();
+    expect(seconds).toBeGreaterThan(0);
+    const again = lineTrainer({ maxSeconds: seconds! }); // spent
+    moveState(first, again);
+    await again.run();
+    expect([again.stopReason, again.clock.step]).toEqual(["time", 1]);
+    const longer = lineTrainer({ maxSeconds: 1e9 });
+    moveState(first, longer);
+    await longer.run();
+    expect([longer.stopReason, longer.clock.step]).toEqual(["steps", 8]);
+  });
+});
+
 describe("the signal", () => {
   test("before the first step: nothing is trained, the beginning is saved", async () => {
     const { calls, callback } = listener();

@@ -36,6 +36,10 @@ export interface StepReport extends StepResult {
 /** Why a run ended: all its steps are done, it came to `until`, or the signal fired. */
 export type Ending = "finished" | "paused" | "interrupted";
 
+/** What ends a run: all its steps are done, a small gradient, evaluations that no longer improve, or the time it was given. */
+export const stopReasons = ["steps", "tolerance", "patience", "time"] as const;
+export type StopReason = (typeof stopReasons)[number];
+
 /** Optional behaviour. Hooks are awaited in order; an error in one ends the run. */
 export interface Callback {
   start?(trainer: Trainer): void | Promise<void>;
@@ -67,6 +71,10 @@ export interface TrainerOptions {
    * ends with is the state of the best, as it does when its steps are done. Default 0: never. Needs `restoreStep`.
    */
   readonly patience?: number;
+  /** The run ends after a step whose gradient has at most this norm. Default: never. */
+  readonly tolerance?: number | undefined;
+  /** The run ends after the step under way when it has worked so long, all its pieces together. Default: never. */
+  readonly maxSeconds?: number | undefined;
   /** Writes the state that was saved at a step back into the store. */
   readonly restoreStep?: (step: number) => Promise<void>;
   /** Steps between checkpoints; 0 for the one at the end alone. */
@@ -102,6 +110,10 @@ export interface TrainerState {
   readonly skips?: Skips;
   /** Of the evaluations that were due by their interval, which a learning rate may depend on. Not there while there were none. */
   readonly evaluations?: readonly EvaluatedLoss[];
+  /** Norm of the last step's gradient, for a run that a small one ends. */
+  readonly gradNorm?: number;
+  /** What the run has worked so far, where that is limited. */
+  readonly seconds?: number;
   /** What an adaptive batch size has come to. */
   readonly batch?: BatchState;
   /** Early stopping went back to the state of this step: the run is over, there is nothing to train on from. */
@@ -117,6 +129,10 @@ export class Trainer {
   private evaluations: readonly EvaluatedLoss[] = [];
   private batch: BatchState | undefined;
   private restored: number | undefined;
+  private gradNorm = Number.POSITIVE_INFINITY;
+  /** What the run had worked when it last made a step, and the time of `performance.now` that it is counted from. */
+  private seconds = 0;
+  private began = performance.now();
   /** The step whose state is on disk already. */
   private savedAt: number | undefined;
 
@@ -135,7 +151,17 @@ export class Trainer {
     return this.options.programs;
   }
 
+  /** What ends the run now; `undefined` while it goes on. */
+  get stopReason(): StopReason | undefined {
+    const { steps, tolerance = -1, maxSeconds = Number.POSITIVE_INFINITY } = this.options;
+    if (this.hasStalled()) return "patience";
+    if (this.gradNorm <= tolerance) return "tolerance";
+    if (this.clock.step >= steps) return "steps";
+    return this.seconds >= maxSeconds ? "time" : undefined;
+  }
+
   state(): TrainerState {
+    const { tolerance, maxSeconds } = this.options;
     return {
       clock: this.clock,
       source: this.options.source.state(),
@@ -144,6 +170,8 @@ export class Trainer {
       ...(this.skips.total > 0 ? { skips: this.skips } : {}),
       ...(this.evaluations.length > 0 ? { evaluations: this.evaluations } : {}),
       ...(this.batch === undefined ? {} : { batch: this.batch }),
+      ...(tolerance === undefined || this.gradNorm === Number.POSITIVE_INFINITY ? {} : { gradNorm: this.gradNorm }),
+      ...(maxSeconds === undefined ? {} : { seconds: this.seconds }),
       ...(this.restored === undefined ? {} : { restored: this.restored }),
     };
   }
@@ -156,28 +184,31 @@ export class Trainer {
     this.skips = state.skips ?? this.skips;
     this.evaluations = state.evaluations ?? [];
     this.batch = state.batch;
+    this.gradNorm = state.gradNorm ?? Number.POSITIVE_INFINITY;
+    this.seconds = state.seconds ?? 0;
     this.restored = state.restored;
     this.options.source.restore(state.source);
     this.savedAt = state.clock.step;
   }
 
   /**
-   * Trains until `steps` updates are done, `until` is there, the signal fires, or a step is not finite. An evaluation that the
+   * Trains until there is a `stopReason`, `until` is there, the signal fires, or a step is not finite. An evaluation that the
    * signal cut off is made again when the run goes on.
    */
   async run(): Promise<Ending> {
     const { steps, until = steps, signal } = this.options;
+    this.began = performance.now() - 1000 * this.seconds;
     await this.each((callback) => callback.start?.(this));
     for (;;) {
       if (this.evaluationIsDue()) await this.evaluate();
-      const isDone = this.clock.step >= steps || this.hasStalled();
+      const isDone = this.stopReason !== undefined;
       if (isDone) await this.restoreBest();
       const isOver = isDone || this.clock.step >= until || signal?.aborted === true;
       if (isOver || this.checkpointIsDue() || this.bestStep === this.clock.step) await this.save();
       if (isOver) break;
       await this.step();
     }
-    const isDone = (this.clock.step >= steps && !this.evaluationIsDue()) || this.hasStalled();
+    const isDone = (this.stopReason !== undefined && !this.evaluationIsDue()) || this.hasStalled();
     const cut = signal?.aborted === true ? "interrupted" : "paused";
     const ending = isDone && this.betterBefore() === undefined ? "finished" : cut;
     await this.each((callback) => callback.end?.(ending, this));
@@ -222,10 +253,10 @@ export class Trainer {
   }
 
   private evaluationIsDue(): boolean {
-    const { evaluateEvery = 0, heldOut, steps, until } = this.options;
+    const { evaluateEvery = 0, heldOut, until } = this.options;
     const { step } = this.clock;
     if (evaluateEvery === 0 || heldOut === undefined || step === 0 || this.lastEvaluation?.step === step) return false;
-    return step % evaluateEvery === 0 || step === steps || step === until;
+    return step % evaluateEvery === 0 || step === until || !["patience", undefined].includes(this.stopReason);
   }
 
   private checkpointIsDue(): boolean {
@@ -257,7 +288,8 @@ export class Trainer {
     this.clock = after;
     if (result.committed) this.measure(result, rows);
     const loss = result.loss * (task.units?.loss ?? 1);
-    if (result.committed) this.lastLoss = loss;
+    if (result.committed) [this.lastLoss, this.gradNorm] = [loss, result.gradNorm];
+    this.seconds = (performance.now() - this.began) / 1000;
     const report = { ...result, loss, clock: this.clock, learningRate: lr, rows, items: result.count, seconds, waited };
     await this.each((callback) => callback.step?.(report, this));
   }

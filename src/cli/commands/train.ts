@@ -78,6 +78,7 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
   }
   const seconds = (performance.now() - started) / 1000;
   output.print(`${pc.green("done")} in ${formatDuration(seconds)}: ${folder}`);
+  if (outcome.reason !== undefined && outcome.reason !== "steps") output.print(endings[outcome.reason](step));
   output.print(
     `${Number.isNaN(outcome.loss) ? "no step was made" : `loss ${outcome.loss.toFixed(4)}`}${outcome.evalLoss === undefined ? "" : `, held-out ${outcome.evalLoss.toFixed(4)}`}\nhash ${outcome.hash}`,
   );
@@ -86,6 +87,14 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
   output.print(nextCommands(path, outcome, recipe));
   return exitCodes.done;
 }
+
+/** Why a run ended before its steps were done. */
+const endings = {
+  tolerance: (step: number) => `ended at step ${step}: the gradient's norm is within stop.tolerance`,
+  patience: (step: number) =>
+    `ended early, eval.patience being spent, with the state of its best evaluation (now at step ${step})`,
+  time: (step: number) => `ended at step ${step}: stop.minutes are over`,
+};
 
 /** Three things worth trying with a finished run. */
 function nextCommands(path: string, { folder }: { folder: string }, { model, samples }: Recipe): string {

@@ -55,7 +55,7 @@ async function courseOf(
 /** Batches against their plan, in one lane and in two, whole and stopped; and the rates against those of a fixed batch of 16. */
 async function against(
   context: ProofContext,
-  size: NonNullable<RecipeInput["batch"]>["size"],
+  size: Exclude<RecipeInput["batch"], number | string | undefined>["size"],
   plan: readonly number[],
 ) {
   const steps = plan.length;
