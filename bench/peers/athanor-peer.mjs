@@ -50,8 +50,8 @@ async function serveProducts() {
 }
 
 async function serveSteps() {
-  const known = study.stepModels ?? ["gpt"];
-  if (!known.includes(shape.model)) throw new Error(`not there yet: athanor has no step of ${shape.model} to time`);
+  if (!(shape.model in study.stepSizes))
+    throw new Error(`not there yet: athanor has no step of ${shape.model} to time`);
   const bench = new study.StepBench(shape, { precision, ...(threads === undefined ? {} : { threads }) });
   const firstStepMs = await bench.step();
   await bench.step();

@@ -71,15 +71,24 @@ export interface SaveOptions {
   /** Takes the place of a model that was saved there before; anything else there is left alone. */
   readonly replace?: boolean;
   /** How parameters are stored; left out, as they were trained. bf16 and f16 take half the room; f16 reaches to 65,504. */
-  readonly dtype?: "f32" | "bf16" | "f16" | undefined;
+  readonly dtype?: (typeof savedDTypes)[number] | undefined;
 }
 
-/** Writes a model's files into a new folder: all of them or none. Errors with `path/exists`, `model/range`. */
+const savedDTypes = ["f32", "bf16", "f16"] as const;
+
+/** Writes a model's files into a new folder: all of them or none. Errors with `path/exists`, `model/dtype`, `model/range`. */
 export async function writeModelFiles(
   folder: string,
   model: Omit<ModelFiles, "folder">,
   { replace = false, dtype }: SaveOptions = {},
 ): Promise<void> {
+  if (dtype !== undefined && !savedDTypes.includes(dtype))
+    fail("model/dtype", "parameters cannot be stored so", {
+      where: "dtype",
+      expected: savedDTypes.join(", "),
+      got: JSON.stringify(dtype),
+      fix: "name one of these, or leave it out: as they were trained",
+    });
   const taken = await exists(folder);
   if (taken && !(replace && (await exists(join(folder, sumsName)))))
     fail("path/exists", "there is something at this path already", {

@@ -1,6 +1,6 @@
 // A trained model in a program: what save() writes, load() reads; rows together are rows one by one; wrong uses are named.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -95,6 +95,17 @@ test.each(["f32", "bf16", "f16"] as const)(
     expect(q).not.toBe(p); // trained in f64
   },
 );
+
+test.each(["bf17", "F16", "f64", 16, null])("a model is not saved in %j", async (dtype) => {
+  const rows = Array.from({ length: 20 }, (_, x) => ({ x, y: x % 2 ? "odd" : "even" }));
+  const recipe = { data: { rows, target: "y" }, model: { mlp: { hidden: [4] } } };
+  const model = await train({ ...common, ...recipe, steps: 1 }, options(`not-${dtype}`));
+  await expect(model.save(join(folder, "never"), { dtype: dtype as "f32" })).rejects.toMatchObject({
+    code: "model/dtype",
+    got: JSON.stringify(dtype),
+  });
+  expect(existsSync(join(folder, "never"))).toBe(false);
+});
 
 describe("a saved model", () => {
   const files = ["model.safetensors", "model.json", "table.json"];

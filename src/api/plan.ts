@@ -1,6 +1,7 @@
 // planRecipe(): what a run will need and do, before any step. Nothing is trained and no memory is taken for the model.
 import { optimize, type Pass, type Plan } from "../compiler/index.ts";
 import type { Graph } from "../core/index.ts";
+import { describeEngine } from "../engine/index.ts";
 import { type ScheduleCurve, scheduleCurve } from "../optim/index.ts";
 import { prepare, type Recipe } from "../recipe/index.ts";
 import { availableMemory, type Forecast, forecast, requireMemory, StepGraphs } from "../train/index.ts";
@@ -36,7 +37,7 @@ export async function planRecipe(
   const totalFlops = samples * flopsPerSample + recipe.steps * planned.flopsPerUpdate;
   return {
     ...planned,
-    engine: `${engine.name} ${engine.isa}, ${engine.threads} threads`,
+    engine: describeEngine(engine),
     steps: recipe.steps,
     items: tokens,
     learningRate: scheduleCurve(description.optimizer.learningRate, recipe.steps, clockAt),

@@ -10,6 +10,7 @@ import {
   stateHash,
   type TensorSource,
 } from "../checkpoint/index.ts";
+import { describeEngine } from "../engine/index.ts";
 import { type Prepared, prepare, type Recipe, recipeJson } from "../recipe/index.ts";
 import { MetricsLog, metricsName, type RunEvent, type RunRecord, restartRun, updateRun } from "../track/index.ts";
 import {
@@ -237,14 +238,13 @@ class TrainingRun {
 
   private async begin({ clock }: Trainer): Promise<void> {
     const { planned, programs } = this.ready;
-    const { name, isa, threads } = programs.engine;
     await this.emit({
       type: "start",
       step: clock.step,
       parameters: planned.numParameters,
       peakBytes: planned.memory.total,
       flopsPerStep: planned.flopsPerStep,
-      engine: `${name} ${isa}, ${threads} threads`,
+      engine: describeEngine(programs.engine),
     });
   }
 

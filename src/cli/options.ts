@@ -19,16 +19,15 @@ export function pathOption(name: string): (text: string) => string {
 
 /** A parser for a positive whole number. Errors with `cli/number`. */
 export function wholeOption(name: string, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
-  const parse = numberOption(name);
+  const range = `at least 1${most < Number.MAX_SAFE_INTEGER ? ` and at most ${most}` : ""}`;
   return (text) => {
-    const value = parse(text);
+    const value = toNumber(text);
     if (Number.isInteger(value) && value > 0 && value <= most) return value;
-    const expected = `a whole number, at least 1${most < Number.MAX_SAFE_INTEGER ? ` and at most ${most}` : ""}`;
-    return fail("cli/number", `${name} is not a positive whole number`, {
+    return fail("cli/number", `${name} is ${value > most ? "too large" : "not a positive whole number"}`, {
       where: name,
-      expected,
-      got: text,
-      fix: "give one",
+      expected: `a whole number, ${range}`,
+      got: text === "" ? '""' : text,
+      fix: `give a whole number, ${range}`,
     });
   };
 }
@@ -36,13 +35,15 @@ export function wholeOption(name: string, most = Number.MAX_SAFE_INTEGER): (text
 /** A parser for a finite number. Errors with `cli/number`. */
 export function numberOption(name: string): (text: string) => number {
   return (text) => {
-    const value = Number(text);
-    if (text.trim() !== "" && Number.isFinite(value)) return value;
+    const value = toNumber(text);
+    if (Number.isFinite(value)) return value;
     return fail("cli/number", `${name} is not a number`, {
       where: name,
       expected: "a finite number",
-      got: text,
+      got: text === "" ? '""' : text,
       fix: "give a number, with a point for decimals",
     });
   };
 }
+
+const toNumber = (text: string): number => (text.trim() === "" ? Number.NaN : Number(text));

@@ -83,5 +83,7 @@ test("options that are no numbers are refused by their name", () => {
     expect(() => parse(text)).toThrow(/cli\/number[\s\S]*--tokens/);
   const whole = wholeOption("--tokens");
   expect(whole("12")).toBe(12);
-  for (const text of ["", "many", "0", "-1", "2.5"]) expect(() => whole(text)).toThrow(/cli\/number[\s\S]*--tokens/);
+  for (const text of ["", "many", "0", "-1", "2.5"])
+    expect(() => whole(text)).toThrow(/--tokens is not a positive whole number[\s\S]*a whole number, at least 1$/);
+  expect(() => wholeOption("--tokens", 9)("10")).toThrow(/--tokens is too large[\s\S]*at least 1 and at most 9$/);
 });

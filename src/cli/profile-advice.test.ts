@@ -89,7 +89,7 @@ test.each<[string, Given, RegExp]>([
   [
     "memory, near",
     { op: "tape", ms: 1.1, bytes: 1e7 },
-    /runs at the speed of memory: its bytes grow with the batch.*bf16/,
+    /runs at the speed of memory; its bytes grow with the batch.*bf16/,
   ],
   ["memory, far", { op: "tape", ms: 4, bytes: 1e7 }, /bound by memory, at 4\.0× its floor/],
   ["dropout", { op: "dropout", ms: 4, bytes: 1e7 }, /dropout 0 saves it/],
@@ -142,5 +142,5 @@ test("what holds for the whole step is said before", () => {
 test("what other programs took is told as such", () => {
   expect(renderOps(profileOf([], { msPerStep: 30 }))).toContain("the rest went to other programs");
   expect(renderOps(profileOf([]))).not.toContain("other programs");
-  expect(renderAdvice(profileOf([{ op: "tape", ms: 4, bytes: 1e7 }]))).toContain("h.0: 1 calls, 4.00 ms, 3.00 above");
+  expect(renderAdvice(profileOf([{ op: "tape", ms: 4, bytes: 1e7 }]))).toContain("h.0: 1 call, 4.00 ms, 3.00 above");
 });

@@ -1,6 +1,6 @@
 // What would make a step faster, from the facts of its profile. Says so where nothing in a recipe would.
 import { availableParallelism } from "node:os";
-import { groupBy, type MachineLimits, type TimedGroup, type TimedInstruction } from "../engine/index.ts";
+import { formatThreads, groupBy, type MachineLimits, type TimedGroup, type TimedInstruction } from "../engine/index.ts";
 import type { StepProfile } from "../study/index.ts";
 
 /** About all instructions that do the same work, in whatever layer. */
@@ -33,7 +33,7 @@ function overallAdvice({ engine, msPerStep, instructionMs, aroundMs, dataMs }: S
     );
   else if (engine.threads < processors)
     advice.push(
-      `the engine has ${engine.threads} threads, this machine ${processors} processors: engine.threads auto takes all`,
+      `the engine has ${formatThreads(engine.threads)}, this machine ${processors} processors: engine.threads auto takes all`,
     );
   if (aroundMs > instructionMs)
     advice.push(
@@ -91,7 +91,7 @@ function textFor(group: TimedGroup, member: TimedInstruction, limits: MachineLim
   }
   if (isComputing)
     return `computes, at ${share(flops, ms, limits)} of the peak of products: more bandwidth or a larger batch does not help, a smaller model does`;
-  return `${memory(times)}: its bytes grow with the batch; fewer of them (precision bf16 halves those of activations) would help`;
+  return `${memory(times)}; its bytes grow with the batch: fewer of them (precision bf16 halves those of activations) would help`;
 }
 
 function product({ members, ms, flops, floorMs }: TimedGroup, limits: MachineLimits): string {

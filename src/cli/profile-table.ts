@@ -1,5 +1,5 @@
 // A step's profile as a table for people, and as a record for machines. Measures nothing.
-import { addTimes, type Timed, type TimedGroup } from "../engine/index.ts";
+import { addTimes, describeEngine, type Timed, type TimedGroup } from "../engine/index.ts";
 import type { StepProfile } from "../study/index.ts";
 import { adviceFor } from "./profile-advice.ts";
 
@@ -38,7 +38,7 @@ export function renderOps(profile: StepProfile): string {
       : "";
   return [
     `timed step       ${msPerStep.toFixed(2)} ms: ${instructionMs.toFixed(2)} in instructions, ${aroundMs.toFixed(2)} around them, waiting for data ${dataMs.toFixed(2)}${disturbed}`,
-    `timed on         ${engine.name} ${engine.isa}, ${engine.threads} threads, median of ${steps} steps`,
+    `timed on         ${describeEngine(engine)}, median of ${steps} steps`,
     `machine          ${(flopsPerSecond / 1e9).toFixed(1)} GFLOPS in products; ${gb(0)} GB/s in cache, ${gb(-1)} from memory; ${(dispatchSeconds * 1e6).toFixed(1)} µs to start an instruction`,
     "",
     ...table("op", ops),
@@ -56,7 +56,7 @@ export function renderAdvice(profile: StepProfile): string {
     ...overall.map((text) => `- ${text}`),
     ...instructions.map(({ work, layers, calls, ms, lostMs, text }, at) => {
       const where = layers.length === 1 ? layers[0] : `${layers[0]} and ${layers.length - 1} more`;
-      return `${at + 1}. ${work}\n   ${where}: ${calls} calls, ${fine(ms)} ms, ${fine(lostMs)} above the floor\n   ${text}`;
+      return `${at + 1}. ${work}\n   ${where}: ${calls} call${calls === 1 ? "" : "s"}, ${fine(ms)} ms, ${fine(lostMs)} above the floor\n   ${text}`;
     }),
   ].join("\n");
 }

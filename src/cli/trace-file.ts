@@ -2,12 +2,10 @@
 //
 // https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU: "X" is an event with a duration, "M" names a
 // process or a thread; times are in microseconds.
-import { writeFile } from "node:fs/promises";
-import { fail } from "../base/index.ts";
 import type { StepProfile } from "../study/index.ts";
 import { rates } from "./profile-table.ts";
 
-export interface TraceEvent {
+interface TraceEvent {
   readonly name: string;
   readonly ph: "X" | "M";
   readonly pid: number;
@@ -19,7 +17,7 @@ export interface TraceEvent {
 }
 
 /** One process, a track per program, an event per instruction that ran, in the order in which they ran. */
-export function traceEvents({ runs, engine }: StepProfile): TraceEvent[] {
+function traceEvents({ runs, engine }: StepProfile): TraceEvent[] {
   const tracks = [...new Set(runs.map(({ program }) => program))];
   const named = (name: string, tid: number, label: string): TraceEvent => {
     return { name, ph: "M", pid: 1, tid, args: { name: label } };
@@ -55,16 +53,5 @@ export function traceEvents({ runs, engine }: StepProfile): TraceEvent[] {
   ];
 }
 
-export async function writeTrace(path: string, profile: StepProfile): Promise<void> {
-  const text = JSON.stringify({ displayTimeUnit: "ms", traceEvents: traceEvents(profile) });
-  try {
-    await writeFile(path, text);
-  } catch (error) {
-    fail("path/trace", "the trace cannot be written", {
-      where: "--trace",
-      expected: "a file in a folder that is there",
-      got: error instanceof Error ? error.message : String(error),
-      fix: "give another path",
-    });
-  }
-}
+export const traceText = (profile: StepProfile): string =>
+  JSON.stringify({ displayTimeUnit: "ms", traceEvents: traceEvents(profile) });

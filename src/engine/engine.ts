@@ -85,3 +85,10 @@ export function checkArray(type: PlanType, value: HostArray | undefined, code: s
   }
   return value;
 }
+
+/** `native avx512, 2 threads` */
+export function describeEngine({ name, isa, threads }: Pick<Engine, "name" | "isa" | "threads">): string {
+  return `${name} ${isa}, ${formatThreads(threads)}`;
+}
+
+export const formatThreads = (threads: number): string => `${threads} thread${threads === 1 ? "" : "s"}`;

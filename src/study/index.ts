@@ -21,7 +21,7 @@ export { readPlan, type SearchPlan, type SearchPlanInput } from "./search/plan.t
 export { resumeSearch, runSearch, type SearchOptions, type SearchOutcome, trialFolder } from "./search/search.ts";
 export { changesOf, parseOver } from "./search/space.ts";
 export { rankTrials, type Trial as SearchTrial, type TrialEvent } from "./search/trials.ts";
-export { StepBench, type StepBenchOptions, type StepShape, stepModels, stepShapes } from "./step-bench.ts";
+export { StepBench, type StepBenchOptions, type StepShape, stepShapes, stepSizes } from "./step-bench.ts";
 export {
   type BatchTuneOptions,
   type TunedBatch,

@@ -77,7 +77,12 @@ export async function profileRecipe(
       sampleIds: rows!.data as Int32Array,
     });
     if (!committed)
-      fail("profile/non-finite", "a step was not finite, so it was not all done", { where: `step ${at}` });
+      fail("profile/non-finite", "a step was not finite, so it was not all done", {
+        where: `step ${at}`,
+        expected: "a finite loss and finite gradients",
+        got: "NaN or infinity",
+        fix: "athanor train says where it comes from; a lower learning rate often helps",
+      });
     return { ms: performance.now() - ready, dataMs: ready - started };
   };
   const dtype = recipe.precision === "bf16" ? "bf16" : "f32";

@@ -1,7 +1,7 @@
 // Whole training steps, timed: the step of a model of a given shape on random data, its arithmetic, and where its time goes.
 import { performance } from "node:perf_hooks";
 import { chooseEngine } from "../api/index.ts";
-import { fail, fromNumbers, RandomStream, sizeOf } from "../base/index.ts";
+import { fail, type HostArray, RandomStream, sizeOf } from "../base/index.ts";
 import { constant, crossEntropy, take } from "../core/index.ts";
 import { type Engine, type Feeds, Profiler } from "../engine/index.ts";
 import { Bert, Gpt } from "../models/index.ts";
@@ -17,11 +17,20 @@ import {
   type Task,
 } from "../train/index.ts";
 import { profileSteps, type StepProfile } from "./profile.ts";
+import { requireRoom } from "./room.ts";
 
-export const stepModels = ["gpt", "bert", "mlp", "logreg"] as const;
+const sizes = ["layers", "heads", "width", "context", "batch", "vocab"] as const;
+
+/** What decides the shape of each model. */
+export const stepSizes = {
+  gpt: sizes,
+  bert: sizes,
+  mlp: ["layers", "width", "context", "batch", "vocab"],
+  logreg: ["context", "batch", "vocab"],
+} as const satisfies { readonly [model: string]: readonly (typeof sizes)[number][] };
 
 export interface StepShape {
-  readonly model: (typeof stepModels)[number];
+  readonly model: keyof typeof stepSizes;
   /** Blocks; hidden layers of a perceptron, of which logistic regression has none. */
   readonly layers: number;
   /** Of attention; a perceptron has none. */
@@ -73,6 +82,7 @@ export class StepBench {
   /**
    * As the peers train. GPT: no biases in linear layers, exact GELU, tied head, AdamW, global norm clipped at 1. BERT: as published
    * but without dropout, guessing 15 % of the positions, AdamW, clipped. The others have biases, and Adam or, for logistic regression, SGD.
+   * Errors with `plan/memory` before it makes any data, and `engine/missing`.
    */
   constructor(shape: StepShape, { threads, precision = "f32" }: StepBenchOptions = {}) {
     this.shape = shape;
@@ -83,8 +93,6 @@ export class StepBench {
     }).engine;
     this.profiler = new Profiler(this.engine);
     const { model, task, feeds, optimizer } = workload(shape);
-    this.feeds = feeds;
-    this.sampleIds = Int32Array.from({ length: shape.batch }, (_, row) => row);
     const count = (share: (name: string) => number) =>
       [...model.parameters()].reduce((sum, [name, { shape }]) => sum + share(name) * sizeOf(shape), 0);
     this.numParameters = count(() => 1);
@@ -109,7 +117,10 @@ export class StepBench {
     const graphs = new StepGraphs(description);
     this.plans = graphs.compile(this.engine);
     const { memory } = forecast(graphs, this.plans, this.engine);
+    requireRoom(memory.total);
     this.plannedBytes = memory.total - memory.host;
+    this.feeds = feeds();
+    this.sampleIds = Int32Array.from({ length: shape.batch }, (_, row) => row);
     this.programs = new StepPrograms(description, this.profiler, { graphs, plans: this.plans });
     this.programs.initialize();
   }
@@ -132,40 +143,49 @@ export class StepBench {
 /** Positions of a row that BERT guesses: 15 %. */
 const numMasked = (context: number) => Math.max(1, Math.round(0.15 * context));
 
-function workload(shape: StepShape): { model: Module; task: Task; feeds: Feeds; optimizer: Optimizer } {
+/** The model, what it learns, and random data to feed it, which is made when it is asked for. */
+function workload(shape: StepShape): { model: Module; task: Task; feeds: () => Feeds; optimizer: Optimizer } {
   const { layers, heads, width, context, batch, vocab } = shape;
   const stream = new RandomStream(1, "bench");
-  const ids = (length: number) => Array.from({ length }, (_, at) => stream.below(vocab, at));
+  const whole = (shape: readonly number[], valueAt = (at: number) => stream.below(vocab, at)): HostArray => ({
+    ...({ dtype: "i32", shape } as const),
+    data: Int32Array.from({ length: sizeOf(shape) }, (_, at) => valueAt(at)),
+  });
   if (shape.model === "mlp" || shape.model === "logreg") {
     const hidden = Array.from({ length: layers }, (_, at) => Math.ceil(width / 2 ** at));
-    const features = Array.from({ length: batch * context }, (_, at) => stream.normal(at, 1));
+    const normal = () => Float32Array.from({ length: batch * context }, (_, at) => stream.normal(at, 1));
     return {
       model: new Mlp([context, ...hidden, vocab], { activation: "relu" }),
       task: classificationTask({ features: { dtype: "f32", shape: [context] } }),
-      feeds: {
-        features: fromNumbers("f32", [batch, context], features),
-        targets: fromNumbers("i32", [batch], ids(batch)),
-      },
+      feeds: () => ({ features: { dtype: "f32", shape: [batch, context], data: normal() }, targets: whole([batch]) }),
       optimizer: shape.model === "mlp" ? adam({ lr: 1e-3 }) : sgd({ lr: 0.1 }),
     };
   }
-  const tokens = fromNumbers("i32", [batch, context], ids(batch * context));
+  const tokens = () => whole([batch, context]);
   const [task, optimizer] = [languageModelTask(context), adamw({ lr: 1e-3, clip: 1 })];
   const sizes = { vocab, context, width, layers, heads, dropout: 0 };
   if (shape.model === "bert") {
     const masked = numMasked(context);
-    const guesses = (values: number[]) => fromNumbers("i32", [batch, masked], values);
-    // Which positions are masked makes no difference here: they are spread evenly over the rows, and counted through.
-    const places = guesses(ids(batch * masked).map((_, at) => Math.floor((at * context) / masked)));
-    const feeds = { tokens, places, targets: guesses(ids(batch * masked)) };
+    const guesses = { dtype: "i32", shape: [batch, masked] } as const;
     const model = new Bert({ ...sizes, context: Math.max(context, 512), hidden: 4 * width, tokenTypes: 2, eps: 1e-12 });
     const loss: Task["loss"] = (_, { tokens, places, targets }) => {
       const encoded = take(model.encode(tokens!).reshape(-1, width), places!.reshape(-1)); // (batch · masked, C)
       const losses = crossEntropy(model.predict(encoded), targets!.reshape(-1));
       return { sum: losses.sum(), count: constant(batch * masked, losses.dtype) };
     };
-    return { model, task: { ...task, feeds: () => feeds, loss }, feeds, optimizer };
+    const types: Task["feeds"] = (rows) => ({
+      tokens: task.feeds(rows).tokens!,
+      ...{ places: guesses, targets: guesses },
+    });
+    // Which positions are masked makes no difference here: they are spread evenly over the rows, and counted through.
+    const places = () => whole(guesses.shape, (at) => Math.floor((at * context) / masked));
+    const feeds = () => ({ tokens: tokens(), places: places(), targets: whole(guesses.shape) });
+    return { model, task: { ...task, feeds: types, loss }, feeds, optimizer };
   }
   const choices = { bias: false, normBias: true, activation: "gelu", tiedHead: true, eps: 1e-5 } as const;
-  return { model: new Gpt({ ...sizes, ...choices }), task, feeds: { tokens, targets: tokens }, optimizer };
+  const feeds = () => {
+    const data = tokens();
+    return { tokens: data, targets: data };
+  };
+  return { model: new Gpt({ ...sizes, ...choices }), task, feeds, optimizer };
 }

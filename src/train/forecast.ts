@@ -42,6 +42,9 @@ export interface Forecast {
 /** The process without the engine: Node itself takes about 70 MiB, its heap and loaded code grow by 30 to 60 on models of 1 to 30 M parameters. */
 const processBytes = 110 * 2 ** 20;
 
+/** More bytes than this no process has, whatever the machine: the native engine does not count so far. */
+const addressable = 2 ** 46;
+
 /** Bytes and operations of a run from its compiled plans. */
 export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): Forecast {
   const { batchSize, task } = graphs.description;
@@ -56,7 +59,8 @@ export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): 
   for (const [name, bytes] of held) if (!known.has(name)) gradients += bytes;
   const activations = Math.max(...all.map((plan) => plan.arenaBytes));
   const fixed = all.reduce((sum, plan) => sum + plan.constants.length + bytesOf(plan.feeds), 0);
-  const workspace = fixed + Math.max(...all.map((plan) => engine.workspaceBytes(plan)));
+  const isAddressable = parameters + gradients + slots + activations + fixed < addressable;
+  const workspace = fixed + (isAddressable ? Math.max(...all.map((plan) => engine.workspaceBytes(plan))) : 0);
   const host = processBytes + Math.max(...[...graphs.parameterTypes, ...graphs.slotTypes].map(typeBytes));
   const largest =
     (["accumulate", "evaluate"] as const).find((name) =>

@@ -90,6 +90,12 @@ describe("refused before any work", () => {
     expect(existsSync(join(folder.path, "never"))).toBe(false);
   });
 
+  test("a batch that no machine could hold", async () => {
+    const { stderr, code } = await runCli(["plan", recipe, ...set("batch.size=1e12")], folder.path);
+    expect(stderr).toMatch(/\[plan\/memory\][\s\S]*activations/);
+    expect(code).toBe(2);
+  });
+
   test("a recipe that is no YAML, with line and column", async () => {
     const result = await runCli(["train", "broken.yaml"], folder.path);
     expect(result.code).toBe(2);

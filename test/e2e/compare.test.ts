@@ -53,7 +53,7 @@ test.each([
   [["runs", "compare"], "there is no run to compare", 2],
   [["runs", "compare", "absent"], "there is no such folder", 2],
   [["runs", "compare", "."], "there is no run here", 2],
-  [["runs", "compare", "c", "--html", "absent/page.html"], "the page cannot be written", 2],
+  [["runs", "compare", "c", "--html", "absent/page.html"], "the file of --html cannot be written", 2],
 ])("%s is refused", async (args, message, expected) => {
   const { code, stderr } = await runCli(args, folder.path);
   expect(stderr).toContain(message);

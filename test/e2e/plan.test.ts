@@ -68,5 +68,5 @@ test.each([
 test("a drawing that cannot be written is refused with what to do", async () => {
   const { code, stderr } = await plan("--svg", "nowhere/rate.svg");
   expect(code).toBe(2);
-  expect(stderr).toContain("the drawing cannot be written");
+  expect(stderr).toContain("the file of --svg cannot be written");
 });

@@ -128,9 +128,12 @@ test.each([
   [["--profile", "--plan"], "leave out --plan or --profile"],
   [["--profile", "--program", "update"], "leave out --program or --profile"],
   [["--profile", "--steps", "0"], "--steps is not a positive whole number"],
-  [["--profile", "--steps", "1", "--trace", "no/such/folder/x.json"], "[path/trace] the trace cannot be written"],
+  [["--profile", "--trace", "no/such/folder/x.json"], "[path/trace] the file of --trace cannot be written"],
+  [["--profile", "--trace", "."], "[path/trace] the file of --trace cannot be written"],
+  [["--profile", "--trace", ""], "--trace is empty"],
 ])("%s is refused", async (args, message) => {
-  const { code, stderr } = await runCli(["inspect", recipe, ...args], folder.path);
+  const { code, stdout, stderr } = await runCli(["inspect", recipe, ...args], folder.path);
   expect(stderr).toContain(message);
+  expect(stdout).toBe(""); // before any step
   expect(code).toBe(2);
 });

@@ -5,17 +5,20 @@ import {
   benchMatmul,
   benchStep,
   benchUpdates,
+  StepBench,
   type StepFigures,
   type StepShape,
-  stepModels,
   stepShapes,
+  stepSizes,
 } from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { wholeOption } from "../options.ts";
 import { exitCodes, stoppedCode } from "../output.ts";
 import { profileRecord, renderOps } from "../profile-table.ts";
 
-interface StepFlags extends Partial<Omit<StepShape, "model">> {
+type SizeFlag = (typeof stepSizes)["gpt"][number];
+
+interface StepFlags extends Partial<Pick<StepShape, SizeFlag>> {
   readonly model: string;
   readonly dtype: string;
   readonly rounds: number;
@@ -38,6 +41,12 @@ interface UpdateFlags {
   readonly threads?: number;
 }
 
+const stepModels = Object.keys(stepSizes).join(", ");
+/** Each takes time to compile, about 10 ms. */
+const mostLayers = 1000;
+/** What an i32 can count. */
+const mostSize = 2 ** 31 - 1;
+
 export const defineBench: DefineCommand = (program, run) => {
   const bench = program
     .command("bench")
@@ -54,13 +63,13 @@ export const defineBench: DefineCommand = (program, run) => {
     .option("--layers <n>", "matrices", wholeOption("--layers"), 4)
     .action(run(update));
   common(bench.command("step").description("training steps of a model on random data"))
-    .option("--model <name>", stepModels.join(", "), "gpt")
-    .option("--layers <n>", "blocks; hidden layers of an mlp", wholeOption("--layers"))
-    .option("--heads <n>", "heads of attention", wholeOption("--heads"))
-    .option("--width <n>", "channels; of an mlp's first hidden layer", wholeOption("--width"))
-    .option("--context <n>", "tokens of a row; numbers per row of an mlp", wholeOption("--context"))
-    .option("--batch <n>", "rows of a step", wholeOption("--batch"))
-    .option("--vocab <n>", "tokens known; classes of an mlp", wholeOption("--vocab"))
+    .option("--model <name>", stepModels, "gpt")
+    .option("--layers <n>", "blocks; hidden layers of an mlp", wholeOption("--layers", mostLayers))
+    .option("--heads <n>", "heads of attention", wholeOption("--heads", mostSize))
+    .option("--width <n>", "channels; of an mlp's first hidden layer", wholeOption("--width", mostSize))
+    .option("--context <n>", "tokens of a row; numbers per row of mlp and logreg", wholeOption("--context", mostSize))
+    .option("--batch <n>", "rows of a step", wholeOption("--batch", mostSize))
+    .option("--vocab <n>", "tokens known; classes of mlp and logreg", wholeOption("--vocab", mostSize))
     .option("--dtype <name>", "f32, or bf16: mixed precision", "f32")
     .option("--steps <n>", "steps of a round (default: about half a second of them)", wholeOption("--steps"))
     .action(run(step));
@@ -75,8 +84,8 @@ async function matmul({ output }: CommandContext, flags: MatmulFlags): Promise<u
   const sizes = flags.sizes.split(",").map(wholeOption("--sizes"));
   const { rounds, threads } = flags;
   const precision = toPrecision(flags.dtype);
-  const figures = await benchMatmul(sizes, { rounds, precision, ...(threads === undefined ? {} : { threads }) });
-  for (const figure of figures) {
+  const options = { rounds, precision, ...(threads === undefined ? {} : { threads }) };
+  for await (const figure of benchMatmul(sizes, options)) {
     output.record(figure);
     output.print(`${String(figure.size).padStart(6)}  ${figure.gflops.toFixed(1).padStart(8)} GFLOPS`);
   }
@@ -96,40 +105,51 @@ async function update({ output, signal, stoppedBy }: CommandContext, flags: Upda
   return signal.aborted ? stoppedCode(stoppedBy()) : exitCodes.done;
 }
 
-async function step({ output, signal, stoppedBy }: CommandContext, flags: StepFlags): Promise<number> {
-  const { model, dtype, rounds, steps, threads, ...given } = flags;
-  const known = stepModels.find((name) => name === model);
-  if (known === undefined) {
-    const expected = stepModels.join(", ");
+async function step(context: CommandContext, flags: StepFlags): Promise<number> {
+  const { rounds, steps, threads } = flags;
+  const precision = toPrecision(flags.dtype);
+  const bench = new StepBench(shapeOf(flags), { precision, ...(threads === undefined ? {} : { threads }) });
+  const { output, signal, stoppedBy } = context; // not before: while it compiles, a signal ends the process
+  const figures = await benchStep(bench, { rounds, signal, ...(steps === undefined ? {} : { steps }) });
+  if (figures !== undefined) {
+    const { profile } = figures;
+    output.record({ ...figures, profile: profile && profileRecord(profile) });
+    output.print(render(figures));
+  }
+  return signal.aborted ? stoppedCode(stoppedBy()) : exitCodes.done;
+}
+
+function shapeOf({ model, ...flags }: StepFlags): StepShape {
+  if (!isStepModel(model))
     return fail("cli/bench", "there is no such model to time", {
       where: "--model",
-      expected,
+      expected: stepModels,
       got: model,
       fix: "name one of these",
     });
-  }
-  const base = known === "gpt" ? stepShapes.c1 : stepShapes[known];
-  const shape: StepShape = { ...base, ...pick(given) };
-  if (base.heads > 1 && shape.width % shape.heads !== 0)
+  const own: readonly SizeFlag[] = stepSizes[model];
+  const given = stepSizes.gpt.filter((name) => flags[name] !== undefined);
+  const foreign = given.find((name) => !own.includes(name));
+  if (foreign !== undefined)
+    fail("cli/bench", `${model} has no ${foreign}`, {
+      where: `--${foreign}`,
+      expected: own.map((name) => `--${name}`).join(", "),
+      got: String(flags[foreign]),
+      fix: "leave it out, or name another --model",
+    });
+  const base = model === "gpt" ? stepShapes.c1 : stepShapes[model];
+  const shape: StepShape = { ...base, ...Object.fromEntries(given.map((name) => [name, flags[name]])) };
+  if (own.includes("heads") && shape.width % shape.heads !== 0)
     fail("cli/bench", "the width does not divide into the heads", {
       where: "--width",
       expected: `a multiple of ${shape.heads}`,
       got: String(shape.width),
       fix: "change --width or --heads",
     });
-  const figures = await benchStep(shape, {
-    rounds,
-    signal,
-    precision: toPrecision(dtype),
-    ...(steps === undefined ? {} : { steps }),
-    ...(threads === undefined ? {} : { threads }),
-  });
-  if (figures !== undefined) {
-    output.record({ ...figures, profile: profileRecord(figures.profile) });
-    output.print(render(figures));
-  }
-  return signal.aborted ? stoppedCode(stoppedBy()) : exitCodes.done;
+  return shape;
 }
+
+const isStepModel = (name: string): name is StepShape["model"] => Object.hasOwn(stepSizes, name);
 
 function toPrecision(dtype: string): "f32" | "bf16" {
   if (dtype === "f32" || dtype === "bf16") return dtype;
@@ -141,21 +161,15 @@ function toPrecision(dtype: string): "f32" | "bf16" {
   });
 }
 
-function pick(flags: Partial<Omit<StepShape, "model">>): Partial<StepShape> {
-  const names = ["layers", "heads", "width", "context", "batch", "vocab"] as const;
-  return Object.fromEntries(names.flatMap((name) => (flags[name] === undefined ? [] : [[name, flags[name]]])));
-}
-
 function render(figures: StepFigures): string {
-  const { shape } = figures;
-  const { model, ...sizes } = shape;
+  const { shape, profile } = figures;
+  const sizes = stepSizes[shape.model].map((name) => `${name} ${shape[name]}`).join(", ");
+  const items = shape.model === "gpt" || shape.model === "bert" ? "tokens" : "rows";
   return [
-    `${model} ${Object.entries(sizes)
-      .map(([name, value]) => `${name} ${value}`)
-      .join(", ")}: ${formatCount(figures.parameters)} parameters, ${figures.precision}, ${figures.engine}`,
+    `${shape.model} ${sizes}: ${formatCount(figures.parameters)} parameters, ${figures.precision}, ${figures.engine}`,
     `ms per step      ${figures.msPerStep.toFixed(2)} median, ${figures.bestMsPerStep.toFixed(2)} best of ${figures.steps}`,
-    `${model === "gpt" || model === "bert" ? "tokens" : "rows  "} per second ${formatCount(figures.itemsPerSecond)}`,
+    `${`${items}/s`.padEnd(16)} ${formatCount(figures.itemsPerSecond)}`,
     `GFLOPS           ${figures.gflops.toFixed(1)} of ${figures.peakGflops.toFixed(1)} in matrix products: ${(100 * figures.ofPeak).toFixed(1)} % of peak`,
-    renderOps(figures.profile),
+    ...(profile === undefined ? [] : [renderOps(profile)]),
   ].join("\n");
 }

@@ -1,7 +1,5 @@
 // athanor runs compare: runs side by side, as a table, as data, and as a page of curves.
-import { writeFile } from "node:fs/promises";
 import pc from "picocolors";
-import { fail } from "../../base/index.ts";
 import {
   type Comparison,
   compareRuns,
@@ -11,6 +9,7 @@ import {
   formatInterval,
 } from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
+import { requireFilePlace, writeNamedFile } from "../named-file.ts";
 import { pathOption } from "../options.ts";
 
 /** Declared on the command `runs`. */
@@ -24,6 +23,7 @@ export const defineCompare: DefineCommand = (runs, run) => {
 };
 
 async function compare({ output }: CommandContext, folders: string[], flags: { html?: string }): Promise<undefined> {
+  if (flags.html !== undefined) requireFilePlace("html", flags.html);
   const comparison = await compareRuns(folders);
   for (const problem of comparison.problems) output.note(pc.yellow(problem.message));
   output.record({ ...comparison });
@@ -34,16 +34,7 @@ async function compare({ output }: CommandContext, folders: string[], flags: { h
     output.print(`${runs.length} seeds, ${label}: ${figures.filter(Boolean).join(", ")} (95 % of the mean)`);
   }
   if (flags.html === undefined) return undefined;
-  try {
-    await writeFile(flags.html, comparisonPage(comparison));
-  } catch (error) {
-    fail("path/html", "the page cannot be written", {
-      where: "--html",
-      expected: "a file in a folder that is there",
-      got: error instanceof Error ? error.message : String(error),
-      fix: "give another path",
-    });
-  }
+  await writeNamedFile("html", flags.html, comparisonPage(comparison));
   output.note(`written: ${flags.html}`);
   return undefined;
 }

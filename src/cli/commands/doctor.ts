@@ -4,7 +4,7 @@ import { cpus, freemem, totalmem } from "node:os";
 import pc from "picocolors";
 import { measureMatmul } from "../../api/index.ts";
 import { formatBytes, formatCount } from "../../base/index.ts";
-import { loadNativeEngine } from "../../engine/index.ts";
+import { formatThreads, loadNativeEngine } from "../../engine/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { exitCodes } from "../output.ts";
 
@@ -42,7 +42,7 @@ async function nativeEngine(): Promise<Finding> {
   return {
     name: "native engine",
     ok: true,
-    value: `${engine.isa}, ${engine.threads} threads, ${formatCount(rate)}FLOP/s in matrix products`,
+    value: `${engine.isa}, ${formatThreads(engine.threads)}, ${formatCount(rate)}FLOP/s in matrix products`,
   };
 }
 

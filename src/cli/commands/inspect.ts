@@ -5,11 +5,12 @@ import { instructionText } from "../../compiler/index.ts";
 import type { Recipe } from "../../recipe/index.ts";
 import { profileRecipe } from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { wholeOption } from "../options.ts";
+import { requireFilePlace, writeNamedFile } from "../named-file.ts";
+import { pathOption, wholeOption } from "../options.ts";
 import type { Output } from "../output.ts";
 import { profileRecord, renderAdvice, renderLayers, renderOps } from "../profile-table.ts";
 import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
-import { writeTrace } from "../trace-file.ts";
+import { traceText } from "../trace-file.ts";
 
 interface InspectFlags extends RecipeOptions {
   readonly program?: string;
@@ -35,7 +36,11 @@ export const defineInspect: DefineCommand = (program, run) => {
       "with --profile: steps that are timed (default: some, by their length)",
       wholeOption("--steps"),
     )
-    .option("--trace <file>", "with --profile: write a timeline for Perfetto or chrome://tracing")
+    .option(
+      "--trace <file>",
+      "with --profile: write a timeline for Perfetto or chrome://tracing",
+      pathOption("--trace"),
+    )
     .action(run(inspect));
 };
 
@@ -79,11 +84,12 @@ async function inspect({ output }: CommandContext, path: string, flags: InspectF
 }
 
 async function profile(output: Output, recipe: Recipe, { steps, trace }: InspectFlags): Promise<undefined> {
+  if (trace !== undefined) requireFilePlace("trace", trace);
   const profiled = await profileRecipe(recipe, { onNote: output.note, ...(steps === undefined ? {} : { steps }) });
   output.record(profileRecord(profiled));
   output.print([renderOps(profiled), renderLayers(profiled), renderAdvice(profiled)].join("\n\n"));
   if (trace === undefined) return;
-  await writeTrace(trace, profiled);
+  await writeNamedFile("trace", trace, traceText(profiled));
   output.note(`timeline: ${trace} (open it at https://ui.perfetto.dev)`);
 }
 

@@ -1,9 +1,9 @@
 // athanor plan: what a recipe will need and do, before any step.
-import { writeFile } from "node:fs/promises";
 import { measurePeak, planRecipe } from "../../api/index.ts";
-import { fail, formatBytes, formatCount, formatDuration } from "../../base/index.ts";
+import { formatBytes, formatCount, formatDuration } from "../../base/index.ts";
 import { type CurveBoundary, type CurvePoint, mostBoundaries, type ScheduleCurve } from "../../optim/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
+import { requireFilePlace, writeNamedFile } from "../named-file.ts";
 import { pathOption } from "../options.ts";
 import type { Output } from "../output.ts";
 import { plotSvg, plotText } from "../plot.ts";
@@ -25,10 +25,11 @@ export const definePlan: DefineCommand = (program, run) => {
 };
 
 async function plan({ output }: CommandContext, path: string, flags: PlanFlags): Promise<undefined> {
+  if (flags.svg !== undefined) requireFilePlace("svg", flags.svg);
   const recipe = await recipeOf(path, flags);
   const peak = await measurePeak(recipe);
   const planned = await planRecipe(recipe, { flopsPerSecond: peak * stepEfficiency, onNote: output.note });
-  if (flags.svg !== undefined) await writeSvg(flags.svg, planned.learningRate);
+  if (flags.svg !== undefined) await writeNamedFile("svg", flags.svg, plotSvg(planned.learningRate));
   output.record({ ...planned, peakFlopsPerSecond: peak });
   const { memory } = planned;
   const row = (name: string, value: string) => output.print(`  ${name.padEnd(14)} ${value.padStart(12)}`);
@@ -90,17 +91,4 @@ function printCurve(output: Output, curve: ScheduleCurve): void {
   const hidden = boundaries.length - shownBoundaries;
   const more = boundaries.length === mostBoundaries ? " or more" : "";
   if (hidden > 0) output.print(`  ${hidden}${more} further boundaries: --json lists them`);
-}
-
-async function writeSvg(path: string, curve: ScheduleCurve): Promise<void> {
-  try {
-    await writeFile(path, plotSvg(curve));
-  } catch (error) {
-    fail("path/svg", "the drawing cannot be written", {
-      where: "--svg",
-      expected: "a file in a folder that is there",
-      got: error instanceof Error ? error.message : String(error),
-      fix: "give another path",
-    });
-  }
 }
