@@ -28,7 +28,7 @@ export {
   type Prediction,
   TrainedModel,
 } from "./model.ts";
-export type { SaveOptions } from "./model-files.ts";
+export { modelLayouts, type SaveOptions, savedDTypes } from "./model-files.ts";
 export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan.ts";
 export { softmaxOf } from "./predictor.ts";
 export { recipeHash } from "./run-folder.ts";

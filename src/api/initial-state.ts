@@ -10,6 +10,7 @@ import {
   toNumbers,
 } from "../base/index.ts";
 import { type Checkpoint, loadCheckpoint, loadLatest } from "../checkpoint/index.ts";
+import { isHubFolder, readHubModel } from "../hub/index.ts";
 import { compareSchedules, type Prepared, type Recipe } from "../recipe/index.ts";
 import type { StepPrograms, TrainerState } from "../train/index.ts";
 import type { EarlierRun } from "./run-folder.ts";
@@ -24,12 +25,11 @@ export async function checkpointAt(path: string): Promise<Checkpoint> {
 }
 
 /**
- * Writes the weights of another run, averaged where it averages, over the initial ones; the optimizer starts anew.
- * Errors with `model/vocabulary`, `model/tensor`, `checkpoint/*`.
+ * Writes the weights of another run, averaged where it averages, or of a Hugging Face folder over the initial ones; the optimizer
+ * starts anew. Errors with `model/vocabulary`, `model/tensor`, `checkpoint/*`, `hub/*`.
  */
 export async function initFrom(path: string, programs: StepPrograms, prepared: Prepared): Promise<void> {
-  const checkpoint = await checkpointAt(path);
-  const [files, where] = [textsOf(checkpoint), checkpoint.path];
+  const { tensors, files, where } = await weightsAt(path);
   if (differs("tokenizer.json", prepared, files)) {
     fail("model/vocabulary", "the other run has another vocabulary: its tokens mean something else", {
       where,
@@ -38,8 +38,18 @@ export async function initFrom(path: string, programs: StepPrograms, prepared: P
       fix: `use its tokenizer: --set tokenizer=${where}/tokenizer.json`,
     });
   }
-  const tensors = usedWeights(checkpoint.tensors, files.get("recipe.json"));
   writeParameters(programs, { tensors, path: where });
+}
+
+async function weightsAt(path: string) {
+  if (await isHubFolder(path)) {
+    const { tensors, tokenizer } = await readHubModel(path);
+    const texts: [string, string][] = tokenizer === undefined ? [] : [["tokenizer.json", tokenizer]];
+    return { tensors, files: new Map(texts), where: path };
+  }
+  const checkpoint = await checkpointAt(path);
+  const files = textsOf(checkpoint);
+  return { tensors: usedWeights(checkpoint.tensors, files.get("recipe.json")), files, where: checkpoint.path };
 }
 
 /**

@@ -5,7 +5,15 @@ import { createReadStream } from "node:fs";
 import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fail, fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
-import { onDisk, SafetensorsFile, syncFolder, writeDurably, writeSafetensors } from "../checkpoint/index.ts";
+import {
+  onDisk,
+  SafetensorsFile,
+  syncFolder,
+  type TensorSource,
+  writeDurably,
+  writeSafetensors,
+} from "../checkpoint/index.ts";
+import { hubFiles, isHubFolder, readHubModel } from "../hub/index.ts";
 import { makeFolders } from "../track/index.ts";
 import { checkpointAt, textsOf } from "./initial-state.ts";
 import { findRun } from "./run-path.ts";
@@ -36,9 +44,13 @@ export interface ModelFiles {
 const tensorsName = "model.safetensors";
 const sumsName = "SHA256SUMS";
 
-/** Loads a model's files from a run folder (its newest good checkpoint), a checkpoint, or a saved model, whose weights are chosen. */
+/**
+ * Loads a model's files from a run folder (its newest good checkpoint), a checkpoint, a saved model, or a Hugging Face folder. The
+ * weights of a run are chosen.
+ */
 export async function readModelFiles(path: string, weights?: WeightsChoice): Promise<ModelFiles> {
   const folder = await findRun(path);
+  if (await isHubFolder(folder)) return await readPublished(folder);
   if (await exists(join(folder, tensorsName))) return await readSaved(folder);
   const checkpoint = await checkpointAt(folder);
   const files = textsOf(checkpoint);
@@ -67,20 +79,39 @@ async function readSaved(folder: string): Promise<ModelFiles> {
   return { folder, description: describe(files.get("model.json"), folder), tensors, files };
 }
 
+/** A language model in the layout of Hugging Face. */
+async function readPublished(folder: string): Promise<ModelFiles> {
+  const { family, config, tensors, tokenizer } = await readHubModel(folder);
+  return {
+    folder,
+    description: { format: "athanor-model", family, config, task: "language-model", seed: 0 },
+    tensors,
+    files: new Map(tokenizer === undefined ? [] : [["tokenizer.json", tokenizer]]),
+  };
+}
+
+export const modelLayouts = ["athanor", "huggingface"] as const;
+
 export interface SaveOptions {
+  /**
+   * `huggingface`: config.json, model.safetensors and tokenizer.json, as Transformers reads a language model. Default `athanor`.
+   */
+  readonly layout?: (typeof modelLayouts)[number];
   /** Takes the place of a model that was saved there before; anything else there is left alone. */
   readonly replace?: boolean;
   /** How parameters are stored; left out, as they were trained. bf16 and f16 take half the room; f16 reaches to 65,504. */
   readonly dtype?: (typeof savedDTypes)[number] | undefined;
 }
 
-const savedDTypes = ["f32", "bf16", "f16"] as const;
+export const savedDTypes = ["f32", "bf16", "f16"] as const;
 
-/** Writes a model's files into a new folder: all of them or none. Errors with `path/exists`, `model/dtype`, `model/range`. */
+/**
+ * Writes a model's files into a new folder: all of them or none. Errors with `path/exists`, `model/dtype`, `model/range`, `hub/export`.
+ */
 export async function writeModelFiles(
   folder: string,
   model: Omit<ModelFiles, "folder">,
-  { replace = false, dtype }: SaveOptions = {},
+  { replace = false, dtype, layout = "athanor" }: SaveOptions = {},
 ): Promise<void> {
   if (dtype !== undefined && !savedDTypes.includes(dtype))
     fail("model/dtype", "parameters cannot be stored so", {
@@ -89,6 +120,7 @@ export async function writeModelFiles(
       got: JSON.stringify(dtype),
       fix: "name one of these, or leave it out: as they were trained",
     });
+  const { tensors, texts, metadata } = layout === "huggingface" ? published(model, dtype) : own(model, dtype);
   const taken = await exists(folder);
   if (taken && !(replace && (await exists(join(folder, sumsName)))))
     fail("path/exists", "there is something at this path already", {
@@ -102,15 +134,9 @@ export async function writeModelFiles(
     await makeFolders(dirname(staging));
     await onDisk("saving a model", folder, async () => {
       await mkdir(staging);
-      const tensors = [...model.tensors].map(([name, array]) => ({
-        name,
-        shape: array.shape,
-        dtype: dtype ?? array.dtype,
-        data: () => storedAs(dtype ?? array.dtype, array, name).data,
-      }));
-      const { sha256 } = await writeSafetensors(join(staging, tensorsName), tensors);
+      const { sha256 } = await writeSafetensors(join(staging, tensorsName), tensors, { metadata });
       const sums = [`${sha256}  ${tensorsName}\n`];
-      for (const [name, text] of model.files) {
+      for (const [name, text] of texts) {
         await writeDurably(join(staging, name), Buffer.from(text));
         sums.push(`${createHash("sha256").update(text).digest("hex")}  ${name}\n`);
       }
@@ -126,6 +152,31 @@ export async function writeModelFiles(
     await rm(staging, { recursive: true, force: true }).catch(() => undefined);
     throw error;
   }
+}
+
+interface FilesToWrite {
+  readonly tensors: readonly TensorSource[];
+  readonly texts: ReadonlyMap<string, string>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+function own({ tensors, files }: Omit<ModelFiles, "folder">, dtype: SaveOptions["dtype"]): FilesToWrite {
+  const sources = [...tensors].map(([name, array]) => ({
+    name,
+    shape: array.shape,
+    dtype: dtype ?? array.dtype,
+    data: () => storedAs(dtype ?? array.dtype, array, name).data,
+  }));
+  return { tensors: sources, texts: files, metadata: {} };
+}
+
+function published(
+  { description, tensors, files }: Omit<ModelFiles, "folder">,
+  dtype: SaveOptions["dtype"],
+): FilesToWrite {
+  const { family, config } = description;
+  const stored = new Map([...tensors].map(([name, array]) => [name, storedAs(dtype ?? array.dtype, array, name)]));
+  return hubFiles({ family, config, tensors: stored, tokenizer: files.get("tokenizer.json") });
 }
 
 /** A parameter in another dtype. Errors with `model/range` where f16 is too narrow for it. */
@@ -170,7 +221,7 @@ function describe(text: string | undefined, where: string): ModelDescription {
   if (text === undefined) {
     return fail("model/files", "there is no model here", {
       where,
-      expected: "a run, a checkpoint, or a saved model with model.json",
+      expected: "a run, a checkpoint, a saved model with model.json, or a Hugging Face folder with config.json",
       got: "no model.json",
       fix: "check the path; `npx athanor runs` lists the runs",
     });

@@ -47,3 +47,15 @@ export function numberOption(name: string): (text: string) => number {
 }
 
 const toNumber = (text: string): number => (text.trim() === "" ? Number.NaN : Number(text));
+
+/** A parser for one of several names. Errors with `cli/argument`. */
+export function choiceOption<Name extends string>(name: string, choices: readonly Name[]): (text: string) => Name {
+  return (text) =>
+    choices.find((choice) => choice === text) ??
+    fail("cli/argument", `${name} does not know ${text}`, {
+      where: name,
+      expected: choices.join(", "),
+      got: text,
+      fix: "name one of these",
+    });
+}

@@ -51,7 +51,12 @@ export interface GeneratorOptions {
   readonly vocabSize?: number;
   /** Tokens of the prompt read by one run; default 64. */
   readonly chunk?: number;
+  /** Tokens that the cache has room for, at most the model's context; default that, up to 4,096. */
+  readonly context?: number;
 }
+
+/** Published models reach much further than their cache should by itself: a gigabyte or more. */
+const mostContext = 4096;
 
 export class TokenGenerator {
   readonly context: number;
@@ -66,7 +71,7 @@ export class TokenGenerator {
   /** Compiles the programs. Errors with `store/unknown` when the store lacks a parameter. */
   constructor(options: GeneratorOptions) {
     const { engine, store, model, vocabSize = model.config.vocab } = options;
-    const { context } = model.config;
+    const context = Math.min(options.context ?? mostContext, model.config.context);
     this.engine = engine;
     this.context = context;
     this.vocabSize = Math.min(vocabSize, model.config.vocab);

@@ -5,6 +5,7 @@ import { defineDoctor } from "./doctor.ts";
 import { defineEngine } from "./engine.ts";
 import { defineEval } from "./eval.ts";
 import { defineExplain } from "./explain.ts";
+import { defineExport } from "./export.ts";
 import { defineGenerate } from "./generate.ts";
 import { defineInspect } from "./inspect.ts";
 import { definePlan } from "./plan.ts";
@@ -24,6 +25,7 @@ export const commands: readonly DefineCommand[] = [
   defineGenerate,
   definePredict,
   defineExplain,
+  defineExport,
   defineRuns,
   defineReproduce,
   defineInspect,

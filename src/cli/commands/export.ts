@@ -1,0 +1,48 @@
+// athanor export: a trained model in a folder of its own, for a service or for other people's programs.
+import { load, modelLayouts, savedDTypes } from "../../api/index.ts";
+import type { CommandContext, DefineCommand } from "../command.ts";
+import { choiceOption, pathOption, rawHelp } from "../options.ts";
+
+interface ExportFlags {
+  readonly layout: (typeof modelLayouts)[number];
+  readonly dtype?: (typeof savedDTypes)[number];
+  readonly replace?: boolean;
+  readonly raw?: boolean;
+}
+
+export const defineExport: DefineCommand = (program, run) => {
+  program
+    .command("export")
+    .description("write a trained model into a folder of its own")
+    .argument("<run>", "a run, checkpoint, saved model, or Hugging Face folder")
+    .argument("<folder>", "where to write it; must not be there yet")
+    .option(
+      "--layout <name>",
+      `${modelLayouts.join(", ")}: for load(), or for Transformers`,
+      choiceOption("--layout", modelLayouts),
+      "athanor",
+    )
+    .option(
+      "--dtype <name>",
+      `${savedDTypes.join(", ")}: of the parameters; left out, as trained`,
+      choiceOption("--dtype", savedDTypes),
+    )
+    .option("--replace", "take the place of a model that was exported there before")
+    .option("--raw", rawHelp)
+    .action(run(exportModel));
+};
+
+async function exportModel(
+  { output }: CommandContext,
+  source: string,
+  folder: string,
+  flags: ExportFlags,
+): Promise<undefined> {
+  const { layout, dtype, replace = false, raw } = flags;
+  const target = pathOption("<folder>")(folder);
+  const model = await load(source, { weights: raw ? "raw" : "averaged", onNote: output.note });
+  await model.save(target, { layout, dtype, replace });
+  output.record({ folder: target, layout, ...(dtype === undefined ? {} : { dtype }) });
+  output.print(`written: ${target}`);
+  return undefined;
+}

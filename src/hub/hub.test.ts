@@ -1,0 +1,189 @@
+// Folders that Transformers wrote: read, run, written again; and folders that are wrong, which are refused by name.
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { assertClose } from "../../test/support/close.ts";
+import { runReference } from "../../test/support/run-reference.ts";
+import { AthanorError, fromNumbers, toNumbers } from "../base/index.ts";
+import { SafetensorsFile, writeSafetensors } from "../checkpoint/index.ts";
+import { type Tensor, trace } from "../core/index.ts";
+import { modelFamily } from "../models/index.ts";
+import { functionalCall } from "../nn/index.ts";
+import { hubFiles, isHubFolder, readHubModel } from "./index.ts";
+
+const golden = JSON.parse(readFileSync("test/golden/hub.json", "utf8")) as {
+  readonly batch: number;
+  readonly time: number;
+  readonly tokens: number[];
+  readonly cases: {
+    readonly [name: string]: { readonly files: { readonly [name: string]: string }; readonly logits: number[] };
+  };
+};
+const scratch = mkdtempSync(join(tmpdir(), "athanor-hub-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+let made = 0;
+
+/** A folder with a case's files, some of them changed (a text or bytes) or left out (undefined). */
+function folderOf(name: string, changes: { readonly [name: string]: string | Buffer | undefined } = {}): string {
+  const folder = join(scratch, `${made++}`);
+  mkdirSync(folder);
+  const files = Object.entries(golden.cases[name]!.files).map(([file, text]) => [file, Buffer.from(text, "base64")]);
+  for (const [file, content] of Object.entries({ ...Object.fromEntries(files), ...changes }))
+    if (content !== undefined) writeFileSync(join(folder, file), content as string | Buffer);
+  return folder;
+}
+
+/** config.json with some keys changed. */
+function configOf(name: string, changes: object): string {
+  const text = Buffer.from(golden.cases[name]!.files["config.json"]!, "base64").toString();
+  return JSON.stringify({ ...JSON.parse(text), ...changes });
+}
+
+async function tensorsIn(folder: string): Promise<Map<string, { type: string; bytes: string }>> {
+  const found = new Map<string, { type: string; bytes: string }>();
+  for (const name of readdirSync(folder).filter((file) => file.endsWith(".safetensors"))) {
+    const file = await SafetensorsFile.open(join(folder, name));
+    for (const tensor of file.names) {
+      const { dtype, shape, data } = await file.read(tensor);
+      const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64");
+      found.set(tensor, { type: `${dtype}[${shape}]`, bytes });
+    }
+    await file.close();
+  }
+  return found;
+}
+
+describe.each(Object.entries(golden.cases))("%s", (name, { logits }) => {
+  test("gives the logits that Transformers gives", async () => {
+    const folder = folderOf(name);
+    expect(await isHubFolder(folder)).toBe(true);
+    const { family, config, tensors } = await readHubModel(folder);
+    const { module } = modelFamily(family).build(config, { task: "language-model" });
+    const values = new Map(
+      [...tensors].map(([key, array]) => [key, fromNumbers("f64", array.shape, toNumbers(array))] as const),
+    );
+    const tokens = fromNumbers("i32", [golden.batch, golden.time], golden.tokens);
+    const feeds = { ...Object.fromEntries(values), tokens };
+    const graph = trace(
+      feeds,
+      ({ tokens, ...parameters }: { readonly [name: string]: Tensor }) =>
+        functionalCall(module, new Map(Object.entries(parameters)), () => module.forward(tokens!)) as Tensor,
+      { floatDType: "f64" },
+    );
+    assertClose(toNumbers(runReference(graph, feeds).result!), logits, { absolute: 2e-5, what: "logits" });
+  });
+
+  test("is written as it was: the same configuration, names, types and bytes", async () => {
+    const before = folderOf(name);
+    const model = await readHubModel(before);
+    const { tensors, texts, metadata } = hubFiles({ ...model, tokenizer: "{}" });
+    const after = join(scratch, `${made++}`);
+    mkdirSync(after);
+    await writeSafetensors(join(after, "model.safetensors"), tensors, { metadata });
+    for (const [file, text] of texts) writeFileSync(join(after, file), text);
+    const read = (folder: string) => JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
+    const [theirs, ours] = [read(before), read(after)];
+    expect(ours.model_type).toBe(theirs.model_type);
+    if (name !== "gpt2 of old") {
+      for (const [key, value] of Object.entries(ours))
+        if (key in theirs) expect([key, value]).toEqual([key, theirs[key]]);
+      expect(await tensorsIn(after)).toEqual(await tensorsIn(before));
+    }
+    expect((await readHubModel(after)).tensors).toEqual(model.tensors);
+    expect((await readHubModel(after)).config).toEqual(model.config);
+    expect(readFileSync(join(after, "tokenizer.json"), "utf8")).toBe("{}");
+  });
+});
+
+test.each([
+  ["no config.json", "llama", { "config.json": undefined }, "hub/files", "no config.json"],
+  ["a configuration that is no JSON", "llama", { "config.json": "{" }, "hub/config", "JSON"],
+  ["a configuration that is a list", "llama", { "config.json": "[]" }, "hub/config", "object"],
+  ["a configuration of two megabytes", "llama", { "config.json": " ".repeat(2 ** 21) }, "hub/files", "2.00 MiB"],
+  ["another kind of model", "llama", { "config.json": '{"model_type":"gemma"}' }, "hub/model-type", "gemma"],
+  ["a misspelt kind", "llama", { "config.json": '{"model_type":"lama"}' }, "hub/model-type", "did you mean llama?"],
+  [
+    "positions scaled in a way that is not known",
+    "llama",
+    { "config.json": configOf("llama", { rope_parameters: { rope_type: "longrope" } }) },
+    "config/invalid",
+    "rope_type",
+  ],
+  [
+    "biases that there is no place for",
+    "llama",
+    { "config.json": configOf("llama", { attention_bias: true }) },
+    "config/invalid",
+    "attention_bias",
+  ],
+  [
+    "a layer less than nothing",
+    "llama",
+    { "config.json": configOf("llama", { num_hidden_layers: -1 }) },
+    "config/invalid",
+    "num_hidden_layers",
+  ],
+  [
+    "a layer more than there is",
+    "llama",
+    { "config.json": configOf("llama", { num_hidden_layers: 3 }) },
+    "hub/tensor",
+    "model.layers.2",
+  ],
+  [
+    "a layer fewer than there is",
+    "llama",
+    { "config.json": configOf("llama", { num_hidden_layers: 1 }) },
+    "hub/tensor",
+    "model.layers.1",
+  ],
+  ["another width", "llama", { "config.json": configOf("llama", { intermediate_size: 25 }) }, "hub/tensor", "24"],
+  [
+    "a shard that is missing",
+    "llama in bf16, in shards",
+    { "model-00002-of-00004.safetensors": undefined },
+    "hub/files",
+    "00002",
+  ],
+  [
+    "an index that leads out of the folder",
+    "llama in bf16, in shards",
+    { "model.safetensors.index.json": '{"weight_map":{"a":"../../etc/passwd.safetensors"}}' },
+    "hub/files",
+    "../../etc",
+  ],
+  ["a pickle", "llama", { "model.safetensors": undefined, "pytorch_model.bin": "x" }, "hub/pickle", "save_pretrained"],
+  ["no tensors", "llama", { "model.safetensors": undefined }, "hub/files", "no tensors"],
+  ["tensors cut off", "llama", { "model.safetensors": Buffer.from([9, 0, 0]) }, "safetensors/", "model.safetensors"],
+])("%s is refused", async (_, name, changes, code, words) => {
+  const error = await readHubModel(folderOf(name, changes)).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(AthanorError);
+  const { code: found, message } = error as AthanorError;
+  expect(found.startsWith(code), `${found} ${message}`).toBe(true);
+  expect(String(error)).toContain(words);
+});
+
+test("a model that no published layout holds is refused", () => {
+  const { config } = modelFamily("gpt").build({ preset: "nano", bias: false, vocab: 9 }, { task: "language-model" });
+  const tensors = new Map([["wte.weight", fromNumbers("f32", [1], [0])]]);
+  expect(() => hubFiles({ family: "gpt", config, tensors })).toThrow(expect.objectContaining({ code: "hub/export" }));
+});
+
+test("damaged configurations never do worse than an error", async () => {
+  const text = Buffer.from(golden.cases.llama!.files["config.json"]!, "base64");
+  let refused = 0;
+  for (let round = 0; round < 300; round++) {
+    const bytes = Buffer.from(text);
+    bytes[(round * 7919) % bytes.length] = (round * 104729) % 256;
+    const outcome = await readHubModel(folderOf("llama", { "config.json": bytes })).catch((error: unknown) => error);
+    if (outcome instanceof Error) {
+      refused++;
+      expect(outcome, String(outcome)).toBeInstanceOf(AthanorError);
+    }
+  }
+  expect(refused).toBeGreaterThan(100);
+});

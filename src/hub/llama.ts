@@ -1,0 +1,156 @@
+// The folders of Llama and of what is shaped like it: Mistral, Qwen2, Qwen3. Linear layers are [out, in] there.
+import { z } from "zod";
+import type { LlamaConfig } from "../models/index.ts";
+import type { RotaryConfig, RotaryScaling } from "../nn/index.ts";
+import type { HubConfig, HubLayout } from "./layout.ts";
+
+const size = z.number().int().positive().max(2_147_483_648);
+const layers = z.number().int().positive().max(2000);
+const number = z.number().positive();
+
+/** `rope_parameters` of today, `rope_scaling` with `rope_theta` beside it of yesterday. */
+const ropeSchema = z.looseObject({
+  rope_type: z.enum(["default", "linear", "llama3", "yarn"]).optional(),
+  type: z.enum(["default", "linear", "llama3", "yarn"]).optional(),
+  rope_theta: number.optional(),
+  factor: number.optional(),
+  low_freq_factor: number.optional(),
+  high_freq_factor: number.optional(),
+  original_max_position_embeddings: size.optional(),
+  beta_fast: number.nullish(),
+  beta_slow: number.nullish(),
+  attention_factor: number.nullish(),
+  mscale: z.undefined({ error: "is not known here" }).optional(),
+  truncate: z.literal(true, { error: "only true is known here" }).optional(),
+});
+
+const schema = z.looseObject({
+  vocab_size: size,
+  hidden_size: size,
+  intermediate_size: size,
+  num_hidden_layers: layers,
+  num_attention_heads: size,
+  num_key_value_heads: size.nullish(),
+  head_dim: size.nullish(),
+  max_position_embeddings: size,
+  rms_norm_eps: number.default(1e-6),
+  rope_theta: number.optional(),
+  rope_scaling: ropeSchema.nullish(),
+  rope_parameters: ropeSchema.nullish(),
+  tie_word_embeddings: z.boolean().default(false),
+  hidden_act: z.literal("silu", { error: "only silu is known here" }).default("silu"),
+  attention_bias: z.literal(false, { error: "biases of all projections are not known here" }).default(false),
+  mlp_bias: z.literal(false, { error: "biases in the feed-forward part are not known here" }).default(false),
+  use_sliding_window: z.literal(false, { error: "windows in some layers alone are not known here" }).default(false),
+  sliding_window: size.nullish(),
+});
+type Theirs = z.output<typeof schema>;
+
+function rotaryOf(config: Theirs): RotaryConfig {
+  const rope = config.rope_parameters ?? config.rope_scaling ?? {};
+  const base = rope.rope_theta ?? config.rope_theta ?? 10000;
+  const type = rope.rope_type ?? rope.type ?? "default";
+  if (type === "default") return { base };
+  const { factor = 1, original_max_position_embeddings: originalContext = config.max_position_embeddings } = rope;
+  if (type === "linear") return { base, scaling: { type, factor } };
+  if (type === "llama3") {
+    const { low_freq_factor: lowFrequency = 1, high_freq_factor: highFrequency = 4 } = rope;
+    return { base, scaling: { type, factor, lowFrequency, highFrequency, originalContext } };
+  }
+  const { beta_fast, beta_slow, attention_factor } = rope;
+  const given = { fast: beta_fast, slow: beta_slow, magnitude: attention_factor };
+  const numbers = Object.fromEntries(Object.entries(given).filter(([, value]) => value != null));
+  return { base, scaling: { type, factor, originalContext, ...numbers } };
+}
+
+function ropeOf({ base, scaling }: RotaryConfig): HubConfig {
+  return {
+    rope_type: scaling?.type ?? "default",
+    rope_theta: base,
+    ...(scaling === undefined ? {} : scalingOf(scaling)),
+  };
+}
+
+function scalingOf(scaling: RotaryScaling): HubConfig {
+  const { factor } = scaling;
+  if (scaling.type === "linear") return { factor };
+  const both = { factor, original_max_position_embeddings: scaling.originalContext };
+  if (scaling.type === "llama3")
+    return { ...both, low_freq_factor: scaling.lowFrequency, high_freq_factor: scaling.highFrequency };
+  const { fast, slow, magnitude } = scaling;
+  const given = { beta_fast: fast, beta_slow: slow, attention_factor: magnitude };
+  return { ...both, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+}
+
+/** What sets one of the published models apart from the others. */
+interface Kind extends Pick<HubLayout<LlamaConfig>, "modelType" | "architecture" | "holds"> {
+  /** Settings that the file need not name. */
+  readonly settings: Pick<LlamaConfig, "attentionBias" | "headNorm">;
+  readonly hasWindow: boolean;
+  /** Channels of a head where the file says nothing; left out, width / heads. */
+  readonly headWidth?: number;
+}
+
+const layoutOf = ({ settings, hasWindow, headWidth, ...kind }: Kind): HubLayout<LlamaConfig, Theirs> => ({
+  ...kind,
+  family: "llama",
+  schema,
+  read: (config) => ({
+    vocab: config.vocab_size,
+    context: config.max_position_embeddings,
+    width: config.hidden_size,
+    layers: config.num_hidden_layers,
+    heads: config.num_attention_heads,
+    keyValueHeads: config.num_key_value_heads ?? config.num_attention_heads,
+    headWidth: config.head_dim ?? headWidth ?? config.hidden_size / config.num_attention_heads,
+    hidden: config.intermediate_size,
+    window: hasWindow ? (config.sliding_window ?? 0) : 0,
+    ...settings,
+    tiedHead: config.tie_word_embeddings,
+    eps: config.rms_norm_eps,
+    rotary: rotaryOf(config),
+  }),
+  write: (config) => ({
+    vocab_size: config.vocab,
+    max_position_embeddings: config.context,
+    hidden_size: config.width,
+    num_hidden_layers: config.layers,
+    num_attention_heads: config.heads,
+    num_key_value_heads: config.keyValueHeads,
+    head_dim: config.headWidth,
+    intermediate_size: config.hidden,
+    ...(hasWindow ? { sliding_window: config.window === 0 ? null : config.window } : {}),
+    hidden_act: "silu",
+    rms_norm_eps: config.eps,
+    tie_word_embeddings: config.tiedHead,
+    rope_theta: config.rotary.base,
+    rope_parameters: ropeOf(config.rotary),
+  }),
+  fileName: (name) => name,
+  isTransposed: (name, { length }) => length === 2 && !name.includes("embed_tokens"),
+  isIgnored: (name, { tiedHead }) => name.endsWith(".rotary_emb.inv_freq") || (tiedHead && name === "lm_head.weight"),
+});
+
+const plain = { attentionBias: false, headNorm: false };
+
+/** The plainest first. */
+export const llamaLayouts = [
+  layoutOf({
+    ...{ modelType: "llama", architecture: "LlamaForCausalLM", settings: plain, hasWindow: false },
+    holds: ({ attentionBias, headNorm, window }) => !(attentionBias || headNorm || window > 0),
+  }),
+  layoutOf({
+    ...{ modelType: "mistral", architecture: "MistralForCausalLM", settings: plain, hasWindow: true },
+    holds: ({ attentionBias, headNorm }) => !(attentionBias || headNorm),
+  }),
+  layoutOf({
+    ...{ modelType: "qwen2", architecture: "Qwen2ForCausalLM", hasWindow: false },
+    settings: { attentionBias: true, headNorm: false },
+    holds: ({ attentionBias, headNorm, window }) => attentionBias && !headNorm && window === 0,
+  }),
+  layoutOf({
+    ...{ modelType: "qwen3", architecture: "Qwen3ForCausalLM", hasWindow: false, headWidth: 128 },
+    settings: { attentionBias: false, headNorm: true },
+    holds: ({ attentionBias, headNorm, window }) => headNorm && !attentionBias && window === 0,
+  }),
+];

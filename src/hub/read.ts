@@ -1,0 +1,158 @@
+// From a Hugging Face folder to a model of ours. Nothing in it is executed: tensors come from safetensors alone.
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { fail, formatBytes, formatType, type HostArray, sameShape } from "../base/index.ts";
+import { SafetensorsFile } from "../checkpoint/index.ts";
+import { modelFamily } from "../models/index.ts";
+import { parseJson, readConfig } from "./config.ts";
+import type { HubLayout } from "./layout.ts";
+
+export interface HubModel {
+  readonly folder: string;
+  /** Our family and its complete configuration. */
+  readonly family: string;
+  readonly config: unknown;
+  /** Parameters by our names, in our layout, in the file's dtype. */
+  readonly tensors: ReadonlyMap<string, HostArray>;
+  /** `tokenizer.json`, as text, where there is one. */
+  readonly tokenizer: string | undefined;
+}
+
+const configName = "config.json";
+const maxTextBytes = {
+  [configName]: 2 ** 20,
+  "model.safetensors.index.json": 2 ** 26,
+  "tokenizer.json": 2 ** 28,
+} as const;
+
+/** True for a folder that looks like a model of the Hub's. */
+export async function isHubFolder(folder: string): Promise<boolean> {
+  const names = new Set(await readdir(folder).catch(() => []));
+  return names.has(configName) && !names.has("model.json");
+}
+
+/**
+ * Reads `config.json`, `model.safetensors` (or its shards by their index) and `tokenizer.json`.
+ * Errors with `hub/*`, `config/invalid`, `safetensors/*`.
+ */
+export async function readHubModel(folder: string): Promise<HubModel> {
+  const text = await textOf(folder, configName);
+  if (text === undefined)
+    return fail("hub/files", "there is no model here", {
+      where: folder,
+      expected: `${configName} and model.safetensors`,
+      got: `no ${configName}`,
+      fix: "check the path: the whole folder of the model is needed",
+    });
+  const { layout, config } = readConfig(text, join(folder, configName));
+  const tensors = await readTensors(folder, layout, config);
+  return { folder, family: layout.family, config, tensors, tokenizer: await textOf(folder, "tokenizer.json") };
+}
+
+async function readTensors(folder: string, layout: HubLayout, config: unknown): Promise<Map<string, HostArray>> {
+  const { module } = modelFamily(layout.family).build(config, { task: "language-model" });
+  const files = await Promise.all((await tensorFiles(folder)).map((name) => SafetensorsFile.open(join(folder, name))));
+  try {
+    const places = new Map(files.flatMap((file) => file.names.map((name) => [name, file] as const)));
+    const tensors = new Map<string, HostArray>();
+    for (const [name, { shape }] of module.parameters()) {
+      const fileName = [layout.fileName(name), layout.otherName?.(name)].find(
+        (one) => one !== undefined && places.has(one),
+      );
+      if (fileName === undefined)
+        return fail("hub/tensor", "the files lack a parameter of the model", {
+          where: folder,
+          expected: layout.fileName(name),
+          got: "no tensor of this name",
+          fix: "download the folder again: a shard may be missing; or config.json belongs to another model",
+        });
+      const transposed = layout.isTransposed(name, shape);
+      const value = await places.get(fileName)!.read(fileName);
+      const wanted = transposed ? shape.toReversed() : shape;
+      if (!sameShape(value.shape, wanted))
+        return fail("hub/tensor", `tensor ${fileName} has another shape than config.json says`, {
+          where: folder,
+          expected: formatType(value.dtype, wanted),
+          got: formatType(value.dtype, value.shape),
+          fix: "download config.json and the tensors again, from the same model",
+        });
+      tensors.set(name, transposed ? transpose(value) : value);
+      places.delete(fileName);
+    }
+    const unknown = [...places.keys()].find((name) => !layout.isIgnored(name, config));
+    if (unknown !== undefined)
+      return fail("hub/tensor", "the files hold a tensor that the model has no place for", {
+        where: folder,
+        expected: `the tensors of ${layout.architecture}`,
+        got: unknown,
+        fix: "a model with another head or further parts cannot be read as a language model",
+      });
+    return tensors;
+  } finally {
+    await Promise.all(files.map((file) => file.close()));
+  }
+}
+
+/** The safetensors files, by the index where there is one. Errors with `hub/pickle`, `hub/files`, `hub/config`. */
+async function tensorFiles(folder: string): Promise<string[]> {
+  const names = new Set(await readdir(folder));
+  const indexName = "model.safetensors.index.json";
+  if (names.has("model.safetensors")) return ["model.safetensors"];
+  if (names.has(indexName)) {
+    const where = join(folder, indexName);
+    const { weight_map: map } = parseJson((await textOf(folder, indexName))!, where);
+    const files = typeof map === "object" && map !== null ? [...new Set<unknown>(Object.values(map))] : [];
+    const wrong = files.find(
+      (name) => typeof name !== "string" || !/^[\w.-]+\.safetensors$/.test(name) || !names.has(name),
+    );
+    if (files.length > 0 && wrong === undefined) return files as string[];
+    return fail("hub/files", "the index does not name the shards of this folder", {
+      where,
+      expected: "weight_map, with files of this folder",
+      got: files.length === 0 ? "no weight_map" : String(wrong).slice(0, 200),
+      fix: "download the folder again: a shard may be missing",
+    });
+  }
+  const pickle = [...names].find((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
+  if (pickle !== undefined)
+    return fail("hub/pickle", "a pickle can run any program when it is opened, and is not read", {
+      where: join(folder, pickle),
+      expected: "model.safetensors",
+      got: pickle,
+      fix: "take a revision with safetensors, or convert it where you trust it: model.save_pretrained(folder) in Transformers",
+    });
+  return fail("hub/files", "there are no tensors here", {
+    where: folder,
+    expected: "model.safetensors, or its shards with their index",
+    got: [...names].slice(0, 10).join(", ") || "an empty folder",
+    fix: "download the whole folder of the model",
+  });
+}
+
+async function textOf(folder: string, name: keyof typeof maxTextBytes): Promise<string | undefined> {
+  const path = join(folder, name);
+  const info = await stat(path).catch(() => undefined);
+  if (info === undefined) return undefined;
+  if (!info.isFile() || info.size > maxTextBytes[name])
+    fail("hub/files", "a file of the model is not what its name says", {
+      where: path,
+      expected: `a file of at most ${formatBytes(maxTextBytes[name])}`,
+      got: info.isFile() ? formatBytes(info.size) : "no regular file",
+    });
+  return await readFile(path, "utf8");
+}
+
+/** A matrix with rows and columns exchanged, bit for bit, by squares that stay in cache. */
+export function transpose({ dtype, shape, data }: HostArray): HostArray {
+  const [rows, columns] = shape as [number, number];
+  const to = data.slice() as HostArray["data"];
+  const square = 64;
+  for (let top = 0; top < rows; top += square) {
+    for (let left = 0; left < columns; left += square) {
+      const [bottom, right] = [Math.min(top + square, rows), Math.min(left + square, columns)];
+      for (let row = top; row < bottom; row++)
+        for (let column = left; column < right; column++) to[column * rows + row] = data[row * columns + column]!;
+    }
+  }
+  return { dtype, shape: [columns, rows], data: to };
+}

@@ -1,0 +1,42 @@
+// From a model of ours to the files of a Hugging Face folder. Where they go, and that all of them arrive, is the caller's.
+import type { HostArray } from "../base/index.ts";
+import type { TensorSource } from "../checkpoint/index.ts";
+import { writeConfig } from "./config.ts";
+import { transpose } from "./read.ts";
+
+export interface HubFiles {
+  /** What `model.safetensors` holds: made one by one, when its turn comes. */
+  readonly tensors: readonly TensorSource[];
+  /** Said in its header, as Transformers asks for. */
+  readonly metadata: { readonly format: "pt" };
+  /** `config.json` and `tokenizer.json`, by name. */
+  readonly texts: ReadonlyMap<string, string>;
+}
+
+/**
+ * The files of a model by our names and in our layout; all tensors have one dtype. Errors with `hub/export` where no published
+ * layout holds it.
+ */
+export function hubFiles(model: {
+  readonly family: string;
+  readonly config: unknown;
+  readonly tensors: ReadonlyMap<string, HostArray>;
+  readonly tokenizer?: string | undefined;
+}): HubFiles {
+  const dtypes = { f32: "float32", bf16: "bfloat16", f16: "float16" } as const;
+  const [first] = model.tensors.values();
+  const dtype = dtypes[first!.dtype as keyof typeof dtypes];
+  const { layout, json } = writeConfig(model.family, model.config, dtype);
+  const tensors = [...model.tensors].map(([name, array]): TensorSource => {
+    const transposed = layout.isTransposed(name, array.shape);
+    return {
+      name: layout.fileName(name),
+      dtype: array.dtype,
+      shape: transposed ? array.shape.toReversed() : array.shape,
+      data: transposed ? () => transpose(array).data : array.data,
+    };
+  });
+  const texts = new Map([["config.json", `${JSON.stringify(json, undefined, 2)}\n`]]);
+  if (model.tokenizer !== undefined) texts.set("tokenizer.json", model.tokenizer);
+  return { tensors, metadata: { format: "pt" }, texts };
+}

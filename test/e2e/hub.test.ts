@@ -1,0 +1,62 @@
+// A model trained here, exported for Transformers, and read again from there: the same text, and training that goes on from it.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { runCli, scratchFolder, writeTinyRecipe } from "../support/cli.ts";
+
+const folder = scratchFolder();
+afterAll(() => folder.remove());
+const cli = (...args: string[]) => runCli(args, folder.path);
+
+beforeAll(async () => {
+  const recipe = writeTinyRecipe(folder.path, {
+    model: { llama: { layers: 2, heads: 4, keyValueHeads: 2, width: 32, context: 16 } },
+    steps: 30,
+  });
+  const { code, stderr } = await cli("train", recipe, "--run-dir", "run");
+  expect(code, stderr).toBe(0);
+}, 60_000);
+
+test("what is exported writes the same text, and is exported again to the same files", async () => {
+  expect(await cli("export", "run", "hub", "--layout", "huggingface")).toMatchObject({ code: 0 });
+  for (const name of ["config.json", "model.safetensors", "tokenizer.json"])
+    expect(existsSync(join(folder.path, "hub", name)), name).toBe(true);
+  const text = async (model: string) =>
+    (await cli("generate", model, "--prompt", "a", "--tokens", "20", "--greedy", "--json")).records.find(
+      (record) => "text" in record,
+    )?.text;
+  expect(await text("hub")).toBe(await text("run"));
+  expect(await cli("export", "hub", "again", "--layout", "huggingface")).toMatchObject({ code: 0 });
+  for (const name of ["config.json", "model.safetensors"])
+    expect(readFileSync(join(folder.path, "again", name)).equals(readFileSync(join(folder.path, "hub", name)))).toBe(
+      true,
+    );
+});
+
+test("training goes on from it", async () => {
+  const recipe = writeTinyRecipe(folder.path, {
+    model: { llama: { layers: 2, heads: 4, keyValueHeads: 2, width: 32, context: 16 } },
+    tokenizer: "hub/tokenizer.json",
+    optimizer: { sgd: { lr: 1e-9 } },
+    steps: 1,
+    eval: { every: 1 },
+  });
+  const lossOf = (records: readonly { readonly [key: string]: unknown }[]) =>
+    records.findLast(({ type }) => type === "eval")?.loss as number;
+  const [first, second] = [
+    await cli("eval", "run", "--json"),
+    await cli("train", recipe, "--run-dir", "second", "--init-from", "hub", "--json"),
+  ];
+  expect(second.code, second.stderr).toBe(0);
+  const before = first.records.find((record) => typeof record.loss === "number")!.loss as number;
+  expect(lossOf(second.records)).toBeCloseTo(before, 4);
+});
+
+test("what cannot be exported is refused, and nothing is written", async () => {
+  writeFileSync(join(folder.path, "taken"), "");
+  const taken = await cli("export", "run", "taken", "--layout", "huggingface", "--json");
+  expect(taken.records.at(-1)).toMatchObject({ code: "path/exists" });
+  const layout = await cli("export", "run", "other", "--layout", "onnx", "--json");
+  expect(layout.records.at(-1)).toMatchObject({ code: "cli/argument", got: "onnx" });
+  expect(existsSync(join(folder.path, "other"))).toBe(false);
+});
