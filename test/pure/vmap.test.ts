@@ -20,7 +20,10 @@ import { drawInputs, type OpCase, opCases } from "../support/op-cases.ts";
 
 const numExamples = 3;
 /** What vmap cannot do: each has samples, and no composition of what it can. */
-const refused = ["take", "scatterAdd", "updateSlice", "uniform", "normal", "roundStochastic", "dropout"];
+const refused = [
+  ...["take", "scatterAdd", "updateSlice", "uniform", "normal", "roundStochastic", "dropout"],
+  ...["quantizeBlocks", "dequantizeBlocks"],
+];
 const isRefused = ({ op, sample }: OpCase) => refused.includes(op.name) || Boolean(sample.attrs?.dropoutStream);
 
 /** Several draws of a case's inputs: floats differ; whole numbers, which may be indices, are the sample's. */
