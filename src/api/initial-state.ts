@@ -11,6 +11,7 @@ import {
 } from "../base/index.ts";
 import { type Checkpoint, loadCheckpoint, loadLatest } from "../checkpoint/index.ts";
 import { isHubFolder, readHubModel } from "../hub/index.ts";
+import { isLoraName } from "../nn/index.ts";
 import { compareSchedules, type Prepared, type Recipe } from "../recipe/index.ts";
 import type { StepPrograms, TrainerState } from "../train/index.ts";
 import type { EarlierRun } from "./run-folder.ts";
@@ -38,7 +39,19 @@ export async function initFrom(path: string, programs: StepPrograms, prepared: P
       fix: `use its tokenizer: --set tokenizer=${where}/tokenizer.json`,
     });
   }
-  writeParameters(programs, { tensors, path: where });
+  const { parameterTypes } = programs.graphs;
+  const unplaced = [...tensors.keys()].find(
+    (name) => isLoraName(name) && !parameterTypes.some((type) => type.name === name),
+  );
+  if (unplaced !== undefined) {
+    fail("model/adapter", "the other run trained an adapter, and this model has none", {
+      where,
+      expected: "the same adapter in this recipe, or weights that it is merged into",
+      got: unplaced,
+      fix: `npx athanor export ${path} merged --layout huggingface, then --init-from merged`,
+    });
+  }
+  writeParameters(programs, { tensors, path: where }, { fresh: (name) => isLoraName(name) && !tensors.has(name) });
 }
 
 async function weightsAt(path: string) {
@@ -53,20 +66,20 @@ async function weightsAt(path: string) {
 }
 
 /**
- * Writes a checkpoint's parameters into the store, with `averages` also the slots that evaluation adds to them. Errors with
- * `model/tensor` when they are not this model's.
+ * Writes a checkpoint's parameters into the store, with `averages` also the slots that evaluation adds to them; those that are
+ * `fresh` stay as they are. Errors with `model/tensor` when they are not this model's.
  */
 export function writeParameters(
   programs: StepPrograms,
   { tensors, path }: Pick<Checkpoint, "tensors" | "path">,
-  { averages = false } = {},
+  { averages = false, fresh }: { averages?: boolean; fresh?: (name: string) => boolean } = {},
 ): void {
   const { parameterTypes, slotTypes, description } = programs.graphs;
   const slot = averages ? description.optimizer.evaluatedWeights?.slot : undefined;
   const added = slotTypes.filter(({ name }) => slot !== undefined && name.startsWith(`${slot}.`));
   const fix = "use the settings of model and optimizer that the checkpoint was trained with";
-  for (const [name, value] of take([...parameterTypes, ...added], tensors, "model/tensor", path, fix))
-    programs.store.write(name, value);
+  const types = [...parameterTypes.filter(({ name }) => !fresh?.(name)), ...added];
+  for (const [name, value] of take(types, tensors, "model/tensor", path, fix)) programs.store.write(name, value);
 }
 
 /** Writes all tensors of a checkpoint of this run, parameters and slots. Errors with `resume/tensor`. */

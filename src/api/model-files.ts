@@ -5,15 +5,9 @@ import { createReadStream } from "node:fs";
 import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fail, fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
-import {
-  onDisk,
-  SafetensorsFile,
-  syncFolder,
-  type TensorSource,
-  writeDurably,
-  writeSafetensors,
-} from "../checkpoint/index.ts";
-import { hubFiles, isHubFolder, readHubModel } from "../hub/index.ts";
+import { onDisk, SafetensorsFile, syncFolder, writeDurably, writeSafetensors } from "../checkpoint/index.ts";
+import { type HubFiles, hubFiles, isHubFolder, peftFiles, readHubModel } from "../hub/index.ts";
+import type { AdapterConfig } from "../recipe/index.ts";
 import { makeFolders } from "../track/index.ts";
 import { checkpointAt, textsOf } from "./initial-state.ts";
 import { findRun } from "./run-path.ts";
@@ -25,6 +19,8 @@ export interface ModelDescription {
   readonly family: string;
   /** The family's complete configuration. */
   readonly config: unknown;
+  /** What was trained beside the model, if it was. */
+  readonly adapter?: AdapterConfig;
   readonly task: "language-model" | "classification" | "regression";
   /** Class names by id, for classifiers. */
   readonly classes?: readonly string[];
@@ -90,11 +86,12 @@ async function readPublished(folder: string): Promise<ModelFiles> {
   };
 }
 
-export const modelLayouts = ["athanor", "huggingface"] as const;
+export const modelLayouts = ["athanor", "huggingface", "peft"] as const;
 
 export interface SaveOptions {
   /**
-   * `huggingface`: config.json, model.safetensors and tokenizer.json, as Transformers reads a language model. Default `athanor`.
+   * `huggingface`: config.json, model.safetensors and tokenizer.json, as Transformers reads a language model, adapters merged into its
+   * weights. `peft`: the adapters alone. Default `athanor`.
    */
   readonly layout?: (typeof modelLayouts)[number];
   /** Takes the place of a model that was saved there before; anything else there is left alone. */
@@ -120,7 +117,7 @@ export async function writeModelFiles(
       got: JSON.stringify(dtype),
       fix: "name one of these, or leave it out: as they were trained",
     });
-  const { tensors, texts, metadata } = layout === "huggingface" ? published(model, dtype) : own(model, dtype);
+  const files = layout === "athanor" ? own(model, dtype) : published(model, layout, dtype);
   const taken = await exists(folder);
   if (taken && !(replace && (await exists(join(folder, sumsName)))))
     fail("path/exists", "there is something at this path already", {
@@ -134,9 +131,9 @@ export async function writeModelFiles(
     await makeFolders(dirname(staging));
     await onDisk("saving a model", folder, async () => {
       await mkdir(staging);
-      const { sha256 } = await writeSafetensors(join(staging, tensorsName), tensors, { metadata });
-      const sums = [`${sha256}  ${tensorsName}\n`];
-      for (const [name, text] of texts) {
+      const { sha256 } = await writeSafetensors(join(staging, files.tensorsName), files.tensors, files);
+      const sums = [`${sha256}  ${files.tensorsName}\n`];
+      for (const [name, text] of files.texts) {
         await writeDurably(join(staging, name), Buffer.from(text));
         sums.push(`${createHash("sha256").update(text).digest("hex")}  ${name}\n`);
       }
@@ -154,29 +151,33 @@ export async function writeModelFiles(
   }
 }
 
-interface FilesToWrite {
-  readonly tensors: readonly TensorSource[];
-  readonly texts: ReadonlyMap<string, string>;
-  readonly metadata: Readonly<Record<string, string>>;
-}
-
-function own({ tensors, files }: Omit<ModelFiles, "folder">, dtype: SaveOptions["dtype"]): FilesToWrite {
+function own({ tensors, files }: Omit<ModelFiles, "folder">, dtype: SaveOptions["dtype"]): HubFiles {
   const sources = [...tensors].map(([name, array]) => ({
     name,
     shape: array.shape,
     dtype: dtype ?? array.dtype,
     data: () => storedAs(dtype ?? array.dtype, array, name).data,
   }));
-  return { tensors: sources, texts: files, metadata: {} };
+  return { tensorsName, tensors: sources, metadata: {}, texts: files };
 }
 
 function published(
   { description, tensors, files }: Omit<ModelFiles, "folder">,
+  layout: "huggingface" | "peft",
   dtype: SaveOptions["dtype"],
-): FilesToWrite {
-  const { family, config } = description;
+): HubFiles {
+  const { family, config, adapter } = description;
   const stored = new Map([...tensors].map(([name, array]) => [name, storedAs(dtype ?? array.dtype, array, name)]));
-  return hubFiles({ family, config, tensors: stored, tokenizer: files.get("tokenizer.json") });
+  if (layout === "huggingface")
+    return hubFiles({ family, config, tensors: stored, tokenizer: files.get("tokenizer.json") });
+  if (adapter?.lora === undefined)
+    return fail("hub/export", "this model has no adapter", {
+      where: "layout",
+      expected: "a model that was trained with adapter: { lora: … }",
+      got: "peft",
+      fix: "--layout huggingface, which writes the whole model",
+    });
+  return peftFiles({ family, config, adapter: adapter.lora, tensors: stored, base: "" });
 }
 
 /** A parameter in another dtype. Errors with `model/range` where f16 is too narrow for it. */

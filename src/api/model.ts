@@ -26,7 +26,9 @@ import {
   type TextGenerator,
 } from "../generate/index.ts";
 import { type BuiltModel, type DataFacts, modelFamily } from "../models/index.ts";
+import { adapt } from "../recipe/index.ts";
 import { chooseEngine } from "./engine.ts";
+import { mergeLora } from "./merge-adapter.ts";
 import {
   type ModelDescription,
   type ModelFiles,
@@ -94,6 +96,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
       config,
       factsOf(task, tokenizer, this.encoder, this.images, files.description),
     );
+    adapt(this.built.module, files.description.adapter);
     this.store = engine.createStore();
     const dtype = this.fillStore(files.tensors);
     const { module, inputs } = this.built;
@@ -244,8 +247,11 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
    * the place of one saved before. Errors with `path/exists`, `run/disk`, `checkpoint/no-space` and the others of the disk.
    */
   async save(folder: string, options: SaveOptions = {}): Promise<void> {
-    const tensors = new Map([...this.built.module.parameters().keys()].map((name) => [name, this.store.read(name)]));
-    await writeModelFiles(folder, { description: this.description, tensors, files: this.texts }, options);
+    const { description, texts: files } = this;
+    const all = new Map([...this.built.module.parameters().keys()].map((name) => [name, this.store.read(name)]));
+    const lora = options.layout === "huggingface" ? description.adapter?.lora : undefined;
+    const tensors = lora === undefined ? all : await mergeLora(all, lora, this.engine);
+    await writeModelFiles(folder, { description, tensors, files }, options);
   }
 }
 

@@ -5,10 +5,11 @@ import { writeConfig } from "./config.ts";
 import { transpose } from "./read.ts";
 
 export interface HubFiles {
-  /** What `model.safetensors` holds: made one by one, when its turn comes. */
+  readonly tensorsName: string;
+  /** What that file holds: made one by one, when its turn comes. */
   readonly tensors: readonly TensorSource[];
   /** Said in its header, as Transformers asks for. */
-  readonly metadata: { readonly format: "pt" };
+  readonly metadata: Readonly<Record<string, string>>;
   /** `config.json` and `tokenizer.json`, by name. */
   readonly texts: ReadonlyMap<string, string>;
 }
@@ -38,5 +39,5 @@ export function hubFiles(model: {
   });
   const texts = new Map([["config.json", `${JSON.stringify(json, undefined, 2)}\n`]]);
   if (model.tokenizer !== undefined) texts.set("tokenizer.json", model.tokenizer);
-  return { tensors, metadata: { format: "pt" }, texts };
+  return { tensorsName: "model.safetensors", tensors, metadata: { format: "pt" }, texts };
 }

@@ -8,6 +8,7 @@ export * from "./dropout.ts";
 export * from "./embedding.ts";
 export * from "./init.ts";
 export * from "./linear.ts";
+export * from "./lora.ts";
 export { type LossOptions, type Reduction, reductions } from "./loss.ts";
 export * from "./mlp.ts";
 export { call, functionalCall, Module, within } from "./module.ts";

@@ -1,7 +1,8 @@
 // Linear: an affine map of the last dimension.
 import { matmul, type Tensor } from "../core/index.ts";
 import type { Init } from "./init.ts";
-import { Module } from "./module.ts";
+import type { Lora } from "./lora.ts";
+import { call, Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 
 export interface LinearOptions {
@@ -20,6 +21,8 @@ export interface LinearOptions {
 export class Linear extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter | undefined;
+  /** An adapter, whose output is added. */
+  lora: Lora | undefined;
 
   constructor(inputs: number, outputs: number, options: LinearOptions = {}) {
     super();
@@ -31,6 +34,7 @@ export class Linear extends Module {
   forward(x: Tensor): Tensor {
     const product =
       x.rank === 1 ? matmul(x.reshape(1, -1), this.weight.tensor).reshape(-1) : matmul(x, this.weight.tensor);
-    return this.bias === undefined ? product : product.add(this.bias.tensor);
+    const adapted = this.lora === undefined ? product : product.add(call(this.lora, x));
+    return this.bias === undefined ? adapted : adapted.add(this.bias.tensor);
   }
 }

@@ -1,3 +1,4 @@
+export { type AdapterConfig, adapt } from "./adapter.ts";
 export { compareRecipes, compareSchedules, forkKeys, freeOnResume, recipeJson, recipeSettings } from "./compare.ts";
 export { type Prepared, type PreparedData, type PrepareOptions, prepare } from "./prepare.ts";
 export { parseRecipe, type ReadOptions, readRecipe, yaml } from "./read.ts";

@@ -14,6 +14,7 @@ import {
   validateSchedule,
 } from "../optim/index.ts";
 import type { Batch, BatchSource, StepDescription } from "../train/index.ts";
+import { adapt, freezeBeside } from "./adapter.ts";
 import { type Batches, evaluationRows } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
 import { prepareImageRows, readsImages } from "./prepare-images.ts";
@@ -140,7 +141,7 @@ function refuseUnread(recipe: Recipe, reader: keyof typeof readers, family: stri
 
 /** Reads the data and builds the model of a recipe. Errors with `config/*`, `data/*`, `tokenizer/*`, `optim/*`. */
 export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Promise<Prepared> {
-  const optimizer = parseOptimizer(recipe.optimizer, { steps: recipe.steps });
+  const optimizer = parseOptimizer(freezeBeside(recipe.adapter, recipe.optimizer), { steps: recipe.steps });
   if ((recipe.data.path === undefined) === (recipe.data.rows === undefined)) {
     fail("config/data", "a recipe names its data once", {
       where: "data",
@@ -152,6 +153,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
   requireEvaluations(recipe, optimizer);
   const data = await readData(recipe, options);
   const { built, family, classes, textColumn, task, source, files, batches, ...rest } = data;
+  adapt(built.module, recipe.adapter);
   const { sizes, microbatch } = batches;
   const onClock = clockOf(sizes, { itemsPerRow: task.itemsPerRow, samplesPerEpoch: source.samplesPerEpoch });
   const first = sizes.at(onClock(0));
@@ -169,6 +171,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
         format: "athanor-model",
         family,
         config: built.config,
+        ...(recipe.adapter === undefined ? {} : { adapter: recipe.adapter }),
         task: task.name,
         seed: recipe.seed,
         ...(classes === undefined ? {} : { classes }),

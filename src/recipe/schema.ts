@@ -5,6 +5,7 @@ import { AthanorError, oneOf, parseBytes } from "../base/index.ts";
 import { modelFamilies } from "../models/index.ts";
 import { batchSizeSchema, optimizerSchema } from "../optim/index.ts";
 import { recomputeModes } from "../train/index.ts";
+import { adapterSchema } from "./adapter.ts";
 import { lossSchema } from "./loss.ts";
 
 const positive = z.number().int().positive();
@@ -139,6 +140,11 @@ const settings = z.strictObject({
   model: oneOf(Object.fromEntries([...modelFamilies].map(([name, { schema }]) => [name, schema]))).describe(
     "one model family and its configuration, such as gpt: { layers, heads, width, context }",
   ),
+  adapter: adapterSchema
+    .optional()
+    .describe(
+      "what is trained beside a model that stays as it is, such as lora: { targets }; left out, the model is trained",
+    ),
   loss: lossSchema
     .optional()
     .describe("one loss and its settings; left out, cross-entropy for classes and squared error for numbers"),

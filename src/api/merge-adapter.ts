@@ -1,0 +1,75 @@
+// An adapter taken into the weights that it stands beside. What comes out is held to what it came from before anybody sees it.
+import { fail, fromNumbers, type HostArray, RandomStream, toNumbers } from "../base/index.ts";
+import { compile } from "../compiler/index.ts";
+import { maximum, type Tensor, trace } from "../core/index.ts";
+import type { Engine } from "../engine/index.ts";
+import { isLoraName, type LoraConfig, loraScale } from "../nn/index.ts";
+
+/**
+ * A model's tensors without those of its adapters, whose products are in the weights. On random inputs each merged layer gives what
+ * layer and adapter give together, to 1e-4 of the largest output. Errors with `model/merge`, also where nothing was trained.
+ */
+export async function mergeLora(
+  tensors: ReadonlyMap<string, HostArray>,
+  config: LoraConfig,
+  engine: Engine,
+): Promise<Map<string, HostArray>> {
+  const merged = new Map([...tensors].filter(([name]) => !isLoraName(name)));
+  let changes = 0;
+  for (const name of merged.keys()) {
+    const layer = name.replace(/\.weight$/, "");
+    const [a, b] = [tensors.get(`${layer}.lora.A`), tensors.get(`${layer}.lora.B`)];
+    if (a === undefined || b === undefined) continue;
+    const weight = tensors.get(name)!;
+    const { sum, error, size, change } = await mergeLayer({ weight, a, b }, loraScale(config), engine);
+    if (!(error <= 1e-4 * size))
+      fail("model/merge", "a merged layer differs from the layer with its adapter", {
+        where: layer,
+        expected: `outputs within ${(1e-4 * size).toExponential(1)}`,
+        got: error.toExponential(1),
+        fix: "its numbers are too large to be added in f32: export the adapter alone, with --layout peft",
+      });
+    changes = Math.max(changes, change);
+    merged.set(name, sum);
+  }
+  if (!(changes > 0))
+    fail("model/merge", "the adapters change nothing: the merged model would be the base", {
+      expected: "adapters that were trained",
+      got: "products of zero",
+      fix: "train first; to export the base, name its own folder",
+    });
+  return merged;
+}
+
+interface Layer {
+  readonly weight: HostArray;
+  readonly a: HostArray;
+  readonly b: HostArray;
+}
+
+async function mergeLayer(layer: Layer, scale: number, engine: Engine) {
+  const [inputs] = layer.weight.shape as [number];
+  const stream = new RandomStream(1, "merge");
+  const probe = fromNumbers(
+    "f32",
+    [4, inputs],
+    Array.from({ length: 4 * inputs }, (_, at) => stream.normal(at)),
+  );
+  const largest = (x: Tensor) => maximum(x, x.neg()).max();
+  const feeds = { ...layer, probe };
+  const graph = trace(feeds, ({ weight, a, b, probe }) => {
+    const sum = weight!.add(a!.matmul(b!).mul(scale));
+    const apart = probe!.matmul(weight!).add(probe!.matmul(a!).matmul(b!).mul(scale));
+    return {
+      sum,
+      error: largest(probe!.matmul(sum).sub(apart)),
+      size: largest(apart),
+      change: largest(sum.sub(weight!)),
+    };
+  });
+  const program = engine.load(compile(graph, engine.target), engine.createStore());
+  const [result] = await engine.run([{ program, feeds }]);
+  const { sum, ...numbers } = result!.outputs;
+  const [error, size, change] = ["error", "size", "change"].map((name) => toNumbers(numbers[name]!)[0]!);
+  return { sum: sum!, error: error!, size: size!, change: change! };
+}

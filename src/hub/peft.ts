@@ -1,0 +1,43 @@
+// An adapter alone, in PEFT's layout: adapter_config.json and adapter_model.safetensors.
+import type { HostArray } from "../base/index.ts";
+import { isLoraName, type LoraConfig } from "../nn/index.ts";
+import { writeConfig } from "./config.ts";
+import { transpose } from "./read.ts";
+import type { HubFiles } from "./write.ts";
+
+/** Its files. `base` names the model that it stands beside, as PEFT looks for it. Errors with `hub/export`. */
+export function peftFiles(model: {
+  readonly family: string;
+  readonly config: unknown;
+  readonly adapter: LoraConfig;
+  readonly tensors: ReadonlyMap<string, HostArray>;
+  readonly base: string;
+}): HubFiles {
+  const { layout } = writeConfig(model.family, model.config, "float32");
+  const { rank, alpha, dropout, rankStabilized } = model.adapter;
+  const parts = [...model.tensors].filter(([name]) => isLoraName(name));
+  const pathOf = (name: string) => layout.fileName(name.replace(/\.lora\.[AB]$/, ""));
+  const tensors = parts.map(([name, array]) => ({
+    name: `base_model.model.${pathOf(name)}.lora_${name.at(-1)}.weight`,
+    dtype: array.dtype,
+    shape: array.shape.toReversed(),
+    data: () => transpose(array).data,
+  }));
+  const config = {
+    peft_type: "LORA",
+    task_type: "CAUSAL_LM",
+    base_model_name_or_path: model.base,
+    r: rank,
+    lora_alpha: alpha,
+    lora_dropout: dropout,
+    use_rslora: rankStabilized,
+    target_modules: [...new Set(parts.map(([name]) => pathOf(name)))],
+    fan_in_fan_out: !parts.some(([name, { shape }]) =>
+      layout.isTransposed(name.replace(/lora\.[AB]$/, "weight"), shape),
+    ),
+    bias: "none",
+    inference_mode: true,
+  };
+  const texts = new Map([["adapter_config.json", `${JSON.stringify(config, undefined, 2)}\n`]]);
+  return { tensorsName: "adapter_model.safetensors", tensors, metadata: { format: "pt" }, texts };
+}

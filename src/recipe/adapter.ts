@@ -1,0 +1,37 @@
+// The key `adapter`: what is trained beside a model that stays as it is.
+import { z } from "zod";
+import { oneOf } from "../base/index.ts";
+import { addLora, frozenBesideLora, type Module } from "../nn/index.ts";
+import type { OptimizerConfig } from "../optim/index.ts";
+
+const loraSchema = z
+  .strictObject({
+    rank: z.number().int().positive().max(4096).default(8).describe("columns of the narrow matrices"),
+    alpha: z.number().positive().optional().describe("scale of the adapter, over the rank; left out, twice the rank"),
+    rankStabilized: z.boolean().default(false).describe("the scale is over the root of the rank (rsLoRA)"),
+    dropout: z.number().min(0).lt(1).default(0).describe("of what enters the adapters, in training"),
+    targets: z
+      .array(z.string().min(1))
+      .min(1)
+      .describe("linear layers that get an adapter, by path; * stands for any characters, as in *.q_proj"),
+  })
+  .transform(({ alpha, ...given }) => ({ ...given, alpha: alpha ?? 2 * given.rank }));
+
+export const adapterSchema = oneOf({ lora: loraSchema });
+export type AdapterConfig = z.output<typeof adapterSchema>;
+
+/** Gives a model its adapters. Errors with `nn/lora`. */
+export function adapt(model: Module, adapter: AdapterConfig | undefined): void {
+  if (adapter?.lora !== undefined) addLora(model, adapter.lora);
+}
+
+/** The optimizer's settings, by which the adapters alone are trained, unless they say what is frozen themselves. */
+export function freezeBeside(adapter: AdapterConfig | undefined, optimizer: OptimizerConfig): OptimizerConfig {
+  if (adapter === undefined) return optimizer;
+  return Object.fromEntries(
+    Object.entries(optimizer).map(([name, settings]) => {
+      const given = settings as { readonly freeze?: unknown } | undefined;
+      return [name, given?.freeze === "none" ? { ...given, freeze: frozenBesideLora } : given];
+    }),
+  ) as OptimizerConfig;
+}

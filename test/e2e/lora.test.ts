@@ -1,0 +1,97 @@
+// Adapters end to end: the base stays as it was, they are trained, resumed, merged, exported, and refused where they have no place.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { evaluateRun, load } from "../../src/api/index.ts";
+import { toNumbers } from "../../src/base/index.ts";
+import { loadLatest, SafetensorsFile } from "../../src/checkpoint/index.ts";
+import { runCli, scratchFolder, writeTinyRecipe } from "../support/cli.ts";
+
+const folder = scratchFolder();
+afterAll(() => folder.remove());
+const at = (...names: string[]) => join(folder.path, ...names);
+const cli = (...args: string[]) => runCli([...args, "--json"], folder.path);
+const model = { llama: { layers: 2, heads: 4, keyValueHeads: 2, width: 32, context: 16 } };
+const adapter = { lora: { rank: 2, targets: ["*.q_proj", "*.v_proj"] } };
+const tensorsOf = async (run: string) => (await loadLatest(at(run)))!.checkpoint.tensors;
+
+beforeAll(async () => {
+  const base = await cli("train", writeTinyRecipe(folder.path, { model, steps: 30 }), "--run-dir", "base");
+  expect(base.code, base.stderr).toBe(0);
+  const recipe = writeTinyRecipe(folder.path, { model, adapter, optimizer: { adamw: { lr: 0.02 } }, steps: 20 });
+  const tuned = await cli("train", recipe, "--run-dir", "tuned", "--init-from", "base");
+  expect(tuned.code, tuned.stderr).toBe(0);
+}, 120_000);
+
+test("the adapters alone are trained, and lower the loss", async () => {
+  const [before, after] = [await tensorsOf("base"), await tensorsOf("tuned")];
+  const parameters = [...before.keys()].filter((name) => !name.startsWith("adam."));
+  for (const name of parameters) expect(toNumbers(after.get(name)!), name).toEqual(toNumbers(before.get(name)!));
+  const slots = [...after.keys()].filter((name) => name.startsWith("adam."));
+  expect(slots.length).toBe(2 * 2 * 2 * 2); // two moments of A and B, in two layers, for two projections
+  expect(slots.every((name) => name.includes(".lora."))).toBe(true);
+  for (const name of [...after.keys()].filter((one) => one.endsWith(".lora.B")))
+    expect(
+      toNumbers(after.get(name)!).some((value) => value !== 0),
+      name,
+    ).toBe(true);
+  const loss = async (run: string) => (await evaluateRun(at(run))).loss;
+  expect(await loss("tuned")).toBeLessThan((await loss("base")) - 1e-3);
+});
+
+test("a run that was paused ends with the same bytes", async () => {
+  const recipe = writeTinyRecipe(folder.path, { model, adapter, optimizer: { adamw: { lr: 0.02 } }, steps: 20 });
+  const args = ["train", recipe, "--run-dir", "paused", "--init-from", "base"] as const;
+  expect(await cli(...args, "--until", "10")).toMatchObject({ code: 0 });
+  const rest = await cli("train", recipe, "--run-dir", "paused", "--resume");
+  expect(rest.code, rest.stderr).toBe(0);
+  expect(await tensorsOf("paused")).toEqual(await tensorsOf("tuned"));
+});
+
+test("merged weights write the text that the adapters write, and another than the base", async () => {
+  expect(await cli("export", "tuned", "merged", "--layout", "huggingface")).toMatchObject({ code: 0 });
+  const logits = async (path: string) => {
+    const loaded = await load(at(path));
+    return await loaded.generate("the ", { maxTokens: 30, temperature: 0 });
+  };
+  expect((await logits("merged")).text).toBe((await logits("tuned")).text);
+  const [merged, base] = [await load(at("merged")), await load(at("base"))];
+  expect(merged.description.adapter).toBeUndefined();
+  await base.save(at("base-export"), { layout: "huggingface" });
+  const bytes = (name: string) => readFileSync(at(name, "model.safetensors"));
+  expect(bytes("merged").length).toBe(bytes("base-export").length);
+  expect(bytes("merged").equals(bytes("base-export"))).toBe(false);
+});
+
+test("adapters are exported alone, by PEFT's names", async () => {
+  expect(await cli("export", "tuned", "adapter", "--layout", "peft")).toMatchObject({ code: 0 });
+  const config = JSON.parse(readFileSync(at("adapter", "adapter_config.json"), "utf8"));
+  expect(config).toMatchObject({ peft_type: "LORA", r: 2, lora_alpha: 4, fan_in_fan_out: false });
+  expect(config.target_modules).toContain("model.layers.1.self_attn.v_proj");
+  const file = await SafetensorsFile.open(at("adapter", "adapter_model.safetensors"));
+  const shapes = Object.fromEntries(
+    await Promise.all(file.names.map(async (name) => [name, (await file.read(name)).shape] as const)),
+  );
+  await file.close();
+  expect(Object.keys(shapes)).toHaveLength(8);
+  expect(shapes["base_model.model.model.layers.0.self_attn.v_proj.lora_A.weight"]).toEqual([2, 32]);
+  expect(shapes["base_model.model.model.layers.0.self_attn.v_proj.lora_B.weight"]).toEqual([16, 2]);
+});
+
+test.each([
+  ["a layer that is not there", { adapter: { lora: { targets: ["*.c_attn"] } } }, [], "nn/lora"],
+  ["weights with an adapter for a model without", {}, ["--init-from", "tuned"], "model/adapter"],
+])("%s is refused", async (_, changes, args, code) => {
+  const recipe = writeTinyRecipe(folder.path, { model, ...changes, steps: 20 });
+  const result = await cli("train", recipe, "--run-dir", `refused-${code.slice(0, 2)}`, ...args);
+  expect(result.records.at(-1), result.stderr).toMatchObject({ code });
+});
+
+test("adapters that were not trained are not merged: the result would be the base", async () => {
+  const recipe = writeTinyRecipe(folder.path, { model, adapter, optimizer: { sgd: { lr: 1e-30 } }, steps: 1 });
+  expect(await cli("train", recipe, "--run-dir", "untrained")).toMatchObject({ code: 0 });
+  const result = await cli("export", "untrained", "nothing", "--layout", "huggingface");
+  expect(result.records.at(-1)).toMatchObject({ code: "model/merge" });
+  const whole = await cli("export", "base", "no-adapter", "--layout", "peft");
+  expect(whole.records.at(-1)).toMatchObject({ code: "hub/export" });
+});
