@@ -7,6 +7,7 @@ export * from "./core/index.ts";
 export * from "./data/index.ts";
 export * from "./engine/index.ts";
 export * from "./generate/index.ts";
+export { readStateDict } from "./hub/index.ts";
 // Under a name of their own: a metric of finished predictions and a loss inside a trace are called alike.
 export * as metrics from "./metrics/index.ts";
 export * from "./models/index.ts";
@@ -15,7 +16,14 @@ export * from "./nn/index.ts";
 export { crossEntropy } from "./nn/index.ts";
 export * from "./optim/index.ts";
 export { adamw, lion, sgd } from "./optim/index.ts";
-export { parseRecipe, type Recipe, type RecipeInput, readRecipe } from "./recipe/index.ts";
+export {
+  initProject,
+  type ProjectOptions,
+  parseRecipe,
+  type Recipe,
+  type RecipeInput,
+  readRecipe,
+} from "./recipe/index.ts";
 export {
   type ColumnImportance,
   type CoordinateOptions,
@@ -30,7 +38,15 @@ export {
   type Batch,
   type BatchSource,
   type Callback,
+  classIds,
   classificationTask,
+  type EpochReport,
+  type FitData,
+  type FitOptions,
+  FittedModel,
+  Fitting,
+  fit,
+  type Loss,
   type LossSums,
   languageModelTask,
   regressionTask,

@@ -8,16 +8,6 @@ export {
   reproduceRun,
 } from "./again.ts";
 export { type ChosenEngine, chooseEngine } from "./engine.ts";
-export {
-  classIds,
-  type EpochReport,
-  type FitData,
-  type FitOptions,
-  FittedModel,
-  Fitting,
-  fit,
-  type Loss,
-} from "./fit.ts";
 export { measureMatmul, measurePeak } from "./machine.ts";
 export {
   type ClassPrediction,
@@ -30,10 +20,9 @@ export {
 } from "./model.ts";
 export { modelLayouts, type SaveOptions, savedDTypes } from "./model-files.ts";
 export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan.ts";
-export { softmaxOf } from "./predictor.ts";
+export { type RunReport, renderReport, type Stage, type StageName } from "./report.ts";
 export { recipeHash } from "./run-folder.ts";
 export { findRun, runStatus } from "./run-path.ts";
-export { readStateDict } from "./state-dict.ts";
 export { type RecordRecipe, Training, train } from "./train.ts";
 export { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
 export { version } from "./version.ts";

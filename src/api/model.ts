@@ -27,6 +27,7 @@ import {
 } from "../generate/index.ts";
 import { type BuiltModel, type DataFacts, modelFamily } from "../models/index.ts";
 import { adapt } from "../recipe/index.ts";
+import { Predictor, softmaxOf } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
 import { mergeLora } from "./merge-adapter.ts";
 import {
@@ -36,7 +37,6 @@ import {
   type SaveOptions,
   writeModelFiles,
 } from "./model-files.ts";
-import { Predictor, softmaxOf } from "./predictor.ts";
 import type { WeightsChoice } from "./used-weights.ts";
 
 /** A classifier's answer. */

@@ -27,6 +27,7 @@ import {
 } from "../train/index.ts";
 import { chooseEngine, refuseHours } from "./engine.ts";
 import { initFrom, restore, writeState } from "./initial-state.ts";
+import { lossBefore, type RunReport, reportOf, StageTimes, writeReport } from "./report.ts";
 import {
   type EarlierRun,
   earlierRun,
@@ -68,6 +69,8 @@ export interface TrainOutcome {
   readonly hash: string;
   /** Share of the time of this run's steps that they waited for data, 0 to 1; NaN where no step was made. */
   readonly stall: number;
+  /** Of a run that finished: what each step from data to deployment took, gave and cost. */
+  readonly report?: RunReport;
 }
 
 /** Runs a validated recipe to its end. Everything that can be refused is refused before a folder is made. */
@@ -106,18 +109,24 @@ interface Ready {
   /** What an earlier run is continued from. */
   readonly start: TrainerState | undefined;
   readonly isContinued: boolean;
+  readonly startLoss: number | undefined;
+  readonly times: StageTimes;
 }
 
 async function makeReady(recipe: Recipe, options: TrainOptions, earlier?: EarlierRun): Promise<Ready> {
   const { onNote = () => undefined } = options;
   const { engine, note } = chooseEngine(recipe, earlier?.record.environment.isa ?? options.isa);
   if (note !== undefined) onNote(note);
-  const prepared = await prepare(recipe, { onNote });
+  const times = new StageTimes();
+  const time = times.time.bind(times);
+  const prepared = await time("preprocess", () => prepare(recipe, { onNote, time }));
   try {
     requirePrompt(prepared);
-    const graphs = new StepGraphs(prepared.description);
-    const plans = graphs.compile(engine);
-    const planned = forecast(graphs, plans, engine);
+    const { graphs, plans, planned } = time("model", () => {
+      const graphs = new StepGraphs(prepared.description);
+      const plans = graphs.compile(engine);
+      return { graphs, plans, planned: forecast(graphs, plans, engine) };
+    });
     requireMemory(planned);
     if (earlier === undefined) await requireSpace(options, planned.checkpointBytes);
     refuseHours(engine, planned.flopsPerStep * recipe.steps);
@@ -131,12 +140,13 @@ async function makeReady(recipe: Recipe, options: TrainOptions, earlier?: Earlie
       });
     }
     const programs = new StepPrograms(prepared.description, engine, { graphs, plans });
-    programs.initialize();
+    time("init", () => programs.initialize());
     const start = earlier && (await restore(earlier, programs, prepared, onNote));
     // A run that began with other weights and was cut off before its first checkpoint begins with them again.
     const origin = earlier === undefined ? options.initFrom : start === undefined ? earlier.record.origin : undefined;
     if (origin !== undefined) await initFrom(origin, programs, prepared);
-    return { prepared, programs, planned, start, isContinued: earlier !== undefined };
+    const startLoss = await time("loss", () => lossBefore(prepared, programs));
+    return { prepared, programs, planned, start, isContinued: earlier !== undefined, startLoss, times };
   } catch (error) {
     await prepared.close?.();
     throw error;
@@ -172,6 +182,7 @@ class TrainingRun {
   private unsaved: AthanorError | undefined;
   /** Seconds of all steps, and those of them that waited for data. */
   private readonly stepTime = { seconds: 0, waited: 0 };
+  private firstLoss: number | undefined;
 
   constructor(folder: string, lock: RunLock, log: MetricsLog, ready: Ready, options: TrainOptions) {
     this.folder = folder;
@@ -204,7 +215,7 @@ class TrainingRun {
       learningRate: prepared.learningRate,
       batchSizes: prepared.batchSizes,
       steps: recipe.steps,
-      heldOut: prepared.heldOut,
+      heldOut: () => this.ready.times.each("evaluation", prepared.heldOut()),
       evaluateEvery: recipe.eval.every,
       patience: recipe.eval.patience,
       tolerance: recipe.stop.tolerance,
@@ -263,7 +274,20 @@ class TrainingRun {
     const stall = this.stepTime.waited / this.stepTime.seconds;
     if (ending === "finished") await this.emit({ type: "end", step, ...result, stall });
     await this.record({ status: ending, step, ...(ending === "finished" ? { result } : {}) });
-    return { folder: this.folder, ending, reason, step, loss, evalLoss, hash, stall };
+    const report = ending === "finished" ? { report: await this.report(trainer, hash) } : {};
+    return { folder: this.folder, ending, reason, step, loss, evalLoss, hash, stall, ...report };
+  }
+
+  /** Written for people: a disk that has no room for it ends no run. */
+  private async report(trainer: Trainer, hash: string): Promise<RunReport> {
+    const { ready, folder, firstLoss = Number.NaN } = this;
+    const { clock, lastLoss, lastEvaluation: evaluation } = trainer;
+    ready.times.add("iterate", this.stepTime.seconds);
+    const steps = { from: ready.start?.clock.step ?? 0, to: clock.step };
+    const { samples } = clock;
+    const report = reportOf({ ...ready, folder, steps, samples, firstLoss, lastLoss, evaluation, hash });
+    await writeReport(report).catch((error: Error) => this.options.onNote?.(`no report was written: ${error.message}`));
+    return report;
   }
 
   /** Records why the run ends; the caller gets the error itself. What goes wrong here must not hide it. */
@@ -304,6 +328,7 @@ class TrainingRun {
       step: (report) => {
         this.stepTime.seconds += report.seconds;
         this.stepTime.waited += report.waited;
+        this.firstLoss ??= report.loss;
         return this.emit({
           type: "step",
           step: report.clock.step,
@@ -328,7 +353,7 @@ class TrainingRun {
         recipe.onNonFinite === "skip"
           ? this.emit({ type: "error", step: trainer.clock.step, code, message })
           : undefined,
-      checkpoint: (trainer) => this.save(trainer),
+      checkpoint: (trainer) => this.ready.times.time("deployment", () => this.save(trainer)),
     };
   }
 

@@ -65,6 +65,8 @@ export interface PrepareOptions {
   /** Encoders of a trained model, `tokenizer.json` or `table.json`: used as they are, nothing is fitted to this data. */
   readonly files?: ReadonlyMap<string, string>;
   readonly onNote?: (text: string) => void;
+  /** Runs the work of a part that is to be timed by itself. */
+  readonly time?: <T>(part: "optimizer", work: () => T) => T;
 }
 
 /** The reader that fits the model's inputs and tasks. */
@@ -141,7 +143,9 @@ function refuseUnread(recipe: Recipe, reader: keyof typeof readers, family: stri
 
 /** Reads the data and builds the model of a recipe. Errors with `config/*`, `data/*`, `tokenizer/*`, `optim/*`. */
 export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Promise<Prepared> {
-  const optimizer = parseOptimizer(freezeBeside(recipe.adapter, recipe.optimizer), { steps: recipe.steps });
+  const { time = (_, work) => work() } = options;
+  const settings = freezeBeside(recipe.adapter, recipe.optimizer);
+  const optimizer = time("optimizer", () => parseOptimizer(settings, { steps: recipe.steps }));
   if ((recipe.data.path === undefined) === (recipe.data.rows === undefined)) {
     fail("config/data", "a recipe names its data once", {
       where: "data",
@@ -158,7 +162,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
   const onClock = clockOf(sizes, { itemsPerRow: task.itemsPerRow, samplesPerEpoch: source.samplesPerEpoch });
   const first = sizes.at(onClock(0));
   const coupled = (rate: number, rows: number) => rate * couplings[recipe.batch.coupling](rows, first);
-  validateSchedule(optimizer.learningRate, recipe.steps, onClock);
+  time("optimizer", () => validateSchedule(optimizer.learningRate, recipe.steps, onClock));
   if (sizes.sizes.length > 1) refuseSteps(optimizer, recipe.steps, onClock);
   return {
     ...rest,

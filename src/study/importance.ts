@@ -1,8 +1,9 @@
 // Permutation importance (Breiman 2001; Fisher, Rudin & Dominici 2019): by how much a trained table model's loss rises when a column's
 // values change rows, so that they say nothing any more. Trains nothing, prints nothing.
-import { softmaxOf, type TrainedModel } from "../api/index.ts";
+import type { TrainedModel } from "../api/index.ts";
 import { fail } from "../base/index.ts";
 import { type EncodedRows, Permutation, type TableEncoder, type TableRecord } from "../data/index.ts";
+import { softmaxOf } from "../train/index.ts";
 import { type MeanInterval, meanInterval } from "./student.ts";
 
 export interface ImportanceOptions {

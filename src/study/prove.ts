@@ -15,6 +15,7 @@ import { lossProofs } from "./proofs/loss.ts";
 import { numpyProofs } from "./proofs/numpy.ts";
 import { optimizerProofs } from "./proofs/optimizer.ts";
 import { parallelProofs } from "./proofs/parallel.ts";
+import { pipelineProofs } from "./proofs/pipeline.ts";
 import { rateProofs } from "./proofs/rates.ts";
 import { regularizationProofs } from "./proofs/regularization.ts";
 import { repeatProofs } from "./proofs/repeat.ts";
@@ -40,6 +41,7 @@ export const proofs: readonly Proof[] = [
   ...parallelProofs,
   ...repeatProofs,
   ...gptProofs,
+  ...pipelineProofs,
   ...numpyProofs,
   ...torchProofs,
   ...systemProofs,

@@ -2,9 +2,11 @@ export { availableMemory } from "./available-memory.ts";
 export * from "./clock.ts";
 export { diagnose } from "./diagnose.ts";
 export { type EvaluationResult, evaluateAll } from "./evaluate.ts";
+export * from "./fit.ts";
 export { type RecomputeMode, type RecomputeOption, recomputeModes } from "./fit-memory.ts";
 export { type Forecast, forecast, type MemoryForecast, requireMemory } from "./forecast.ts";
 export { levelAfter, levelsHeld, levelsUsed, microbatchesPerLane, rowsPerLane } from "./lanes.ts";
+export { Predictor, type RowInputs, softmaxOf } from "./predictor.ts";
 export {
   rowsOf,
   type StepDescription,

@@ -7,6 +7,7 @@ import { defineEval } from "./eval.ts";
 import { defineExplain } from "./explain.ts";
 import { defineExport } from "./export.ts";
 import { defineGenerate } from "./generate.ts";
+import { defineInit } from "./init.ts";
 import { defineInspect } from "./inspect.ts";
 import { definePlan } from "./plan.ts";
 import { definePredict } from "./predict.ts";
@@ -19,6 +20,7 @@ import { defineTrain } from "./train.ts";
 import { defineTune } from "./tune.ts";
 
 export const commands: readonly DefineCommand[] = [
+  defineInit,
   defineTrain,
   definePlan,
   defineEval,

@@ -1,6 +1,6 @@
 // athanor train: runs a recipe, shows how it goes, saves when stopped.
 import pc from "picocolors";
-import { measurePeak, runTraining } from "../../api/index.ts";
+import { measurePeak, renderReport, runTraining } from "../../api/index.ts";
 import { formatBytes, formatCount, formatDuration } from "../../base/index.ts";
 import { modelFamily } from "../../models/index.ts";
 import type { Recipe } from "../../recipe/index.ts";
@@ -84,6 +84,10 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
   );
   if (!Number.isNaN(outcome.stall))
     output.print(`steps waited for data ${(100 * outcome.stall).toFixed(1)} % of their time`);
+  if (outcome.report !== undefined) {
+    output.record({ event: "report", ...outcome.report });
+    output.print(`\n${renderReport(outcome.report)}`);
+  }
   output.print(nextCommands(path, outcome, recipe));
   return exitCodes.done;
 }

@@ -1,11 +1,12 @@
 // The NumPy programs of tutorials, corrected: their published values are reached, and the faults of the originals refused by name.
-import { type FitOptions, fit } from "../../api/index.ts";
+
 import { type HostArray, toNumbers } from "../../base/index.ts";
 import { grad, type Tensor } from "../../core/index.ts";
 import { NumpyRandom } from "../../data/index.ts";
 import { evaluate } from "../../engine/index.ts";
 import { binaryCrossEntropy, categoricalCrossEntropy, Linear, meanSquaredError } from "../../nn/index.ts";
 import { sgd } from "../../optim/index.ts";
+import { type FitOptions, fit } from "../../train/index.ts";
 import { type Figure, type Proof, refused, within } from "../proof.ts";
 import { ids } from "./numpy-arrays.ts";
 

@@ -1,9 +1,10 @@
 // Learning rates over a run: what was fed at each step against closed forms, and what it leads to against figures of another program.
-import { type FitOptions, fit, train } from "../../api/index.ts";
+import { train } from "../../api/index.ts";
 import { toNumbers } from "../../base/index.ts";
 import { dense, meanSquaredError, sequential } from "../../nn/index.ts";
 import { type EvaluatedLoss, parseSchedule, type ScheduleInput, sgd, validateSchedule } from "../../optim/index.ts";
 import type { RecipeInput } from "../../recipe/index.ts";
+import { type FitOptions, fit } from "../../train/index.ts";
 import {
   equal,
   type Figure,

@@ -1,11 +1,12 @@
 // Keras, JAX and scikit-learn on the same numbers (test/golden/systems.py): a loop, transformations of functions, metrics.
-import { fit } from "../../api/index.ts";
+
 import { fromNumbers, type HostArray, toNumbers } from "../../base/index.ts";
 import { concat, grad, type Tensor, valueAndGrad, vmap } from "../../core/index.ts";
 import { evaluate } from "../../engine/index.ts";
 import * as metrics from "../../metrics/index.ts";
 import { categoricalCrossEntropy, dense, meanSquaredError, sequential } from "../../nn/index.ts";
 import { adam } from "../../optim/index.ts";
+import { fit } from "../../train/index.ts";
 import { atMost, equal, type Figure, largestDifference, type Proof, within } from "../proof.ts";
 import { ids, normals } from "./numpy-arrays.ts";
 import { jaxFigures, kerasLosses, sklearnFigures } from "./systems.generated.ts";

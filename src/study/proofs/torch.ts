@@ -1,9 +1,9 @@
 // PyTorch: its loops, optimizers and layers on the same numbers (test/golden/systems.py), and a state_dict read by name.
 import { writeFile } from "node:fs/promises";
-import { fit, readStateDict } from "../../api/index.ts";
 import { fromNumbers, type HostArray, sizeOf, toNumbers } from "../../base/index.ts";
 import { attention, gelu, geluTanh, gradients, logSoftmax, silu, softmax, type Tensor } from "../../core/index.ts";
 import { evaluate } from "../../engine/index.ts";
+import { readStateDict } from "../../hub/index.ts";
 import {
   binaryCrossEntropy,
   crossEntropy,
@@ -21,6 +21,7 @@ import {
   smoothL1Loss,
 } from "../../nn/index.ts";
 import { adadelta, adagrad, adam, adamax, adamw, type Optimizer, radam, rmsprop, sgd } from "../../optim/index.ts";
+import { fit } from "../../train/index.ts";
 import { atMost, type Figure, largestDifference, type Proof, type ProofContext } from "../proof.ts";
 import { ids, normals } from "./numpy-arrays.ts";
 import { torchLayers, torchLoops, torchStateDict } from "./systems.generated.ts";

@@ -9,13 +9,25 @@ import {
   sizeOf,
 } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
-import { type Tensor, trace } from "../core/index.ts";
+import { type Tensor, trace, variable } from "../core/index.ts";
 import type { Engine, Program, Store } from "../engine/index.ts";
 import { functionalCall, type Module, storedParameters } from "../nn/index.ts";
+import type { Optimizer } from "../optim/index.ts";
 
 export type RowInputs = { readonly [name: string]: { readonly dtype: DType; readonly shape: Shape } };
 
 const batchSizes = [1, 16, 256] as const;
+
+export interface PredictorOptions {
+  readonly module: Module;
+  readonly inputs: RowInputs;
+  readonly engine: Engine;
+  readonly store: Store;
+  /** Of the model's computation; inputs that are floats take it too. */
+  readonly dtype: FloatDType;
+  /** Where it keeps averaged weights in the store, those are predicted with. */
+  readonly optimizer?: Optimizer;
+}
 
 export class Predictor {
   private readonly module: Module;
@@ -23,10 +35,10 @@ export class Predictor {
   private readonly engine: Engine;
   private readonly store: Store;
   private readonly dtype: FloatDType;
+  private readonly optimizer: Optimizer | undefined;
   private readonly programs = new Map<number, Program>();
 
-  /** `dtype` is that of the model's computation; inputs that are floats take it too. */
-  constructor(options: { module: Module; inputs: RowInputs; engine: Engine; store: Store; dtype: FloatDType }) {
+  constructor(options: PredictorOptions) {
     const { dtype } = options;
     this.dtype = dtype;
     this.module = options.module;
@@ -35,6 +47,7 @@ export class Predictor {
     );
     this.engine = options.engine;
     this.store = options.store;
+    this.optimizer = options.optimizer;
   }
 
   /** Outputs of `rows` rows, row after row. `features` holds each input's rows, dense. */
@@ -66,7 +79,9 @@ export class Predictor {
       Object.entries(this.inputs).map(([name, { dtype, shape }]) => [name, { dtype, shape: [rows, ...shape] }]),
     );
     const forward = (feeds: { [name: string]: Tensor }): Tensor => {
-      const parameters = storedParameters([...this.module.parameters().keys()].map((name) => this.store.typeOf(name)));
+      const stored = storedParameters([...this.module.parameters().keys()].map((name) => this.store.typeOf(name)));
+      const slot = (name: string) => variable(name, this.store.typeOf(name).dtype, this.store.typeOf(name).shape);
+      const parameters = new Map(this.optimizer?.evaluated(stored, slot) ?? stored);
       return functionalCall(this.module, parameters, () => this.module.forward(...Object.values(feeds)) as Tensor);
     };
     const graph = trace(types, forward, { floatDType: this.dtype });

@@ -76,6 +76,15 @@ test("a loss of one's own is a function of elements or rows", async () => {
   expect(ends[1]).toEqual(ends[2]);
 });
 
+test("averaged weights are what is evaluated, and what is predicted with", async () => {
+  const optimizer = sgd({ lr: 0.05, average: { ema: { decay: 0.9 } } });
+  const model = await fit(new Linear(1, 1), line, { ...options, optimizer, epochs: 5 });
+  const squares = (await model.predict(line.x)).map(([value], row) => (value! - line.y[row]![0]!) ** 2);
+  expect(await model.evaluate(line)).toBeCloseTo(squares.reduce((sum, one) => sum + one, 0) / 4, 12);
+  const plain = await fit(new Linear(1, 1), line, { ...options, optimizer: sgd({ lr: 0.05 }), epochs: 5 });
+  expect(await plain.predict(line.x)).not.toEqual(await model.predict(line.x));
+});
+
 test("one-hot rows and class ids are the same targets", async () => {
   const model = sequential([dense(3, "softmax")]);
   const given = { loss: categoricalCrossEntropy, precision: "f64", epochs: 3 } as const;

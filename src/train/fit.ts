@@ -3,12 +3,14 @@
 import { type DType, fail, fromNumbers, type HostArray, sizeOf, toNumbers } from "../base/index.ts";
 import { type Tensor, where } from "../core/index.ts";
 import { makeSampler, rowsOfBatch } from "../data/index.ts";
-import { type FeedValue, toHostArray } from "../engine/index.ts";
+import { type FeedValue, loadNativeEngine, ReferenceEngine, toHostArray } from "../engine/index.ts";
 import { type LayerPlan, type LossOptions, Module } from "../nn/index.ts";
 import { clockOf, createBatchSizes, type Optimizer, sgd, validateSchedule } from "../optim/index.ts";
-import { advance, clockStart, diagnose, StepPrograms, type Task } from "../train/index.ts";
-import { chooseEngine } from "./engine.ts";
+import { advance, clockStart } from "./clock.ts";
+import { diagnose } from "./diagnose.ts";
 import { Predictor } from "./predictor.ts";
+import { StepPrograms } from "./programs.ts";
+import type { Task } from "./task.ts";
 
 /** A loss of `nn`, or one of your own: one number per element or per row when `reduction` is `none`, as `fit` asks for. */
 export type Loss = (prediction: Tensor, target: Tensor, options: LossOptions) => Tensor;
@@ -87,10 +89,10 @@ export class FittedModel {
   constructor(programs: StepPrograms, input: HostArray) {
     this.programs = programs;
     this.inputType = input.dtype;
-    const { model, dtype } = programs.graphs.description;
+    const { model, dtype, optimizer } = programs.graphs.description;
     const { engine, store } = programs;
     const inputs = { x: { dtype: input.dtype, shape: input.shape.slice(1) } };
-    this.predictor = new Predictor({ module: model, inputs, engine, store, dtype });
+    this.predictor = new Predictor({ module: model, inputs, engine, store, dtype, optimizer });
   }
 
   /** Parameters by name, with their values. */
@@ -230,7 +232,8 @@ export function fit(model: Module | LayerPlan, data: FitData, options: FitOption
   const perEpoch = Math.max(count, size);
   const onClock = clockOf(createBatchSizes(size), { itemsPerRow: 1, samplesPerEpoch: perEpoch });
   validateSchedule(optimizer.learningRate, epochs * Math.ceil(perEpoch / size), onClock);
-  const { engine } = chooseEngine({ engine: { name: "auto", threads: "auto", isa: "auto" }, precision });
+  const native = precision === "f32" ? loadNativeEngine().engine : undefined;
+  const engine = native ?? new ReferenceEngine();
   const built = Module.is(model) ? model : model.build(rows.x.shape.at(-1)!);
   const description = { model: built, task: lossTask(rows, loss), optimizer, dtype: precision, seed };
   const programs = new StepPrograms({ ...description, batchSize: size, lanes: 1, evalBatchSize: size }, engine);
