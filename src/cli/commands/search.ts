@@ -1,5 +1,5 @@
 // athanor search: many short runs of a recipe under other settings, and the best of them.
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Option } from "commander";
 import pc from "picocolors";
@@ -82,7 +82,8 @@ async function search(context: CommandContext, path: string | undefined, flags: 
   };
   signal.addEventListener("abort", () => output.note("stopping: the trials under way save and end"));
   const outcome = await start(path, flags, { program: trialProgram, signal, onEvent });
-  const { folder, trials, best, search: made } = outcome;
+  const { trials, best, search: made } = outcome;
+  const folder = relative("", outcome.folder) || ".";
   if (outcome.ending === "interrupted") {
     output.note(
       `${pc.yellow("stopped; everything is saved.")} Go on with:\n  npx athanor search --resume ${shellWord(folder)}`,
@@ -90,12 +91,19 @@ async function search(context: CommandContext, path: string | undefined, flags: 
     return stoppedCode(context.stoppedBy());
   }
   for (const line of table(outcome)) output.print(line);
-  output.record({ event: "end", folder, trials: trials.length, best: best?.trial, ...last(best), point: best?.point });
+  output.record({
+    event: "end",
+    folder: outcome.folder,
+    trials: trials.length,
+    best: best?.trial,
+    ...last(best),
+    point: best?.point,
+  });
   const changes = [...made.plan.set, ...changesOf(best!.point)].map((change) => ` --set ${shellWord(change)}`);
   output.print(
     `\nbest: trial ${best!.trial}, ${made.plan.metric} ${format(last(best)?.value)}, in ${trialFolder(folder, best!.trial)}`,
   );
-  output.print(`  npx athanor train ${shellWord(made.plan.recipe)}${changes.join("")}`);
+  output.print(`  npx athanor train ${shellWord(relative("", made.plan.recipe))}${changes.join("")}`);
   output.print(`written: ${join(folder, "best.yaml")}, ${join(folder, "report.html")}`);
   return exitCodes.done;
 }

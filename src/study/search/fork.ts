@@ -42,7 +42,7 @@ export async function forkRun(folder: string, { run, checkpoint, recipe }: Fork)
       files: { ...Object.fromEntries(files), "recipe.json": JSON.stringify(own.recipe, null, 1) },
       provenance: { ...manifest.provenance, recipeHash: own.recipeHash },
     });
-    await updateRun(folder, { status: "paused", step, forked: { from: checkpoint, step } });
+    await updateRun(folder, { status: "paused", step, starts: [], forked: { from: checkpoint, step } });
   } finally {
     await lock.release();
   }

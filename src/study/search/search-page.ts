@@ -10,7 +10,7 @@ const [gap, height, top, bottom, side] = [150, 300, 34, 12, 70];
 
 const style = `.trial { fill: none; stroke: var(--c0); stroke-width: 1.3; } .best { fill: none; stroke: var(--c1); stroke-width: 3; }
 .failed { fill: none; stroke: var(--c7); stroke-dasharray: 4 4; opacity: 0.5; } .axis { stroke: var(--text); }
-.bar { fill: var(--c0); } .chance { stroke: var(--c1); stroke-width: 2; } .lines svg { min-width: 40rem; width: 100%; }`;
+.bar { fill: var(--c0); } .chance { stroke: var(--c1); stroke-width: 2; } pre { white-space: pre-wrap; }`;
 
 export function searchPage(
   { plan, space, goal }: Pick<Search, "plan" | "space" | "goal">,
@@ -103,8 +103,8 @@ function lines(
     return `<path class="axis" d="M${x(at)} ${top}V${height - bottom}" /><text x="${x(at)}" y="${top - 16}" text-anchor="middle">${escapeXml(title)}</text>${labels.join("")}`;
   });
   const label = "trials as lines across the axes of their settings";
-  return `<p>Each line is a trial, the darker the better; the thick one is the best at the end, dashed ones failed before step ${step}.</p>
-<div class="wide lines"><svg viewBox="0 0 ${x(axes.length) + side} ${height}" role="img" aria-label="${label}">
+  return `<p>Each line is a trial, the stronger the better; the thick one is the best at the end, dashed ones failed before step ${step}.</p>
+<div class="wide"><svg viewBox="0 0 ${x(axes.length) + side} ${height}" width="${x(axes.length) + side}" role="img" aria-label="${label}">
 ${[...drawn.map(({ text }) => text), ...scales].join("\n")}
 </svg></div>`;
 }
@@ -140,7 +140,7 @@ function bars({ step, trials, settings }: Importances): string {
   return `<p>Share of the variance of the ranks of ${trials} trials at step ${step} that lies between groups of like values (Kruskal and Wallis,
 each setting by itself; ranges in quarters). The mark is what chance alone stays below in 95 of 100 shuffles: a bar that does not
 pass it tells nothing.</p>
-<div class="wide lines"><svg viewBox="0 0 ${left + width + 200} ${settings.length * line}" role="img" aria-label="importance of settings">
+<div class="wide"><svg viewBox="0 0 ${left + width + 200} ${settings.length * line}" width="${left + width + 200}" role="img" aria-label="importance of settings">
 ${rows.join("\n")}
 </svg></div>`;
 }

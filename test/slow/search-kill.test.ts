@@ -1,0 +1,61 @@
+// A search of halving over TPE, killed at five random moments and gone on with each time: it ends with the same trials, figures
+// and best as one that was never killed. The trials under way are left behind by the kill; they save and end by themselves.
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { amount } from "../amount.ts";
+import { randomMoments } from "../random-moments.ts";
+import { runCli, scratchFolder, startCli, writeTinyRecipe } from "../support/cli.ts";
+
+let folder: ReturnType<typeof scratchFolder>;
+let recipe: string;
+beforeAll(() => {
+  folder = scratchFolder();
+  recipe = writeTinyRecipe(folder.path, { steps: 54 });
+});
+afterAll(() => folder.remove());
+
+const searchIn = (dir: string) => [
+  ...["search", recipe, "--over", "optimizer.adamw.lr=log:1e-4..1e-1", "--over", "model.gpt.dropout=0.0..0.4"],
+  ...["--over", "model.gpt.layers=1,2", "--scheduler", "halving", "--trials", "14", "--dir", dir, "--json"],
+];
+
+/** Points and figures of a search's trials, in order. */
+function found(dir: string): unknown[] {
+  const lines = readFileSync(join(folder.path, dir, "journal.ndjson"), "utf8")
+    .trim()
+    .split("\n");
+  const events = lines.slice(1).map((line) => JSON.parse(line) as Record<string, unknown>);
+  return events.map(({ seconds: _, ...event }) => event);
+}
+
+test("5 kills, one search", async () => {
+  const started = performance.now();
+  const whole = await runCli(searchIn("whole"), folder.path);
+  const wholeMs = performance.now() - started;
+  expect(whole.code, whole.stderr).toBe(0);
+
+  const moments = randomMoments("search kills");
+  const kills = amount(5, 2);
+  for (let done = 0; ; ) {
+    const begun = existsSync(join(folder.path, "killed", "journal.ndjson"));
+    const args = begun ? ["search", "--resume", "killed", "--json"] : searchIn("killed");
+    const running = startCli(args, folder.path);
+    const delay = 300 + moments.uniform(done) * wholeMs * (2 / kills);
+    const timer = setTimeout(() => running.child.kill("SIGKILL"), done < kills ? delay : 2 ** 30);
+    const result = await running.done;
+    clearTimeout(timer);
+    if (result.signal === "SIGKILL") {
+      done++;
+      continue;
+    }
+    expect(result.code, result.stderr).toBe(0);
+    console.info(`${done} kills of ${kills} fell into the search`);
+    expect(done).toBeGreaterThan(0);
+    break;
+  }
+  expect(found("killed")).toEqual(found("whole"));
+  expect(readFileSync(join(folder.path, "killed", "best.yaml"))).toEqual(
+    readFileSync(join(folder.path, "whole", "best.yaml")),
+  );
+});
