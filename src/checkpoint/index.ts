@@ -1,6 +1,6 @@
 // The door of `checkpoint`: saved states on disk, and the lock of a run folder. Depends on base alone.
 export * from "./checkpoint.ts";
-export { onDisk, syncFolder, writeDurably } from "./disk.ts";
+export { onDisk, syncFolder, writeAll, writeDurably } from "./disk.ts";
 export {
   type CheckpointInfo,
   checkpointsFolder,

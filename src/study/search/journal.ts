@@ -2,8 +2,10 @@
 // journal, so that it can be cut off anywhere. A torn last line is what a kill leaves, and is cut; any other damage is an error.
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { dirname } from "node:path";
 import { z } from "zod";
 import { fail } from "../../base/index.ts";
+import { onDisk, syncFolder, writeAll } from "../../checkpoint/index.ts";
 import { readLines } from "../../track/index.ts";
 import { planSchema } from "./plan.ts";
 import type { TrialEvent } from "./trials.ts";
@@ -40,23 +42,31 @@ const eventSchema = z.discriminatedUnion("event", [
 
 export type JournalHead = Omit<z.infer<typeof headSchema>, "event" | "version">;
 
+interface OpenFile {
+  readonly handle: FileHandle;
+  readonly end: number;
+}
+
 export class Journal {
   readonly head: JournalHead;
   readonly events: readonly TrialEvent[];
+  private readonly path: string;
   private readonly handle: FileHandle;
   private position: number;
   private writing: Promise<void> = Promise.resolve();
 
-  private constructor(head: JournalHead, events: readonly TrialEvent[], handle: FileHandle, position: number) {
+  private constructor(path: string, head: JournalHead, events: readonly TrialEvent[], file: OpenFile) {
+    this.path = path;
     this.head = head;
     this.events = events;
-    this.handle = handle;
-    this.position = position;
+    this.handle = file.handle;
+    this.position = file.end;
   }
 
   static async create(path: string, head: JournalHead): Promise<Journal> {
-    const journal = new Journal(head, [], await open(path, "wx"), 0);
+    const journal = new Journal(path, head, [], { handle: await open(path, "wx"), end: 0 });
     await journal.write({ event: "search", version, ...head });
+    await syncFolder(dirname(path));
     return journal;
   }
 
@@ -83,20 +93,20 @@ export class Journal {
       const [first, ...rest] = rows;
       const head = check(headSchema, first, path, 1);
       const events = rest.map((row, at) => check(eventSchema, row, path, at + 2) as TrialEvent);
-      return new Journal(head, events, handle, end);
+      return new Journal(path, head, events, { handle, end });
     } catch (error) {
       await handle.close();
       throw error;
     }
   }
 
-  /** On disk when it returns. */
+  /** On disk when it returns. Errors with `checkpoint/no-space` and the like. */
   async append(event: TrialEvent): Promise<void> {
     await this.write(event);
   }
 
   async close(): Promise<void> {
-    await this.writing;
+    await this.writing.catch(() => undefined); // told where it was written
     await this.handle.close();
   }
 
@@ -104,10 +114,12 @@ export class Journal {
     const bytes = Buffer.from(`${JSON.stringify(row)}\n`);
     const { position } = this;
     this.position += bytes.length;
-    this.writing = this.writing.then(async () => {
-      await this.handle.write(bytes, 0, bytes.length, position);
-      await this.handle.datasync();
-    });
+    this.writing = this.writing.then(() =>
+      onDisk("writing the journal", this.path, async () => {
+        await writeAll(this.handle, bytes, position);
+        await this.handle.datasync();
+      }),
+    );
     await this.writing;
   }
 }

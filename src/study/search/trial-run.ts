@@ -24,20 +24,24 @@ export type PieceResult =
   | { readonly ending: "failed"; readonly code: string; readonly message: string }
   | { readonly ending: "stopped" };
 
-/** Runs a trial up to a step; one that is there already goes on from its newest checkpoint. Errors with `config/metric`. */
-export async function runPiece({ program, folder, recipe, until, metric, signal }: TrialPiece): Promise<PieceResult> {
-  const resume = await isRun(folder);
-  const args = [
-    "train",
-    recipe,
-    "--run-dir",
-    folder,
-    "--until",
-    String(until),
-    "--json",
-    ...(resume ? ["--resume"] : []),
-  ];
-  const { code, killedBy, lastLine, lastWords } = await runCommand([program, ...args], signal);
+/**
+ * Runs a trial up to a step; one that is there already goes on from its newest checkpoint. A process that an earlier search left
+ * behind may still be taking the folder: it ends as soon as it speaks, and is waited for. Errors with `config/metric`.
+ */
+export async function runPiece(piece: TrialPiece): Promise<PieceResult> {
+  for (let attempt = 1; ; attempt++) {
+    await waitForFree(piece.folder);
+    const result = await tryPiece(piece);
+    const isTaken = result.ending === "failed" && ["run/locked", "run/exists"].includes(result.code);
+    if (!isTaken || attempt === 20) return result;
+    await sleep(250);
+  }
+}
+
+async function tryPiece({ program, folder, recipe, until, metric, signal }: TrialPiece): Promise<PieceResult> {
+  const place = ["--run-dir", folder, ...((await isRun(folder)) ? ["--resume"] : [])];
+  const args = [program, "train", recipe, ...place, "--until", String(until), "--json"];
+  const { code, killedBy, lastLine, lastWords } = await runCommand(args, signal);
   if (code === 0) return await judge(folder, until, metric);
   if (signal?.aborted === true) return { ending: "stopped" };
   if (killedBy !== null)
