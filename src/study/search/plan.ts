@@ -63,7 +63,7 @@ async function readStudy(path: string): Promise<Partial<SearchPlanInput> | undef
   if (!/\.(ya?ml|json)$/.test(path)) return undefined;
   const document = yaml().parseDocument(await readFile(path, "utf8").catch(() => ""));
   const value: unknown = document.errors.length > 0 ? undefined : document.toJS();
-  if (typeof value !== "object" || value === null || !("over" in value) || !("recipe" in value)) return undefined;
+  if (typeof value !== "object" || value === null || !("recipe" in value)) return undefined;
   const { recipe } = value;
   return {
     ...(value as Partial<SearchPlanInput>),
@@ -84,7 +84,8 @@ export interface Search {
   readonly first: Recipe;
 }
 
-const rising = /accuracy|precision|recall|^f\d?|auc|area|squared$|correlation|kappa|top\d/i;
+/** Metrics of which more is better, by their names in src/metrics. */
+const rising = /accuracy|precision|recall|^f\d|fBeta|area$|rSquared|correlation|kappa/i;
 
 /**
  * Builds samplers and schedulers, and checks points as whole recipes before any trial: all of them where they are known,

@@ -4,6 +4,7 @@ import { randomInt } from "node:crypto";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { basename, extname, join, resolve } from "node:path";
+import { findRun } from "../../api/index.ts";
 import { AthanorError, fail } from "../../base/index.ts";
 import { findCheckpoints, lockRun } from "../../checkpoint/index.ts";
 import { prepare, type Recipe, readRecipe, recipeJson, recipeSettings, yaml } from "../../recipe/index.ts";
@@ -48,25 +49,34 @@ export async function runSearch(plan: SearchPlan, options: SearchOptions): Promi
   const lock = await lockRun(folder);
   try {
     const head: JournalHead = { at: new Date().toISOString(), plan, cwd, first: recipeJson(search.first) };
-    return await new Study(folder, search, await Journal.create(join(folder, journalName), head), options).run();
+    const journal = await Journal.create(join(folder, journalName), head);
+    try {
+      return await new Study(folder, search, journal, options).run();
+    } finally {
+      await journal.close();
+    }
   } finally {
     await lock.release();
   }
 }
 
-/** Goes on with a search that was stopped or killed. Errors with `search/*`, `resume/recipe`, `run/locked`. */
+/** Goes on with a search that was stopped or killed. Errors with `search/*`, `resume/recipe`, `run/locked`, `path/missing`. */
 export async function resumeSearch(
   folder: string,
   options: Omit<SearchOptions, "folder" | "cwd">,
 ): Promise<SearchOutcome> {
-  const path = resolve(folder);
-  const journal = await Journal.open(join(path, journalName));
-  const lock = await lockRun(path);
+  const path = resolve(await findRun(folder));
+  const lock = await lockRun(path); // before the journal: another search may be writing it
   try {
-    const { plan, cwd, first } = journal.head;
-    const search = await makeSearch(plan, cwd);
-    requireSameRecipe(first, search.first, path);
-    return await new Study(path, search, journal, options).run();
+    const journal = await Journal.open(join(path, journalName));
+    try {
+      const { plan, cwd, first } = journal.head;
+      const search = await makeSearch(plan, cwd);
+      requireSameRecipe(first, search.first, path);
+      return await new Study(path, search, journal, options).run();
+    } finally {
+      await journal.close();
+    }
   } finally {
     await lock.release();
   }
@@ -124,7 +134,6 @@ class Study {
       }
     } finally {
       await Promise.allSettled(this.running.values());
-      await this.journal.close();
     }
     if (this.fault !== undefined) throw this.fault;
     return await this.conclude();
