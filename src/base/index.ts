@@ -1,3 +1,5 @@
+export * from "./clock.ts";
+export * from "./course.ts";
 export * from "./dtype.ts";
 export * from "./eight-bit.ts";
 export * from "./error.ts";

@@ -23,4 +23,5 @@ export {
   withScope,
   withTrace,
 } from "./trace.ts";
+export { complement, courseOfFeed, varying } from "./varying.ts";
 export { type VmapOptions, vmap } from "./vmap.ts";

@@ -1,6 +1,7 @@
 // BERT for masked language modelling (Devlin et al. 2018), with the parameter names of the checkpoints published by Hugging Face.
 // B batch, T time, C channels (width), H heads, D = C / H, V vocabulary.
-import { attention, constant, currentScope, gelu, type Tensor } from "../core/index.ts";
+import type { Varying } from "../base/index.ts";
+import { attention, currentScope, gelu, type Tensor } from "../core/index.ts";
 import {
   call,
   checkHeads,
@@ -13,6 +14,7 @@ import {
   Module,
   Parameter,
   randomInputs,
+  rateOf,
   within,
 } from "../nn/index.ts";
 import { checkTokens } from "./tokens.ts";
@@ -28,7 +30,7 @@ export interface BertConfig {
   readonly heads: number;
   /** Kinds of token: first and second sentence. */
   readonly tokenTypes: number;
-  readonly dropout: number;
+  readonly dropout: Varying;
   readonly eps: number;
 }
 
@@ -69,7 +71,7 @@ class BertEmbeddings extends Module {
 
 class BertSelfAttention extends Module {
   readonly heads: number;
-  readonly dropout: number;
+  readonly dropout: Varying;
   readonly query: Linear;
   readonly key: Linear;
   readonly value: Linear;
@@ -86,7 +88,7 @@ class BertSelfAttention extends Module {
   forward(x: Tensor, mask?: Tensor): Tensor {
     const [batch, time, width] = x.shape as [number, number, number];
     const perHead = (part: Linear) => call(part, x).reshape(batch, time, this.heads, width / this.heads); // (B, T, H, D)
-    const dropout = { rate: constant(this.dropout, x.dtype), stream: `${currentScope()}.probabilities` };
+    const dropout = { rate: rateOf(this.dropout, x.dtype), stream: `${currentScope()}.probabilities` };
     return attention(perHead(this.query), perHead(this.key), perHead(this.value), {
       ...(mask === undefined ? {} : { mask: mask.reshape(batch, 1, 1, time) }),
       ...(randomInputs(this.dropout) === undefined ? {} : { dropout }),

@@ -1,6 +1,6 @@
 // Settings of the GPT family: the published sizes, what a recipe may write, and the family's entry. The model is in gpt.ts.
 import { z } from "zod";
-import { parseConfig } from "../base/index.ts";
+import { parseConfig, varyingSchema } from "../base/index.ts";
 import { activationNames } from "../nn/index.ts";
 import type { ModelFamily } from "./family.ts";
 import { Gpt, type GptConfig } from "./gpt.ts";
@@ -40,7 +40,7 @@ const gptSchema = z
     width: size.optional().describe("channels of the residual stream; a multiple of heads"),
     context: size.optional().describe("longest sequence, in tokens"),
     vocab: size.optional().describe("rows of the token table; left out, the tokenizer's"),
-    dropout: z.number().min(0).lt(1).default(published.dropout),
+    dropout: varyingSchema(z.number().min(0).lt(1)).default(published.dropout),
     bias: z.boolean().default(published.bias).describe("biases in the linear layers"),
     normBias: z.boolean().optional().describe("biases in the norms; left out, as bias"),
     activation: z.enum(activationNames).default(published.activation),

@@ -1,5 +1,6 @@
 // The GPT-2 family (Radford et al. 2019; Brown et al. 2020), with the parameter names of the published checkpoints.
 // B batch, T time, C channels (width), H heads, V vocabulary, S cached time.
+import type { Varying } from "../base/index.ts";
 import { iota, minimum, type Tensor, take } from "../core/index.ts";
 import {
   type ActivationName,
@@ -24,7 +25,7 @@ export interface GptConfig {
   readonly width: number;
   readonly layers: number;
   readonly heads: number;
-  readonly dropout: number;
+  readonly dropout: Varying;
   /** Biases in the linear layers. */
   readonly bias: boolean;
   /** Biases in the norms. */

@@ -1,6 +1,6 @@
 // A perceptron on the rows of a table: classes or one number.
 import { z } from "zod";
-import { fail, parseConfig } from "../base/index.ts";
+import { fail, parseConfig, varyingSchema } from "../base/index.ts";
 import { activationNames, Mlp } from "../nn/index.ts";
 import type { ModelFamily } from "./family.ts";
 
@@ -10,7 +10,7 @@ const mlpSchema = z.strictObject({
     .default([64, 64])
     .describe("widths of the hidden layers; [] for a linear model"),
   activation: z.enum(activationNames).default("relu"),
-  dropout: z.number().min(0).lt(1).default(0),
+  dropout: varyingSchema(z.number().min(0).lt(1)).default(0),
   inputs: z.number().int().positive().optional().describe("numbers per row; left out, the table's"),
   outputs: z.number().int().positive().optional().describe("classes, or 1; left out, the table's"),
 });

@@ -1,7 +1,7 @@
 // A small classifier of texts: embeddings, their mean, a perceptron (as fastText, Joulin et al. 2017, with hidden layers).
 // B batch, T time, C channels. Padding is token −1.
 import { z } from "zod";
-import { fail, parseConfig } from "../base/index.ts";
+import { fail, parseConfig, type Varying, varyingSchema } from "../base/index.ts";
 import { type Tensor, where } from "../core/index.ts";
 import { type ActivationName, activationNames, call, Dropout, Embedding, Mlp, Module } from "../nn/index.ts";
 import type { ModelFamily } from "./family.ts";
@@ -13,7 +13,7 @@ export interface TextClassifierConfig {
   readonly width: number;
   readonly hidden: readonly number[];
   readonly activation: ActivationName;
-  readonly dropout: number;
+  readonly dropout: Varying;
 }
 
 /** Tokens i32 (B, T), −1 after a text's end → logits (B, classes). A text without tokens has the mean 0. */
@@ -46,7 +46,7 @@ const textClassifierSchema = z.strictObject({
   context: size.default(256).describe("tokens that are read of a text; the rest is cut off"),
   hidden: z.array(size).default([64]).describe("widths of the layers after the mean"),
   activation: z.enum(activationNames).default("relu"),
-  dropout: z.number().min(0).lt(1).default(0),
+  dropout: varyingSchema(z.number().min(0).lt(1)).default(0),
   vocab: size.optional().describe("rows of the embedding; left out, the tokenizer's"),
   outputs: size.optional().describe("classes; left out, the data's"),
 });

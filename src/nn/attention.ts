@@ -1,9 +1,9 @@
 // Causal self-attention with one projection for queries, keys and values, and its step-by-step form over cached keys.
 // B batch, T time (tokens given), S cached time, C channels, H heads, D = C / H.
-import { fail } from "../base/index.ts";
-import { attention, constant, currentScope, type Tensor } from "../core/index.ts";
+import { fail, type Varying } from "../base/index.ts";
+import { attention, currentScope, type Tensor } from "../core/index.ts";
 import type { KeyValueCache } from "./cache.ts";
-import { checkRate, Dropout, randomInputs } from "./dropout.ts";
+import { checkRate, Dropout, randomInputs, rateOf } from "./dropout.ts";
 import type { Init } from "./init.ts";
 import { Linear } from "./linear.ts";
 import { call, Module } from "./module.ts";
@@ -12,7 +12,7 @@ export interface AttentionOptions {
   readonly heads: number;
   readonly bias?: boolean;
   /** Rate of the dropout on probabilities and on the output; default 0. */
-  readonly dropout?: number;
+  readonly dropout?: Varying;
   /** Sliding window: how many tokens, itself included, a token sees; default all before it. */
   readonly window?: number;
   readonly init?: Init;
@@ -23,7 +23,7 @@ export interface AttentionOptions {
 /** Multi-head self-attention in which a token sees itself and what came before (Vaswani et al. 2017; names as GPT-2). */
 export class CausalSelfAttention extends Module {
   readonly heads: number;
-  readonly dropout: number;
+  readonly dropout: Varying;
   readonly window: number;
   readonly c_attn: Linear;
   readonly c_proj: Linear;
@@ -44,7 +44,7 @@ export class CausalSelfAttention extends Module {
     const [q, k, v] = this.project(x);
     const dropped = randomInputs(this.dropout) !== undefined;
     const stream = `${currentScope()}.probabilities`;
-    const dropout = dropped ? { dropout: { rate: constant(this.dropout, x.dtype), stream } } : {};
+    const dropout = dropped ? { dropout: { rate: rateOf(this.dropout, x.dtype), stream } } : {};
     return this.merge(attention(q, k, v, { causal: true, window: this.window, ...dropout }));
   }
 

@@ -1,6 +1,7 @@
 // Losses of classes: of scores against class ids, distributions, or one yes or no per element.
-import { fail, isFloat, sameShape } from "../base/index.ts";
+import { fail, isFloat, sameShape, type Varying, valuesOf } from "../base/index.ts";
 import {
+  complement,
   crossEntropyAndLogSum,
   currentScope,
   iota,
@@ -8,6 +9,7 @@ import {
   Tensor,
   take,
   takeAlong,
+  varying,
   where,
 } from "../core/index.ts";
 import {
@@ -27,7 +29,7 @@ export interface ClassOptions extends LossOptions {
 
 export interface CrossEntropyOptions extends ClassOptions {
   /** The share of the target that is spread evenly over all classes (Szegedy et al. 2016); default 0. */
-  readonly labelSmoothing?: number;
+  readonly labelSmoothing?: Varying;
   /** Float (classes): what each class counts, in the sum and in the mean's divisor (as PyTorch). */
   readonly classWeights?: Tensor;
   /** Adds so much times (log Σ e^logits)², which keeps logits from drifting (Chowdhery et al. 2022: 1e-4); default 0. */
@@ -50,13 +52,8 @@ export interface CrossEntropyOptions extends ClassOptions {
 export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
   const { ignoreIndex = -1, labelSmoothing = 0, classWeights, zLoss = 0 } = options;
   const name = "crossEntropy";
-  requireSetting(
-    name,
-    "labelSmoothing",
-    labelSmoothing,
-    labelSmoothing >= 0 && labelSmoothing < 1,
-    "from 0 to below 1",
-  );
+  for (const share of valuesOf(labelSmoothing))
+    requireSetting(name, "labelSmoothing", share, share >= 0 && share < 1, "from 0 to below 1");
   requireSetting(name, "zLoss", zLoss, zLoss >= 0, "≥ 0");
   const isSoft = isFloat(target.dtype) && target.dtype === logits.dtype && sameShape(target.shape, logits.shape);
   requireClasses(name, logits, target, isSoft, "shape/cross-entropy");
@@ -74,11 +71,10 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
   const weigh = (x: Tensor) => (classWeights === undefined ? x : x.mul(classWeights));
   return reduceLosses(name, rowShape, [logits, target], options, (scores, given) => {
     const flat = scores.reshape(-1, classes);
+    const smoothing = varying(labelSmoothing, flat.dtype);
+    const perClass = typeof smoothing === "number" ? smoothing / classes : smoothing.div(classes);
     if (isSoft) {
-      const wanted = given
-        .reshape(-1, classes)
-        .mul(1 - labelSmoothing)
-        .add(labelSmoothing / classes);
+      const wanted = given.reshape(-1, classes).mul(complement(smoothing)).add(perClass);
       const logProbabilities = logSoftmax(flat);
       const losses = weigh(wanted.mul(logProbabilities)).sum({ axis: -1 }).neg();
       const logSum = flat.sub(logProbabilities).slice(-1, 0, 1).reshape(-1);
@@ -90,11 +86,9 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
     const counts =
       classWeights === undefined ? kept.cast(flat.dtype) : where(kept, take(classWeights, where(kept, ids, 0)), 0);
     const parts = [classWeights === undefined ? own : own.mul(counts)];
-    if (labelSmoothing > 0) {
-      parts[0] = parts[0]!.mul(1 - labelSmoothing);
-      const spread = weigh(logSoftmax(flat))
-        .sum({ axis: -1 })
-        .mul(-labelSmoothing / classes);
+    if (labelSmoothing !== 0) {
+      parts[0] = parts[0]!.mul(complement(smoothing));
+      const spread = weigh(logSoftmax(flat)).sum({ axis: -1 }).mul(perClass).neg();
       parts.push(where(kept, spread, 0));
     }
     if (zLoss > 0) parts.push(logSum.square().mul(zLoss));

@@ -1,6 +1,6 @@
 // Dropout (Srivastava et al. 2014) and its kin: layers that disturb what passes, only while a trace is in train mode. Masks are drawn
 // from the trace's random inputs, with the module's path as stream; the first dimension of `x` must be the batch's rows.
-import { fail, type Shape } from "../base/index.ts";
+import { type DType, fail, type Shape, type Varying, valuesOf } from "../base/index.ts";
 import {
   constant,
   currentScope,
@@ -11,16 +11,17 @@ import {
   type RandomInputs,
   type Tensor,
   uniform,
+  varying,
   where,
 } from "../core/index.ts";
 import { Module } from "./module.ts";
 
 /** A layer that is the identity in eval mode, and at rate 0. */
-abstract class Disturbance extends Module {
-  readonly rate: number;
+abstract class Disturbance<Rate extends Varying = Varying> extends Module {
+  readonly rate: Rate;
 
   /** `rate` is the probability with which something is dropped, below 1. */
-  constructor(rate: number) {
+  constructor(rate: Rate) {
     super();
     this.rate = checkRate(rate);
   }
@@ -36,7 +37,7 @@ abstract class Disturbance extends Module {
 /** Zeroes elements with probability `rate` and scales the rest by 1 / (1 − rate). */
 export class Dropout extends Disturbance {
   protected override disturb(x: Tensor, { key, rows }: RandomInputs): Tensor {
-    return dropoutOf(x, constant(this.rate, x.dtype), key, rows, currentScope());
+    return dropoutOf(x, rateOf(this.rate, x.dtype), key, rows, currentScope());
   }
 }
 
@@ -46,7 +47,7 @@ abstract class PartDropout extends Disturbance {
 
   protected override disturb(x: Tensor, { key, rows }: RandomInputs): Tensor {
     const mask = ones(this.maskShape(x.shape), x.dtype);
-    return x.mul(dropoutOf(mask, constant(this.rate, x.dtype), key, rows, currentScope()));
+    return x.mul(dropoutOf(mask, rateOf(this.rate, x.dtype), key, rows, currentScope()));
   }
 }
 
@@ -75,7 +76,7 @@ export class DropPath extends PartDropout {
 const saturation = -1.0507009873554805 * 1.6732632423543772;
 
 /** Sets elements to SELU's lowest value and corrects by an affine map, so that mean 0 and variance 1 are kept (Klambauer et al. 2017). */
-export class AlphaDropout extends Disturbance {
+export class AlphaDropout extends Disturbance<number> {
   protected override disturb(x: Tensor, { key, rows }: RandomInputs): Tensor {
     const keep = 1 - this.rate;
     const scale = (keep * (1 + this.rate * saturation ** 2)) ** -0.5;
@@ -87,7 +88,7 @@ export class AlphaDropout extends Disturbance {
 }
 
 /** Multiplies by numbers of mean 1 and variance rate / (1 − rate), as Dropout does in the mean (Srivastava et al. 2014, section 10). */
-export class GaussianDropout extends Disturbance {
+export class GaussianDropout extends Disturbance<number> {
   protected override disturb(x: Tensor, { key, rows }: RandomInputs): Tensor {
     const noise = normal(key, rows, x.shape, currentScope()).cast(x.dtype);
     return x.mul(noise.mul(Math.sqrt(this.rate / (1 - this.rate))).add(1));
@@ -117,17 +118,23 @@ export class GaussianNoise extends Module {
 }
 
 /** Errors with `nn/dropout` unless 0 ≤ rate < 1. */
-export function checkRate(rate: number): number {
-  if (rate >= 0 && rate < 1) return rate;
+export function checkRate<Rate extends Varying>(rate: Rate): Rate {
+  const values = valuesOf(rate);
+  if (values.every((value) => value >= 0 && value < 1)) return rate;
   return fail("nn/dropout", "a dropout rate is a probability below 1", {
     expected: "0 ≤ rate < 1",
-    got: String(rate),
+    got: values.join(", "),
     fix: "0 means no dropout",
   });
 }
 
+/** The rate as a scalar. */
+export function rateOf(rate: Varying, dtype: DType): Tensor {
+  return typeof rate === "number" ? constant(rate, dtype) : varying(rate, dtype);
+}
+
 /** What masks are drawn from, or `undefined` when nothing is dropped: rate 0, or a trace in eval mode. */
-export function randomInputs(rate: number): RandomInputs | undefined {
+export function randomInputs(rate: Varying): RandomInputs | undefined {
   const { mode, random } = currentTrace();
   if (rate === 0 || mode === "eval") return undefined;
   return (

@@ -1,4 +1,5 @@
 // Stacks of linear layers: the general perceptron, and modules in a row.
+import type { Varying } from "../base/index.ts";
 import type { Tensor } from "../core/index.ts";
 import { type ActivationName, activate } from "./activation.ts";
 import { Dropout } from "./dropout.ts";
@@ -10,7 +11,7 @@ export interface MlpOptions {
   /** Default `relu`. */
   readonly activation?: ActivationName;
   /** After each hidden activation; default 0. */
-  readonly dropout?: number;
+  readonly dropout?: Varying;
   /** Of the hidden layers. Default: He's for `relu`, Glorot's for the others. Errors with `nn/symmetry` for equal numbers. */
   readonly init?: Init;
 }

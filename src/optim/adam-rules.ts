@@ -1,32 +1,34 @@
 // Adam and its family: updates divided by a running size of the gradient, element by element. Learning rate and decay are other links.
-import { maximum, type Tensor } from "../core/index.ts";
+import { type Clock, type Varying, valueAt } from "../base/index.ts";
+import { complement, maximum, type Operand, type Tensor, varying } from "../core/index.ts";
 import { perParameter, type Transform } from "./optimizer.ts";
 import type { AdamNumbers } from "./transforms.ts";
 
 /** A running mean: decay · old + (1 − decay) · now. */
-export const runningMean = (old: Tensor, now: Tensor, decay: number): Tensor => old.mul(decay).add(now.mul(1 - decay));
+export const runningMean = (old: Tensor, now: Tensor, decay: Operand): Tensor =>
+  old.mul(decay).add(now.mul(complement(decay)));
 
 /** 1 / (1 − βᵗ) for the update after `step` others. */
 const correction = (beta: number, step: number): number => 1 / (1 - beta ** (step + 1));
 const corrections =
-  ({ beta1, beta2 }: AdamNumbers) =>
-  (step: number) => ({
-    c1: correction(beta1, step),
-    c2: correction(beta2, step),
+  ({ beta1, beta2 }: Pick<AdamNumbers<Varying>, "beta1" | "beta2">) =>
+  (step: number, _: number, clock: Clock) => ({
+    c1: correction(valueAt(beta1, clock), step),
+    c2: correction(valueAt(beta2, clock), step),
   });
 
 /**
  * m̂ / (√v̂ + ε) with running means of g and g² (Kingma & Ba 2015; eps outside the root, as PyTorch). AMSGrad divides by the largest
- * v so far (Reddi, Kale & Kumar 2018).
+ * v so far (Reddi, Kale & Kumar 2018). Betas that change are corrected for as if they had always been what they are (as PyTorch).
  */
-export function scaleByAdam(numbers: AdamNumbers, { amsgrad = false } = {}): Transform {
+export function scaleByAdam(numbers: AdamNumbers<Varying>, { amsgrad = false } = {}): Transform {
   const { beta1, beta2, eps } = numbers;
   return perParameter(
     "adam",
     amsgrad ? ["m", "v", "largest"] : ["m", "v"],
     (grad, { slot, keep, scalar }) => {
-      const m = keep("m", runningMean(slot("m"), grad, beta1));
-      const v = keep("v", runningMean(slot("v"), grad.square(), beta2));
+      const m = keep("m", runningMean(slot("m"), grad, varying(beta1, grad.dtype)));
+      const v = keep("v", runningMean(slot("v"), grad.square(), varying(beta2, grad.dtype)));
       const size = amsgrad ? keep("largest", maximum(slot("largest"), v)) : v;
       return m.mul(scalar("c1")).div(size.mul(scalar("c2")).sqrt().add(eps));
     },

@@ -1,13 +1,23 @@
 // Rules of other families: velocities and signs, sums and means of squares, a factored mean. Learning rate and decay are other links.
-import { maximum, type Tensor } from "../core/index.ts";
+import type { Varying } from "../base/index.ts";
+import { maximum, type Tensor, varying } from "../core/index.ts";
 import { runningMean } from "./adam-rules.ts";
 import { perParameter, type Transform } from "./optimizer.ts";
 
 /** Updates accumulated in a velocity (Polyak 1964; Nesterov's look ahead as Sutskever et al. 2013, in PyTorch's form). */
-export function momentum(decay: number, options: { nesterov?: boolean } = {}): Transform {
+export function momentum(decay: Varying, options: { nesterov?: boolean } = {}): Transform {
   return perParameter("sgd", ["velocity"], (grad, { slot, keep }) => {
-    const velocity = keep("velocity", slot("velocity").mul(decay).add(grad));
-    return options.nesterov ? grad.add(velocity.mul(decay)) : velocity;
+    const share = varying(decay, grad.dtype);
+    const velocity = keep("velocity", slot("velocity").mul(share).add(grad));
+    return options.nesterov ? grad.add(velocity.mul(share)) : velocity;
+  });
+}
+
+/** sign(β₁ m + (1 − β₁) g), then m ← β₂ m + (1 − β₂) g (Chen et al. 2023, algorithm 2). */
+export function scaleByLion({ beta1, beta2 }: { readonly beta1: number; readonly beta2: number }): Transform {
+  return perParameter("lion", ["m"], (grad, { slot, keep }) => {
+    keep("m", runningMean(slot("m"), grad, beta2));
+    return runningMean(slot("m"), grad, beta1).sign();
   });
 }
 

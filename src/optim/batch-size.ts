@@ -1,9 +1,9 @@
 // How many rows each step has: one number, or a function of the samples, tokens, steps or epochs seen, or of the gradient's noise. Sizes
 // are whole numbers of microbatches, so that no program is ever made anew. What a rate does with the size is its coupling.
 import { z } from "zod";
-import { fail, oneOf } from "../base/index.ts";
+import { type Clock, type ClockUnit, clockUnits, fail, oneOf, positionOf } from "../base/index.ts";
 import { type GradientNoise, gradientNoise, type NormPair, scaleOf } from "./noise.ts";
-import { type Boundary, type Clock, type ClockUnit, clockUnits, positionOf } from "./schedule.ts";
+import type { Boundary } from "./schedule.ts";
 
 const rows = z.number().int().positive();
 const length = z.number().positive();

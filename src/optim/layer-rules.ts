@@ -1,5 +1,7 @@
 // Rules that look at a parameter as a whole: trust ratios, orthogonal updates, rates and rules by selector.
-import { matmulOf, maximum, sumSquares, type Tensor, where } from "../core/index.ts";
+import type { Varying } from "../base/index.ts";
+import { matmulOf, maximum, sumSquares, type Tensor, varying, where } from "../core/index.ts";
+import { runningMean } from "./adam-rules.ts";
 import {
   mapTensors,
   perParameter,
@@ -24,7 +26,7 @@ export function scaleByTrustRatio({ coefficient = 1, eps = 0 } = {}): Transform 
 }
 
 export interface MuonNumbers {
-  readonly momentum: number;
+  readonly momentum: Varying;
   readonly nesterov: boolean;
   /** Newton–Schulz iterations. */
   readonly iterations: number;
@@ -52,13 +54,9 @@ function orthogonalize(matrix: Tensor, iterations: number): Tensor {
  */
 export function scaleByMuon({ momentum, nesterov, iterations }: MuonNumbers): Transform {
   return perParameter("muon", ["momentum"], (grad, { slot, keep }) => {
-    const mean = keep(
-      "momentum",
-      slot("momentum")
-        .mul(momentum)
-        .add(grad.mul(1 - momentum)),
-    );
-    const update = nesterov ? grad.mul(1 - momentum).add(mean.mul(momentum)) : mean;
+    const decay = varying(momentum, grad.dtype);
+    const mean = keep("momentum", runningMean(slot("momentum"), grad, decay));
+    const update = nesterov ? runningMean(mean, grad, decay) : mean;
     const matrix = update.reshape(grad.shape[0]!, -1);
     const scale = 0.2 * Math.sqrt(Math.max(...matrix.shape));
     return orthogonalize(matrix, iterations)
@@ -85,8 +83,8 @@ export function partition(
     name: "partition",
     slots: (types: readonly TensorType[]) =>
       parts(types).flatMap(({ chain, types: own }) => chain.flatMap((transform) => transform.slots?.(own) ?? [])),
-    scalarsAt: (step, learningRate) =>
-      Object.assign({}, ...[...chosen, ...rest].map((transform) => transform.scalarsAt?.(step, learningRate) ?? {})),
+    scalarsAt: (...now) =>
+      Object.assign({}, ...[...chosen, ...rest].map((transform) => transform.scalarsAt?.(...now) ?? {})),
     apply: (state, tools) => {
       const types = [...state.parameters].map(([name, { shape }]) => ({ name, shape }));
       const updates = parts(types).flatMap(({ chain, types: own }) => {

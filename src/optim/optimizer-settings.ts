@@ -1,7 +1,7 @@
 // What every optimizer can be told, whatever its rule: learning rate, penalty and decay, clipping, rates by parameter, averages. And
 // how a chain is made of them. Names no rule.
 import { z } from "zod";
-import { oneOf, parseConfig } from "../base/index.ts";
+import { oneOf, parseConfig, type Varying, varyingSchema } from "../base/index.ts";
 import { averageByDecay, averageEqually, lookahead } from "./averaging.ts";
 import {
   addGradientNoise,
@@ -74,7 +74,9 @@ const sharedSettings = {
 /** Settings that all optimizers have; two defaults are each one's own. */
 export const commonSettings = (lr: number, weightDecay: number) => ({
   lr: scheduleSchema.default(lr),
-  weightDecay: z.number().nonnegative().default(weightDecay).describe("decoupled decay per unit of learning rate"),
+  weightDecay: varyingSchema(z.number().nonnegative())
+    .default(weightDecay)
+    .describe("decoupled decay per unit of learning rate"),
   ...sharedSettings,
 });
 export type CommonShape = ReturnType<typeof commonSettings>;
@@ -93,7 +95,7 @@ export interface Decay {
   readonly l2: number;
   penalty(): Transform[];
   /** Decoupled, on the parameters selected. */
-  readonly rate: number;
+  readonly rate: Varying;
   readonly selector: ParameterSelector;
   transforms(): Transform[];
 }

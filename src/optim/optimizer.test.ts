@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { assertClose } from "../../test/support/close.ts";
-import { fromNumbers, type HostArray, RandomStream, toNumbers } from "../base/index.ts";
+import { clockStart, fromNumbers, type HostArray, RandomStream, toNumbers, valueAt } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
-import { assign, constant, feed, gradients, type Tensor, trace, variable } from "../core/index.ts";
+import { assign, constant, courseOfFeed, feed, gradients, type Tensor, trace, variable } from "../core/index.ts";
 import { ReferenceEngine } from "../engine/index.ts";
 import {
   adadelta,
@@ -80,9 +80,13 @@ function run(
   const read = () => Object.fromEntries(Object.keys(start).map((name) => [name, store.read(name)]));
   for (let step = 0; step < steps; step++) {
     const before = read();
-    const scalars = optimizer.scalarsAt(step, lr);
+    const clock = { ...clockStart, step };
+    const scalars = optimizer.scalarsAt(step, lr, clock);
     const feeds = Object.fromEntries(
-      program.plan.feeds.map(({ name }) => [name, fromNumbers("f64", [], [scalars[name]!])]),
+      program.plan.feeds.map(({ name }) => {
+        const course = courseOfFeed(name);
+        return [name, fromNumbers("f64", [], [course === undefined ? scalars[name]! : valueAt(course, clock)])];
+      }),
     );
     const { outputs } = engine.runNow({ program, feeds });
     visit?.(before, toNumbers(outputs.loss!)[0]!, toNumbers(outputs.gradNorm!)[0]!);
@@ -170,6 +174,47 @@ for (const [name, { by, lr, config, quadratic: flat, network: net }] of Object.e
     }
   });
 }
+
+const changing: {
+  [name: string]: { config: object; lr: number; losses: number[]; final: { [name: string]: number[] } };
+} = JSON.parse(readFileSync("test/golden/courses.json", "utf8")).optimizers;
+
+test.each(Object.entries(changing))(
+  "%s whose settings change follows PyTorch's path",
+  (_, { config, lr, losses, final }) => {
+    const { X: _x, y: _y, ...weights } = golden.problems.network;
+    const from = Object.fromEntries(Object.entries(weights).map(([key, value]) => [key, f64(value as number[][])]));
+    const seen: number[] = [];
+    const visit = (__: Values, loss: number) => seen.push(loss);
+    const last = run(parseOptimizer(config), from, network, { steps: 100, lr, count: 7, visit });
+    assertClose(seen, losses.slice(0, 100), { absolute: 1e-12, what: "losses" });
+    for (const [key, value] of Object.entries(final)) assertClose(last[key]!, value, { absolute: 1e-12, what: key });
+  },
+);
+
+test.each([
+  { adam: { betas: [0.9, 0.999] } },
+  { lion: {} },
+  { muon: {} },
+  { rmsprop: { momentum: 0.9 } },
+  { lars: { momentum: 0.9 } },
+])("a course that stays where it is is the number: %j", (config) => {
+  const still = (value: number) => ({ linear: { from: value, to: value, end: 1, unit: "steps" } });
+  const [name, settings] = Object.entries(config)[0]! as [string, { betas?: number[]; momentum?: number }];
+  const { betas, momentum } = settings;
+  const course = {
+    ...{ weightDecay: still(0.1) },
+    ...(betas ? { betas: betas.map(still) } : {}),
+    ...(momentum ? { momentum: still(momentum) } : {}),
+  };
+  const { X: _, y: __, ...weights } = golden.problems.network;
+  const from = Object.fromEntries(Object.entries(weights).map(([key, value]) => [key, f64(value as number[][])]));
+  const end = (given: object) =>
+    run(parseOptimizer({ [name]: { ...settings, ...given } }), from, network, { steps: 20, lr: 0.01 });
+  const [number, varied] = [end({ weightDecay: 0.1 }), end(course)];
+  for (const [key, value] of Object.entries(number))
+    assertClose(varied[key]!, toNumbers(value), { absolute: 1e-13, what: key });
+});
 
 test("every optimizer that a recipe may name has a golden path", () => {
   const configs = [...Object.values(presets), ...Object.values(rules)].map(({ config }) => Object.keys(config)[0]!);
@@ -381,7 +426,7 @@ test("all problems of a configuration are told at once, with the nearest known k
     [AthanorError: [config/invalid] 5 settings are wrong
       at        optimizer
       got       adamw.lr: must be greater than 0, got -1
-                adamw.weightDecay: expected number, got "0.1"
+                adamw.weightDecay: expected number or object, got "0.1"
                 adamw.betas.1: must be less than 1, got 1
                 adamw.beta: unknown key; did you mean betas?
                 adamw.epsilon: unknown key; known: lr, weightDecay, l2, decay, clip, centralize, noise, rates, layerDecay, lookahead, average, freeze, betas, eps, amsgrad, slots

@@ -3,7 +3,7 @@
 // The chain begins with the summed gradients and one pending factor (1 / count). A transform may change the updates, the
 // factor alone (clipping), or write the new parameters itself (the fused updates, which take the factor into their one pass
 // over memory). What the chain leaves as updates is subtracted from the parameters.
-import { type DType, fail, type Shape } from "../base/index.ts";
+import { type Clock, clockStart, type DType, fail, type Shape } from "../base/index.ts";
 import { sumSquares, type Tensor, withScope } from "../core/index.ts";
 import { constantSchedule, type Schedule } from "./schedule.ts";
 import { type ParameterSelector, selectParameters } from "./selector.ts";
@@ -46,8 +46,8 @@ export interface Transform {
   readonly name: string;
   /** Slots for the given parameters, named `<rule>.<slot>.<parameter>`, like `adam.m.wte.weight`. They begin at zero. */
   slots?(parameters: readonly TensorType[]): readonly TensorType[];
-  /** Numbers that depend on how many updates were made before, and on the learning rate, in f64. */
-  scalarsAt?(step: number, learningRate: number): Readonly<Record<string, number>>;
+  /** Numbers that depend on how many updates were made before, on the learning rate and on the run's clock, in f64. */
+  scalarsAt?(step: number, learningRate: number, clock: Clock): Readonly<Record<string, number>>;
   apply(state: UpdateState, tools: UpdateTools): UpdateState;
   /** True for one that may stand behind the transform that ends the chain. */
   readonly follows?: boolean;
@@ -76,13 +76,13 @@ export function perParameter(
   rule: string,
   slots: readonly string[],
   update: (grad: Tensor, own: OwnTools) => Tensor,
-  scalarsAt: (step: number, learningRate: number) => Readonly<Record<string, number>> = () => ({}),
+  scalarsAt: (step: number, learningRate: number, clock: Clock) => Readonly<Record<string, number>> = () => ({}),
 ): Transform {
   return {
     name: rule,
     slots: slotsNamed(slots.map((slot) => `${rule}.${slot}`)),
-    scalarsAt: (step, learningRate) =>
-      Object.fromEntries(Object.entries(scalarsAt(step, learningRate)).map(([name, one]) => [`${rule}.${name}`, one])),
+    scalarsAt: (...now) =>
+      Object.fromEntries(Object.entries(scalarsAt(...now)).map(([name, one]) => [`${rule}.${name}`, one])),
     apply: (state, tools) => ({
       ...state,
       factor: undefined,
@@ -177,11 +177,14 @@ export class Optimizer {
     return this.chain.flatMap((transform) => transform.slots?.(trained) ?? []);
   }
 
-  /** The scalar feeds of one update: `lr`, and corrections such as `adam.c1`. `step` counts the updates made before it. */
-  scalarsAt(step: number, learningRate: number): Record<string, number> {
+  /**
+   * The scalar feeds of one update: `lr`, and corrections such as `adam.c1`. `step` counts the updates made before it; `clock` is
+   * for betas that change over a run.
+   */
+  scalarsAt(step: number, learningRate: number, clock: Clock = clockStart): Record<string, number> {
     return Object.assign(
       { lr: learningRate },
-      ...this.chain.map((transform) => transform.scalarsAt?.(step, learningRate) ?? {}),
+      ...this.chain.map((transform) => transform.scalarsAt?.(step, learningRate, clock) ?? {}),
     );
   }
 

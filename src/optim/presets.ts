@@ -1,7 +1,7 @@
 // The optimizers by name: their settings with defaults, and the chain each stands for. What a recipe writes under `optimizer`.
 // What surrounds a rule (clipping, penalties, rates by parameter, averages) is the same for all: optimizer-settings.ts.
 import { z } from "zod";
-import { oneOf, parseConfig } from "../base/index.ts";
+import { oneOf, parseConfig, type Varying, varyingSchema } from "../base/index.ts";
 import {
   scaleByAdam,
   scaleByAdamax,
@@ -11,7 +11,14 @@ import {
   scaleByNadam,
   scaleByRadam,
 } from "./adam-rules.ts";
-import { momentum, scaleByAdadelta, scaleByAdafactor, scaleByAdagrad, scaleByRmsprop } from "./adaptive-rules.ts";
+import {
+  momentum,
+  scaleByAdadelta,
+  scaleByAdafactor,
+  scaleByAdagrad,
+  scaleByLion,
+  scaleByRmsprop,
+} from "./adaptive-rules.ts";
 import { scheduleFree } from "./averaging.ts";
 import { inEightBits } from "./eight-bit.ts";
 import { partition, scaleByMuon, scaleByTrustRatio } from "./layer-rules.ts";
@@ -35,9 +42,15 @@ const betas = (first: number, second: number) =>
   z.tuple([beta, beta]).default([first, second]).describe("decay of the two running means");
 const threeBetas = (...values: [number, number, number]) => z.tuple([beta, beta, beta]).default(values);
 const eps = (value: number, where = "added to the root of the second mean") => positive.default(value).describe(where);
-const velocity = (value: number) => beta.default(value).describe("of the velocity; 0 for none");
+const varyingBeta = varyingSchema(beta);
+const velocity = (value: number) => varyingBeta.default(value).describe("of the velocity; 0 for none");
 const nesterov = z.boolean().default(false).describe("look ahead along the velocity");
+const varyingBetas = z
+  .tuple([varyingBeta, varyingBeta])
+  .default([0.9, 0.999])
+  .describe("decay of the two running means");
 const adamSettings = { betas: betas(0.9, 0.999), eps: eps(1e-8) };
+const varyingAdam = { ...adamSettings, betas: varyingBetas };
 const amsgrad = z.boolean().default(false).describe("divide by the largest second mean so far");
 
 const slots = z
@@ -92,7 +105,9 @@ export const sgd = preset("sgd", {
   wrong: ({ nesterov, momentum }) =>
     nesterov && momentum === 0 ? ["nesterov", "needs a momentum above 0"] : undefined,
   whole: (config, decay) => {
-    if (decay.rate === 0) return [sgdUpdate({ ...config, l2: decay.l2, penalized: "all" })];
+    const { momentum: share, nesterov } = config;
+    if (decay.rate === 0 && typeof share === "number")
+      return [sgdUpdate({ momentum: share, nesterov, l2: decay.l2, penalized: "all" })];
     const rule = config.momentum === 0 ? [] : [momentum(config.momentum, config)];
     return [...decay.penalty(), ...rule, ...decay.transforms(), scaleByLearningRate()];
   },
@@ -105,33 +120,35 @@ export const momentumSgd: typeof sgd = Object.assign(
 );
 
 interface AdamSettings {
-  readonly betas: [number, number];
+  readonly betas: [Varying, Varying];
   readonly eps: number;
   readonly amsgrad: boolean;
   readonly slots: "full" | "8bit";
 }
 const adamChain = (config: AdamSettings, decay: Decay) => {
-  const numbers = adamNumbers(config);
+  const { beta1, beta2, eps } = adamNumbers(config);
+  const { rate, selector } = decay;
   const kept = (rule: Transform) =>
     config.slots === "8bit" ? inEightBits(rule, { signed: ["adam.m"], unsigned: ["adam.v", "adam.largest"] }) : rule;
-  if (config.amsgrad)
-    return [...decay.penalty(), kept(scaleByAdam(numbers, config)), ...decay.transforms(), scaleByLearningRate()];
-  return [...decay.penalty(), kept(adamwUpdate({ ...numbers, weightDecay: decay.rate, decay: decay.selector }))];
+  if (typeof beta1 === "number" && typeof beta2 === "number" && typeof rate === "number" && !config.amsgrad)
+    return [...decay.penalty(), kept(adamwUpdate({ beta1, beta2, eps, weightDecay: rate, decay: selector }))];
+  const rule = scaleByAdam({ beta1, beta2, eps }, config);
+  return [...decay.penalty(), kept(rule), ...decay.transforms(), scaleByLearningRate()];
 };
-const adamNumbers = ({ betas: [beta1, beta2], eps }: { betas: [number, number]; eps: number }) => ({
+const adamNumbers = <Beta extends Varying>({ betas: [beta1, beta2], eps }: { betas: [Beta, Beta]; eps: number }) => ({
   beta1,
   beta2,
   eps,
 });
 
 /** Adam (Kingma & Ba 2015), with an l2 penalty if asked for; decoupled decay is `adamw`'s. */
-export const adam = preset("adam", { lr: 1e-3, settings: { ...adamSettings, amsgrad, slots }, whole: adamChain });
+export const adam = preset("adam", { lr: 1e-3, settings: { ...varyingAdam, amsgrad, slots }, whole: adamChain });
 
 /** Adam with decoupled weight decay (Loshchilov & Hutter 2019), by default on matrices alone. */
 export const adamw = preset("adamw", {
   lr: 1e-3,
   weightDecay: 0.01,
-  settings: { ...adamSettings, amsgrad, slots },
+  settings: { ...varyingAdam, amsgrad, slots },
   whole: adamChain,
 });
 
@@ -218,9 +235,12 @@ export const lion = preset("lion", {
   lr: 1e-4,
   settings: { betas: betas(0.9, 0.99), slots },
   whole: ({ betas: [beta1, beta2], slots }, decay) => {
-    const rule = lionUpdate({ beta1, beta2, weightDecay: decay.rate, decay: decay.selector });
-    const kept = slots === "8bit" ? inEightBits(rule, { signed: ["lion.m"], unsigned: [] }) : rule;
-    return [...decay.penalty(), kept];
+    const { rate, selector } = decay;
+    const kept = (rule: Transform) =>
+      slots === "8bit" ? inEightBits(rule, { signed: ["lion.m"], unsigned: [] }) : rule;
+    if (typeof rate === "number")
+      return [...decay.penalty(), kept(lionUpdate({ beta1, beta2, weightDecay: rate, decay: selector }))];
+    return [...decay.penalty(), kept(scaleByLion({ beta1, beta2 })), ...decay.transforms(), scaleByLearningRate()];
   },
 });
 
@@ -245,7 +265,7 @@ export const lars = preset("lars", {
 /** LAMB: Adam and its decay, times a trust ratio (You et al. 2020). */
 export const lamb = preset("lamb", {
   lr: 1e-3,
-  settings: { betas: betas(0.9, 0.999), eps: eps(1e-6) },
+  settings: { betas: varyingBetas, eps: eps(1e-6) },
   whole: (config, decay) => [
     ...decay.penalty(),
     scaleByAdam(adamNumbers(config)),
@@ -263,10 +283,10 @@ export const muon = preset("muon", {
     parameters: selectorSchema
       .default("matrices")
       .describe("parameters with orthogonal updates; the rest have AdamW's"),
-    momentum: beta.default(0.95).describe("of the mean that is made orthogonal"),
+    momentum: varyingBeta.default(0.95).describe("of the mean that is made orthogonal"),
     nesterov: nesterov.default(true),
     iterations: z.number().int().positive().default(5).describe("of Newton and Schulz"),
-    ...adamSettings,
+    ...varyingAdam,
   },
   rule: (config) => [partition(config.parameters, [scaleByMuon(config)], [scaleByAdam(adamNumbers(config))])],
 });

@@ -1,11 +1,10 @@
 // Schedules as a recipe writes them: a number, or `{ cosine: { peak: 3e-4, warmup: 100 } }`. The functions are in schedule.ts and
 // schedule-shapes.ts; a family here is its settings and the call that they become.
 import { z } from "zod";
-import { fail, oneOf, parseConfig } from "../base/index.ts";
+import { clockUnits, fail, oneOf, parseConfig } from "../base/index.ts";
 import { plateauSchedule } from "./plateau.ts";
 import {
   clampSchedule,
-  clockUnits,
   constantSchedule,
   joinSchedules,
   type Schedule,

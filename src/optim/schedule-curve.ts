@@ -1,5 +1,6 @@
 // A schedule's whole course over a run as a table, before any step: what is drawn and what is read by programs. Draws nothing.
-import { type Boundary, type Clock, type ClockUnit, positionOf, type Schedule } from "./schedule.ts";
+import { type Clock, type ClockUnit, positionOf } from "../base/index.ts";
+import type { Boundary, Schedule } from "./schedule.ts";
 
 /** The rate of one step, and what has been seen before it. */
 export interface CurvePoint {

@@ -1,6 +1,6 @@
 // The shapes that schedules have: closed forms of a position, each with its source. How they are put together is in schedule.ts.
-import { fail } from "../base/index.ts";
-import { type Boundary, type ClockUnit, positionOf, type Schedule } from "./schedule.ts";
+import { type ClockUnit, fail, positionOf } from "../base/index.ts";
+import type { Boundary, Schedule } from "./schedule.ts";
 
 /** Where a shape begins and what it counts. */
 export interface Placed {

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { assertClose } from "../../test/support/close.ts";
+import type { Clock } from "../base/index.ts";
 import {
-  type Clock,
   clampSchedule,
   clockOf,
   constantSchedule,

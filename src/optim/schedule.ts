@@ -1,19 +1,6 @@
 // Schedules and their algebra: pure functions of the clock and of the evaluations made, in f64 on the host. They are fed to a
 // step as a scalar and never recompile it. Nothing here reads a device or the time of day; the shapes are in schedule-shapes.ts.
-import { fail } from "../base/index.ts";
-
-/** How far a run has come, before the step that is about to be made. */
-export interface Clock {
-  /** Optimizer updates made. */
-  readonly step: number;
-  readonly samples: number;
-  readonly tokens: number;
-  /** Passes over the data, with fractions. */
-  readonly epoch: number;
-}
-
-export const clockUnits = ["steps", "samples", "tokens", "epochs"] as const;
-export type ClockUnit = (typeof clockUnits)[number];
+import { type Clock, type ClockUnit, fail, positionOf } from "../base/index.ts";
 
 /** A held-out loss and the step it was measured at; null when it was not finite. */
 export interface EvaluatedLoss {
@@ -45,13 +32,6 @@ export interface Schedule {
   readonly endsAtZero: number | undefined;
   /** Where it changes its course, rising, perhaps without end; left out, nowhere. */
   readonly boundaries?: (() => Iterable<Boundary>) | undefined;
-}
-
-const fieldOf = { steps: "step", samples: "samples", tokens: "tokens", epochs: "epoch" } as const;
-
-/** The clock read in one unit. */
-export function positionOf(clock: Clock, unit: ClockUnit): number {
-  return clock[fieldOf[unit]];
 }
 
 /** The same value always. */

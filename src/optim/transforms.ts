@@ -1,5 +1,14 @@
 // The transforms that optimizers are chained from, and the fused updates that do a whole chain in one pass over memory.
-import { adamw as adamwOp, constant, lion as lionOp, minimum, sgd as sgdOp, type Tensor } from "../core/index.ts";
+import type { Varying } from "../base/index.ts";
+import {
+  adamw as adamwOp,
+  constant,
+  lion as lionOp,
+  minimum,
+  sgd as sgdOp,
+  type Tensor,
+  varying,
+} from "../core/index.ts";
 import {
   globalNorm,
   mapTensors,
@@ -26,9 +35,9 @@ export function clipByGlobalNorm(maxNorm: number): Transform {
   };
 }
 
-export interface AdamNumbers {
-  readonly beta1: number;
-  readonly beta2: number;
+export interface AdamNumbers<Beta extends Varying = number> {
+  readonly beta1: Beta;
+  readonly beta2: Beta;
   readonly eps: number;
 }
 
@@ -41,14 +50,14 @@ const corrections =
  * Adds `rate` times the parameter to its update. Before a transform with memory this is the l2 penalty's gradient; after
  * `scaleByAdam` it is decoupled weight decay (Loshchilov & Hutter 2019).
  */
-export function addDecayedWeights(rate: number, parameters: ParameterSelector = "all"): Transform {
+export function addDecayedWeights(rate: Varying, parameters: ParameterSelector = "all"): Transform {
   return {
     name: "addDecayedWeights",
     apply: (state) => {
       if (rate === 0) return state;
       const decayed = selectedOf(state, parameters);
       const updates = mapTensors(scaledUpdates(state), (update, name) =>
-        decayed.has(name) ? update.add(state.parameters.get(name)!.mul(rate)) : update,
+        decayed.has(name) ? update.add(state.parameters.get(name)!.mul(varying(rate, update.dtype))) : update,
       );
       return { ...state, updates, factor: undefined };
     },

@@ -1,6 +1,6 @@
 // The losses that a recipe can name, by what they are of: classes or numbers. Their formulas are in nn; code may give any other.
 import { z } from "zod";
-import { fail, oneOf } from "../base/index.ts";
+import { fail, oneOf, varyingSchema } from "../base/index.ts";
 import { currentTrace, type Tensor } from "../core/index.ts";
 import * as nn from "../nn/index.ts";
 import type { ClassificationOptions, RegressionOptions } from "../train/index.ts";
@@ -10,10 +10,7 @@ const margin = positive("by how much the right score must lead", 1);
 
 const classSchemas = {
   crossEntropy: z.strictObject({
-    labelSmoothing: z
-      .number()
-      .min(0)
-      .lt(1)
+    labelSmoothing: varyingSchema(z.number().min(0).lt(1))
       .default(0)
       .describe("share of the target that is spread over all classes, in training"),
     zLoss: z.number().min(0).default(0).describe("times the squared log-sum of the scores is added, in training"),
@@ -44,7 +41,7 @@ export function classificationLoss(chosen: Chosen): ClassificationOptions {
   refuseOthers(chosen, numberSchemas, Object.keys(classSchemas), "classes");
   const { crossEntropy, focal, hinge, squaredHinge } = chosen ?? {};
   // smoothing and z-loss hold training back; what is evaluated is the cross-entropy itself
-  if (crossEntropy && crossEntropy.labelSmoothing + crossEntropy.zLoss > 0)
+  if (crossEntropy && (crossEntropy.labelSmoothing !== 0 || crossEntropy.zLoss > 0))
     return {
       loss: (logits, target) =>
         nn.crossEntropy(logits, target, { ...(currentTrace().mode === "train" ? crossEntropy : {}), ...each }),

@@ -1,11 +1,10 @@
 // From a validated recipe to what training needs: data read and encoded, model built, task, optimizer, batches. The names in
 // the recipe are resolved here and nowhere else.
-import { AthanorError, fail, parseBytes } from "../base/index.ts";
+import { AthanorError, type Clock, fail, parseBytes } from "../base/index.ts";
 import type { Tokenizer } from "../data/index.ts";
 import { type BuiltModel, modelFamily } from "../models/index.ts";
 import {
   type BatchSizes,
-  type Clock,
   clockOf,
   couplings,
   type EvaluatedLoss,

@@ -69,10 +69,11 @@ export async function profileRecipe(
     const started = performance.now();
     const { rows, ...batch } = await source.next(description.batchSize);
     const ready = performance.now();
-    const rate = learningRate(clockAt(Math.min(at, recipe.steps - 1)));
+    const clock = clockAt(Math.min(at, recipe.steps - 1));
     const { committed } = await programs.step({
       step: at++,
-      learningRate: rate,
+      clock,
+      learningRate: learningRate(clock),
       batch,
       sampleIds: rows!.data as Int32Array,
     });

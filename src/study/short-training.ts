@@ -47,10 +47,12 @@ export class ShortTraining implements Trial {
 
   async step(learningRate: number): Promise<number> {
     const { source, batchSizes, clockAt, coupled } = this.prepared;
-    const size = batchSizes.at(clockAt(this.done));
+    const clock = clockAt(this.done);
+    const size = batchSizes.at(clock);
     const { rows, ...batch } = await source.next(size);
     const inputs = {
       step: this.done++,
+      clock,
       learningRate: coupled(learningRate, size),
       batch,
       sampleIds: rows!.data as Int32Array,

@@ -68,7 +68,7 @@ export async function tuneBatchSize(recipe: Recipe, options: BatchTuneOptions = 
     for (let step = 0; step < after + rounds; step++) {
       const { rows, ...batch } = await source.next(large);
       const rate = step < after ? learningRate(clockAt(step)) : 0; // at a rate of 0 no weight moves
-      const inputs = { step, learningRate: rate, batch, sampleIds: rows!.data as Int32Array };
+      const inputs = { step, clock: clockAt(step), learningRate: rate, batch, sampleIds: rows!.data as Int32Array };
       const { committed, gradNorm, noise } = await programs.step(inputs);
       if (!committed)
         fail("tune/non-finite", "a step was not finite", {

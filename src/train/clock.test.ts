@@ -1,7 +1,8 @@
 // The clock of a run, step by step, is the closed form that schedules are checked against before the run.
 import { expect, test } from "vitest";
+import { clockStart } from "../base/index.ts";
 import { clockOf, createBatchSizes } from "../optim/index.ts";
-import { advance, clockStart } from "./clock.ts";
+import { advance } from "./clock.ts";
 
 test("counts steps, rows, tokens and passes", () => {
   const one = advance(clockStart, 4, 16, 10);

@@ -1,12 +1,12 @@
 // fit(): a model, arrays and a loss in one call, which is what the loops of tutorials are. For lessons, experiments and small data in
 // memory; a run that should survive the process, with a folder and checkpoints, is train()'s.
-import { type DType, fail, fromNumbers, type HostArray, sizeOf, toNumbers } from "../base/index.ts";
+import { clockStart, type DType, fail, fromNumbers, type HostArray, sizeOf, toNumbers } from "../base/index.ts";
 import { type Tensor, where } from "../core/index.ts";
 import { makeSampler, rowsOfBatch } from "../data/index.ts";
 import { type FeedValue, loadNativeEngine, ReferenceEngine, toHostArray } from "../engine/index.ts";
 import { type LayerPlan, type LossOptions, Module } from "../nn/index.ts";
 import { clockOf, createBatchSizes, type Optimizer, sgd, validateSchedule } from "../optim/index.ts";
-import { advance, clockStart } from "./clock.ts";
+import { advance } from "./clock.ts";
 import { diagnose } from "./diagnose.ts";
 import { Predictor } from "./predictor.ts";
 import { StepPrograms } from "./programs.ts";
@@ -252,6 +252,7 @@ export function fit(model: Module | LayerPlan, data: FitData, options: FitOption
         learningRate = optimizer.learningRate.at(clock);
         const inputs = {
           step: clock.step,
+          clock,
           learningRate,
           batch: rows.batch(sampler.range(first, taken), size),
           sampleIds: Int32Array.from({ length: size }, (_, i) => first + i),

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { fromNumbers } from "../base/index.ts";
 import { Profiler, ReferenceEngine } from "../engine/index.ts";
 import { Linear } from "../nn/index.ts";
-import { adamw, Optimizer, scaleByAdam, scaleByLearningRate } from "../optim/index.ts";
+import { adamw, Optimizer, parseOptimizer, scaleByAdam, scaleByLearningRate } from "../optim/index.ts";
 import { StepPrograms } from "./programs.ts";
 import { regressionTask } from "./task.ts";
 
@@ -45,6 +45,12 @@ test("AdamW's slots are read before an update only where the store was written t
   store.write("adam.v.weight", good);
   expect(await step()).toEqual([true, 3]);
   expect(await step()).toEqual([true, 2]);
+});
+
+test("a setting that changes over a run needs the run's clock", async () => {
+  const course = { linear: { from: 0, to: 0.5, end: 10, unit: "steps" } } as const;
+  const { step } = line(parseOptimizer({ sgd: { momentum: course } }));
+  await expect(step()).rejects.toMatchObject({ code: "run/clock", where: expect.stringContaining('"to":0.5') });
 });
 
 test("a chain that does not tell of its slots has them read before every update", async () => {

@@ -1,6 +1,8 @@
 // The programs of a step, traced and loaded once: `accumulate` per kind of sum, `update`, `evaluate`. All share one store.
 import {
   byteSize,
+  type Clock,
+  type Course,
   type FloatDType,
   fail,
   formatType,
@@ -8,11 +10,13 @@ import {
   type HostArray,
   isFloat,
   sizeOf,
+  valueAt,
 } from "../base/index.ts";
 import { type CompileOptions, compile, type Plan, type PlanType, type Recompute } from "../compiler/index.ts";
 import {
   assign,
   constant,
+  courseOfFeed,
   feed,
   type Graph,
   gradients,
@@ -74,6 +78,8 @@ export interface StepInputs {
   /** Steps before this one whose update was left out: what corrects for few updates counts without them. Default 0. */
   readonly skipped?: number;
   readonly learningRate: number;
+  /** How far the run has come; needed where a setting is a course. */
+  readonly clock?: Clock | undefined;
   /** Feeds of the whole batch, first dimension = rows. */
   readonly batch: Feeds;
   /** Global sample id of each row. */
@@ -400,7 +406,7 @@ export class StepPrograms {
   }
 
   /** The calls that sum a batch's gradients, lane by lane; with `only`, the same feeds for another program. */
-  accumulateCalls({ step, batch, sampleIds }: StepInputs, only?: Program): ProgramCall[] {
+  accumulateCalls({ step, batch, sampleIds, clock }: StepInputs, only?: Program): ProgramCall[] {
     const { description, microbatch: rows } = this.graphs;
     const { batchSize, batchSizes = [batchSize], lanes } = description;
     if (!batchSizes.includes(sampleIds.length)) {
@@ -415,18 +421,18 @@ export class StepPrograms {
       const feeds: Record<string, HostArray> = { "random.key": key, "random.rows": ids };
       for (const [name, array] of Object.entries(batch)) feeds[name] = rowsOf(array, at * rows, rows);
       const program = only ?? this.accumulatePrograms.get(JSON.stringify(sum))!;
-      return { program, feeds: onlyFeeds(program, feeds) };
+      return { program, feeds: feedsOf(program, feeds, clock) };
     });
   }
 
-  private updateCall({ step, skipped = 0, learningRate }: StepInputs): ProgramCall {
+  private updateCall({ step, skipped = 0, learningRate, clock }: StepInputs): ProgramCall {
     const { optimizer, dtype } = this.graphs.description;
-    const scalars = optimizer.scalarsAt(step - skipped, learningRate);
+    const scalars = optimizer.scalarsAt(step - skipped, learningRate, clock);
     const feeds = Object.fromEntries(
       Object.entries(scalars).map(([name, value]) => [name, fromNumbers(dtype, [], [value])]),
     );
     feeds["random.key"] = this.randomKey(step);
-    return { program: this.updateProgram, feeds: onlyFeeds(this.updateProgram, feeds) };
+    return { program: this.updateProgram, feeds: feedsOf(this.updateProgram, feeds, clock) };
   }
 
   /** The key of a step's random numbers, i32 [3]. */
@@ -438,7 +444,7 @@ export class StepPrograms {
   /** Sums over one evaluation batch: `sum`, `count` and the task's extra sums. */
   async evaluate(batch: Feeds): Promise<{ [name: string]: number }> {
     const [result] = await this.engine.run([
-      { program: this.evaluateProgram, feeds: onlyFeeds(this.evaluateProgram, batch) },
+      { program: this.evaluateProgram, feeds: feedsOf(this.evaluateProgram, batch) },
     ]);
     return Object.fromEntries(Object.entries(result!.outputs).map(([name, array]) => [name, Number(array.data[0])]));
   }
@@ -450,9 +456,26 @@ function meanSquares(grads: readonly (Tensor | undefined)[], count: Tensor): Ten
   return squares.div(count.square());
 }
 
-/** Feeds that the plan kept: one that nothing depends on (random numbers without dropout) is not asked for. */
-function onlyFeeds(program: Program, feeds: Feeds): Feeds {
-  return Object.fromEntries(program.plan.feeds.flatMap(({ name }) => (feeds[name] ? [[name, feeds[name]]] : [])));
+/**
+ * Feeds that the plan kept: one that nothing depends on (random numbers without dropout) is not asked for. Those of courses are
+ * their values at the clock. Errors with `run/clock` without one.
+ */
+function feedsOf(program: Program, feeds: Feeds, clock?: Clock): Feeds {
+  const filled = program.plan.feeds.flatMap(({ name, dtype }) => {
+    const course = courseOfFeed(name);
+    if (course === undefined) return feeds[name] ? [[name, feeds[name]]] : [];
+    return [[name, fromNumbers(dtype, [], [valueAt(course, clock ?? missingClock(course))])]];
+  });
+  return Object.fromEntries(filled);
+}
+
+function missingClock(course: Course): never {
+  return fail("run/clock", "a setting changes over the run, and the step does not say how far it has come", {
+    where: JSON.stringify(course),
+    expected: "clock: { step, samples, tokens, epoch }",
+    got: "none",
+    fix: "give the step a clock, or the setting a number",
+  });
 }
 
 /** Some rows of a feed, without a copy. Errors with `run/batch`. */

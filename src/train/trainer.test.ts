@@ -1,7 +1,7 @@
 // The loop: what it calls and when, how it stops, and that a restored one goes on to the same numbers.
 import { describe, expect, test } from "vitest";
 import { lineBatches, lineData, lineState, lineTrainer, numRows } from "../../test/support/line.ts";
-import { type BatchSizeConfig, createBatchSizes, namedSizes, plateauSchedule } from "../optim/index.ts";
+import { adamw, type BatchSizeConfig, createBatchSizes, namedSizes, plateauSchedule } from "../optim/index.ts";
 import { evaluateAll } from "./evaluate.ts";
 import type { Batch, Callback, StepReport, Trainer } from "./trainer.ts";
 
@@ -418,6 +418,27 @@ describe("batches that change", () => {
     expect(noise!.small).toBeCloseTo((squares[0]! + squares[1]!) / 2, 12);
     expect(noise!.large).toBeCloseTo(gradNorm ** 2, 12);
   });
+});
+
+test("settings that change over a run do so in one that was stopped, too", async () => {
+  const course = (from: number, to: number) => ({ linear: { from, to, start: 6, end: 42, unit: "samples" as const } });
+  const changing = () => ({
+    dropout: course(0, 0.5),
+    optimizer: adamw({ betas: [course(0.5, 0.95), 0.999], weightDecay: course(0.3, 0) }),
+  });
+  const whole = lineTrainer({ ...changing(), steps: 9 });
+  await whole.run();
+  const still = lineTrainer({ steps: 9, dropout: 0, optimizer: adamw({ betas: [0.5, 0.999], weightDecay: 0.3 }) });
+  await still.run();
+  expect(lineState(still)).not.toEqual(lineState(whole));
+  for (let cut = 0; cut <= 9; cut++) {
+    const first = lineTrainer({ ...changing(), steps: cut });
+    await first.run();
+    const second = lineTrainer({ ...changing(), steps: 9 });
+    moveState(first, second);
+    await second.run();
+    expect(lineState(second), `cut at ${cut}`).toEqual(lineState(whole));
+  }
 });
 
 describe("evaluation", () => {

@@ -1,8 +1,8 @@
 // The Trainer: a loop. What is optional (evaluation output, checkpoints, samples, logs) is a callback with six hooks.
-import { type AthanorError, fail, type HostArray } from "../base/index.ts";
+import { type AthanorError, type Clock, clockStart, fail, type HostArray } from "../base/index.ts";
 import type { Feeds } from "../engine/index.ts";
 import type { BatchSizes, BatchState, EvaluatedLoss } from "../optim/index.ts";
-import { advance, type Clock, clockStart } from "./clock.ts";
+import { advance } from "./clock.ts";
 import { diagnose } from "./diagnose.ts";
 import { type EvaluationResult, evaluateAll } from "./evaluate.ts";
 import type { StepPrograms, StepResult } from "./programs.ts";
@@ -280,7 +280,8 @@ export class Trainer {
     const waited = (performance.now() - started) / 1000;
     const lr = learningRate(this.clock, this.evaluations, rows);
     const { total: skipped } = this.skips;
-    const inputs = { step: this.clock.step, skipped, learningRate: lr, batch, sampleIds: ids!.data as Int32Array };
+    const { clock } = this;
+    const inputs = { step: clock.step, clock, skipped, learningRate: lr, batch, sampleIds: ids!.data as Int32Array };
     const result = await programs.step(inputs);
     const seconds = (performance.now() - started) / 1000;
     if (result.committed) this.skips = { total: skipped, running: 0 };

@@ -1,16 +1,21 @@
 // A linear model on rows of its own, in f64 on the reference engine: the smallest thing that a Trainer can train.
-import { fromNumbers } from "../../src/base/index.ts";
+import { fromNumbers, type Varying } from "../../src/base/index.ts";
 import type { Tensor } from "../../src/core/index.ts";
 import { type Dataset, Loader, type LoaderState } from "../../src/data/index.ts";
 import { ReferenceEngine } from "../../src/engine/index.ts";
 import { call, Dropout, Linear, Module } from "../../src/nn/index.ts";
-import { adamw } from "../../src/optim/index.ts";
+import { adamw, type Optimizer } from "../../src/optim/index.ts";
 import { regressionTask, StepPrograms, Trainer, type TrainerOptions } from "../../src/train/index.ts";
 
 /** Two features to one number, with dropout so that the randomness of a step shows. */
 class Line extends Module {
-  readonly dropout = new Dropout(0.2);
+  readonly dropout: Dropout;
   readonly linear = new Linear(2, 1);
+
+  constructor(rate: Varying) {
+    super();
+    this.dropout = new Dropout(rate);
+  }
 
   forward(x: Tensor): Tensor {
     return call(this.linear, call(this.dropout, x));
@@ -43,6 +48,8 @@ export interface LineOptions extends Partial<Omit<TrainerOptions, "programs" | "
   readonly lanes?: number;
   readonly batchSize?: number;
   readonly microbatch?: number;
+  readonly dropout?: Varying;
+  readonly optimizer?: Optimizer;
   readonly evalBatchSize?: number;
   readonly data?: Dataset;
   readonly targetScale?: number;
@@ -56,13 +63,15 @@ export function lineTrainer(options: LineOptions = {}): Trainer {
     evalBatchSize = 5,
     data = lineData(),
     targetScale = 1,
+    dropout = 0.2,
+    optimizer = adamw({ lr: 0.05 }),
     ...rest
   } = options;
   const programs = new StepPrograms(
     {
-      model: new Line(),
+      model: new Line(dropout),
       task: regressionTask({ features: { dtype: "f64", shape: [2] } }, { dtype: "f64", targetScale }),
-      optimizer: adamw({ lr: 0.05 }),
+      optimizer,
       batchSize,
       lanes,
       microbatch,

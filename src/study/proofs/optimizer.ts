@@ -1,10 +1,10 @@
 // Optimizers along paths that PyTorch walked, and against what theory says, step by step through the trainer's own programs.
-import { fromNumbers, toNumbers } from "../../base/index.ts";
+import { clockStart, fromNumbers, toNumbers } from "../../base/index.ts";
 import { constant, type Tensor } from "../../core/index.ts";
 import { ReferenceEngine } from "../../engine/index.ts";
 import { Module, Parameter } from "../../nn/index.ts";
 import { adam, adamw, constantSchedule, Optimizer, scaleByAdam, scaleByLearningRate, sgd } from "../../optim/index.ts";
-import { clockStart, StepPrograms } from "../../train/index.ts";
+import { StepPrograms } from "../../train/index.ts";
 import { atLeast, atMost, type Figure, largestDifference, type Proof, shown, within } from "../proof.ts";
 
 /** f(x) = x·A·x / 2 − b·x, and where it begins. */
