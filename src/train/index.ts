@@ -8,7 +8,6 @@ export { type Forecast, forecast, type MemoryForecast, requireMemory } from "./f
 export { levelAfter, levelsHeld, levelsUsed, microbatchesPerLane, rowsPerLane } from "./lanes.ts";
 export { Predictor, type RowInputs, softmaxOf } from "./predictor.ts";
 export {
-  rowsOf,
   type StepDescription,
   StepGraphs,
   type StepInputs,
@@ -17,5 +16,6 @@ export {
   StepPrograms,
   type StepResult,
 } from "./programs.ts";
+export { rowsOf } from "./step-feeds.ts";
 export * from "./task.ts";
 export * from "./trainer.ts";
