@@ -95,7 +95,7 @@ test.each([
   [["tune", "lr", "recipe", "--from", "10", "--to", "1"], "0 < from < to"],
   [["tune", "lr", "recipe", "--to", "0", "--set", "data.path=nowhere.txt"], "0 < from < to"], // before the data is looked for
   [["tune", "batch", "recipe", "--rounds", "1", "--set", "data.path=nowhere.txt"], "two pairs or more"],
-  [["tune", "lr", "recipe", "--steps", "x"], "--steps is not a number"],
+  [["tune", "lr", "recipe", "--steps", "x"], "--steps is not a positive whole number"],
   [["tune", "batch", "recipe", "--set", "batch.size=1", "--set", "batch.lanes=1"], "1 <= small < large"],
   [["tune", "batch", "recipe", "--rounds", "1"], "two pairs or more"],
   [["tune", "optimizer", "recipe", "--optimizers", "adan,adamm"], "did you mean adam"],
