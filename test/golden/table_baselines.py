@@ -11,6 +11,7 @@ Protocol
   missing   "?" : the training mean for a number, a category of its own otherwise
   features  numbers to mean 0 and population deviation 1, both of the training rows; categories one-hot over the values
             of the training rows (a value never seen is all zeros)
+  official  adult's own test file, its labels without their full stop: fitted on all rows of the training file
   model     LogisticRegression, lbfgs, L2 with C = 1 (its default), at most 10,000 iterations to 1e-8; LinearRegression
 """
 
@@ -165,6 +166,19 @@ def measure(name, folder):
     }  # fmt: skip
 
 
+def measure_official(folder):
+    """Right answers on adult's own test file."""
+    train, test = (read(folder / f"tab_adult/adult-{part}.csv.gz") for part in ("train", "test"))
+    count = len(train)
+    rows = train + [[*row[:-1], row[-1].rstrip(".")] for row in test]
+    x = encode(rows, range(len(rows[0]) - 1), range(count))
+    y = np.array([row[-1] == ">50K" for row in rows])
+    model = LogisticRegression(max_iter=10_000, tol=1e-8).fit(x[:count], y[:count])
+    right = int((model.predict(x[count:]) == y[count:]).sum())
+    print("adult, official test", right / len(test))
+    return {"path": "tab_adult/adult-test.csv.gz", "rows": len(test), "correct": right, "accuracy": right / len(test)}
+
+
 def main():
     folder = Path(sys.argv[1])
     write(
@@ -175,6 +189,7 @@ def main():
             "protocol": PROTOCOL,
             "heldOut": HELD_OUT,
             "tables": {name: measure(name, folder) for name in TABLES},
+            "adultOfficial": measure_official(folder),
         },
     )
 

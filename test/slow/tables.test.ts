@@ -1,12 +1,13 @@
-// Acceptance on public tables: the shipped recipe against scikit-learn's logistic regression on the same held-out rows.
+// Acceptance on public tables: the shipped recipes against scikit-learn's logistic regression on the same held-out rows.
 // Not run without ATHANOR_DATA, the folder that holds tab_uci_small/ and tab_adult/; the protocol of the figures is in
 // test/golden/table_baselines.py.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { prepareTable } from "../../src/data/index.ts";
 import golden from "../golden/table-baselines.json" with { type: "json" };
@@ -39,8 +40,7 @@ function ignoredColumns(name: TableName): Record<string, "ignore"> {
 /** Held-out accuracy of the shipped recipe, by the command that a user would type. */
 async function trainedAccuracy(name: TableName, seed: number): Promise<number> {
   const { path, target } = golden.tables[name];
-  const runDir = mkdtempSync(join(tmpdir(), "athanor-table-"));
-  const settings = {
+  return await accuracyOf("table-classifier", {
     "data.path": join(dataFolder!, path),
     "data.header": false,
     "data.target": target,
@@ -48,10 +48,15 @@ async function trainedAccuracy(name: TableName, seed: number): Promise<number> {
     "data.heldOut": golden.heldOut,
     "data.columns": JSON.stringify(ignoredColumns(name)),
     seed,
-  };
+  });
+}
+
+/** The same of any recipe, with some settings. */
+async function accuracyOf(recipe: string, settings: { readonly [key: string]: unknown }): Promise<number> {
+  const runDir = mkdtempSync(join(tmpdir(), "athanor-table-"));
   const flags = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
   try {
-    const args = ["bin/athanor.mjs", "train", "recipes/table-classifier.yaml", ...flags, "--run-dir", runDir, "--json"];
+    const args = ["bin/athanor.mjs", "train", `recipes/${recipe}.yaml`, ...flags, "--run-dir", runDir, "--json"];
     const { stdout } = await run(process.execPath, args, { maxBuffer: 2 ** 26 });
     const events = stdout
       .trim()
@@ -103,5 +108,44 @@ describe.each(classified)("%s", (name) => {
     );
     // below by chance alone is allowed, below beyond the interval is not
     expect(mean + halfWidth).toBeGreaterThanOrEqual(0);
+  });
+});
+
+describe("recipes/adult.yaml", () => {
+  const path = () => join(dataFolder!, golden.tables.adult.path);
+
+  function expectAbove(where: string, differences: readonly number[]): void {
+    const { mean, halfWidth } = meanInterval(differences);
+    console.log(`adult, ${where}: ${(100 * mean).toFixed(2)} ± ${(100 * halfWidth).toFixed(2)} points`);
+    expect(mean - halfWidth).toBeGreaterThan(0);
+  }
+
+  test("is above logistic regression on the same held-out fifths", async ({ skip }) => {
+    if (dataFolder === undefined) skip(withoutData);
+    const differences: number[] = [];
+    for (const { seed, ...baseline } of golden.tables.adult.seeds) {
+      if (!("accuracy" in baseline)) throw new Error("the baseline is a regression");
+      differences.push((await accuracyOf("adult", { "data.path": path(), seed })) - baseline.accuracy);
+    }
+    expectAbove("held-out fifths", differences);
+  });
+
+  test("is above logistic regression on the test file, by which nothing was chosen", async ({ skip }) => {
+    if (dataFolder === undefined) skip(withoutData);
+    const { adultOfficial } = golden;
+    const folder = mkdtempSync(join(tmpdir(), "athanor-adult-"));
+    try {
+      const text = gunzipSync(readFileSync(join(dataFolder!, adultOfficial.path))).toString();
+      const heldOutPath = join(folder, "test.csv");
+      writeFileSync(heldOutPath, text.replaceAll(/\.$/gm, "")); // labels end in a full stop there
+      const differences: number[] = [];
+      for (const seed of [1, 2, 3, 4, 5]) {
+        const settings = { "data.path": path(), "data.heldOutPath": heldOutPath, seed };
+        differences.push((await accuracyOf("adult", settings)) - adultOfficial.accuracy);
+      }
+      expectAbove("test file", differences);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
