@@ -31,6 +31,8 @@ export {
   type Importance,
   type ImportanceOptions,
   type LayerChange,
+  type MeanInterval,
+  meanInterval,
   permutationImportance,
 } from "./study/index.ts";
 export type { RunEvent } from "./track/index.ts";

@@ -48,6 +48,14 @@ function elements(xml: string): string[] {
   return names;
 }
 
+test("samples are not told a second time as tokens", () => {
+  const { points, ...curve } = curveOf({ cosine: { peak: 1 } }, 100);
+  const table = { ...curve, points: points.map((point) => ({ ...point, tokens: point.samples })) };
+  expect(plotText({ ...curve, points }).at(-1)).toContain("tokens");
+  expect([plotText(table).join("\n"), plotSvg(table)].join()).not.toContain("tokens");
+  expect(plotText(table).at(-1)).toContain("samples");
+});
+
 test("the SVG is XML that needs nothing else, in light and dark, with the curve and its boundaries", () => {
   const curve = curveOf({ cosine: { peak: 1, warmup: 25 } }, 101);
   const svg = plotSvg({ ...curve, schedule: `a < b & "c"` });

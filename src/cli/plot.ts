@@ -3,7 +3,10 @@ import { formatCount } from "../base/index.ts";
 import type { CurvePoint, ScheduleCurve } from "../optim/index.ts";
 
 const format = (rate: number): string => (rate === 0 ? "0" : rate.toExponential(2));
-const axes = ["step", "samples", "tokens"] as const;
+type Axis = "step" | "samples" | "tokens";
+/** Rows of a table hold no tokens: counting them is counting samples. */
+const axesOf = (points: readonly CurvePoint[]): Axis[] =>
+  points.every(({ samples, tokens }) => samples === tokens) ? ["step", "samples"] : ["step", "samples", "tokens"];
 
 /** Where a curve lies: the largest rate, 1 for a curve of zeros, and the last step, at least 1. */
 function extent(points: readonly CurvePoint[]) {
@@ -11,7 +14,7 @@ function extent(points: readonly CurvePoint[]) {
 }
 
 /** What has been seen before the first, the middle and the last step, where a step sees as much as the next. */
-function ticks(points: readonly CurvePoint[], axis: (typeof axes)[number]): string[] {
+function ticks(points: readonly CurvePoint[], axis: Axis): string[] {
   const [first, last] = [points[0]![axis], points.at(-1)![axis]];
   return [first, Math.round((first + last) / 2), last].map(formatCount);
 }
@@ -45,7 +48,7 @@ export function plotText({ points }: ScheduleCurve, width = 60, height = 11): st
     const text = [...row].map((bits) => (bits === 0 ? " " : String.fromCodePoint(0x2800 + bits))).join("");
     return `${(label === undefined ? "" : format(label)).padStart(9)} ${label === undefined ? "│" : "┤"}${text}`.trimEnd();
   });
-  const below = axes.map((axis) => {
+  const below = axesOf(points).map((axis) => {
     const [first, middle, end] = ticks(points, axis) as [string, string, string];
     const left = first.padEnd(Math.round((width - middle.length) / 2)) + middle;
     return `${axis.padStart(9)}  ${left}${end.padStart(width - left.length)}`;
@@ -77,7 +80,7 @@ export function plotSvg({ points, boundaries, schedule }: ScheduleCurve): string
       `<line class="axis" x1="${left}" x2="${right}" y1="${y(rate)}" y2="${y(rate)}"/>` +
       `<text x="${left - 8}" y="${y(rate)}" dy="4" text-anchor="end">${format(rate)}</text>`,
   );
-  const clock = axes.flatMap((axis, row) => [
+  const clock = axesOf(points).flatMap((axis, row) => [
     `<text x="${left - 16}" y="${bottom + 20 + 18 * row}" text-anchor="end">${axis}</text>`,
     ...ticks(points, axis).map(
       (text, at) =>

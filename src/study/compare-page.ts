@@ -47,10 +47,10 @@ ${
   keys.length === 0
     ? "<p>None.</p>"
     : table(
-        ["", ...groups.map(({ label }) => label)],
-        keys.map((key) => [
-          key,
-          ...groups.map((group) => [...new Set(group.runs.map((at) => runs[at]!.settings[key]))].join("; ")),
+        ["", ...keys],
+        groups.map((group) => [
+          group.runs.map((at) => runs[at]!.name).join(", "),
+          ...keys.map((key) => [...new Set(group.runs.map((at) => runs[at]!.settings[key]))].join("; ")),
         ]),
       )
 }
@@ -84,7 +84,10 @@ function chart({ runs, groups, unit }: Comparison, part: keyof Curves, x: "items
     0,
     all.reduce((most, point) => Math.max(most, point[x]), 0),
   );
-  const [least, most] = all.reduce(
+  // how a training begins is like a cliff beside the rest of it, and leaves the frame
+  const end = all.reduce((last, { step }) => Math.max(last, step), 0);
+  const framed = all.filter(({ step }) => step > end / 20);
+  const [least, most] = framed.reduce(
     ([low, high], { loss }) => [Math.min(low, loss), Math.max(high, loss)],
     [Infinity, -Infinity],
   );

@@ -179,15 +179,15 @@ test("a mean goes as far as all of its runs, and a seed that comes again is no s
 });
 
 test("a long log becomes means over windows of steps, the same for all runs", async () => {
-  const rising = Array.from({ length: 501 }, (_, at) => at + 1);
+  const rising = Array.from({ length: 201 }, (_, at) => at + 1);
   const paths = [
     await makeRun("long", { losses: rising }),
     await makeRun("short", { set: ["steps=4"], losses: [1, 2, 3, 7] }),
   ];
   const { stepsPerPoint, runs } = await compareRuns(paths);
   expect(stepsPerPoint).toBe(3);
-  expect(runs[0]!.curves.training).toHaveLength(167);
-  expect(runs[0]!.curves.training.at(-1)).toEqual({ step: 501, items: 5000, seconds: 500, loss: 500 });
+  expect(runs[0]!.curves.training).toHaveLength(67);
+  expect(runs[0]!.curves.training.at(-1)).toEqual({ step: 201, items: 2000, seconds: 200, loss: 200 });
   expect(runs[1]!.curves.training).toEqual([
     { step: 3, items: 20, seconds: 2, loss: 2 },
     { step: 6, items: 40, seconds: 4, loss: 7 },
@@ -281,6 +281,19 @@ describe("the page", () => {
     const page = comparisonPage(await compareRuns([await makeRun("a", { losses: [1000, 100, 10, 1] })]));
     expect(page).toMatch(/d="M122 0L244 91\.3L366 182\.7L488 274"/);
     for (const tick of ["1", "10", "100", "1000"]) expect(page).toContain(`text-anchor="end">${tick}</text>`);
+  });
+
+  test("the cliff that a training begins with leaves the frame, and runs on tables count samples", async () => {
+    const losses = [100, ...Array.from({ length: 39 }, (_, at) => 3 - at / 39)];
+    const table = { set: ["model={ mlp: {} }"], losses };
+    const { unit } = await compareRuns([await makeRun("a", table)]);
+    expect(unit).toBe("samples");
+    const mixed = await compareRuns([join(folder, "a"), await makeRun("b", { losses })]);
+    expect(mixed.unit).toBe("tokens or samples");
+    const page = comparisonPage(mixed);
+    expect(page).toContain('text-anchor="end">2.4</text>');
+    expect(page).not.toContain('text-anchor="end">50</text>');
+    expect(page).toContain('d="M12.2 -548L'); // two heights above it, no further
   });
 
   test("an interval is drawn above and below its mean, in the colour of its group", async () => {

@@ -2,7 +2,8 @@
 import { join, resolve } from "node:path";
 import { findRun, runStatus } from "../api/index.ts";
 import { AthanorError, fail } from "../base/index.ts";
-import { recipeSettings } from "../recipe/index.ts";
+import { modelFamilies } from "../models/index.ts";
+import { type Recipe, recipeSettings } from "../recipe/index.ts";
 import { type Figures, metricsName, type Run, readMetrics, readRun } from "../track/index.ts";
 import { type MeanInterval, meanInterval } from "./student.ts";
 
@@ -62,7 +63,7 @@ export interface Comparison {
   readonly problems: readonly AthanorError[];
 }
 
-const pointsPerCurve = 250;
+const pointsPerCurve = 100; // more are as rough as the batches, and drawn over each other
 
 /** Reads and compares runs; one that is named twice counts once. Errors with `config/runs`, and as `findRun` and `readRun`. */
 export async function compareRuns(folders: readonly string[]): Promise<Comparison> {
@@ -107,9 +108,15 @@ export async function compareRuns(folders: readonly string[]): Promise<Compariso
       };
     }),
   );
-  const tables = settings.map((own) => own.get("data.target") !== undefined);
-  const unit = tables.every((is) => is) ? "samples" : tables.some((is) => is) ? "tokens or samples" : "tokens";
+  const texts = runs.filter(readsText).length;
+  const unit = texts === runs.length ? "tokens" : texts > 0 ? "tokens or samples" : "samples";
   return { unit, stepsPerPoint, keys, runs: compared, groups: groupRuns(compared, keys), problems };
+}
+
+/** Whether a run counts tokens: of a family that this version does not know nothing else is known. */
+function readsText({ record }: Run): boolean {
+  const [family = ""] = Object.keys((record.recipe as Partial<Recipe>).model ?? {});
+  return modelFamilies.get(family)?.tasks.includes("language-model") ?? true;
 }
 
 async function readLog(folder: string, problems: AthanorError[]) {

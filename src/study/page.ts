@@ -61,7 +61,7 @@ h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 figure { margin: 0; } figcaption { font-weight: 600; } .charts svg { width: 100%; }
 svg text { fill: var(--text); font-size: 12px; } .grid { stroke: var(--faint); }
 .mean, .run { fill: none; stroke: var(--c); stroke-linecap: round; stroke-linejoin: round; }
-.mean { stroke-width: 2; } .run { stroke-width: 1; opacity: 0.45; } .band { fill: var(--c); opacity: 0.18; }
+.mean { stroke-width: 2; } .run { stroke-width: 1; opacity: 0.45; } .band { fill: var(--c); opacity: 0.12; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 0.25rem 0.9rem 0.25rem 0; border-bottom: 1px solid var(--faint); }
 .problem { font-style: italic; }`;
