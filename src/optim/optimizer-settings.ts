@@ -68,6 +68,13 @@ const sharedSettings = {
   })
     .optional()
     .describe("averaged weights to evaluate with: ema: { decay }, or swa: { start, every }"),
+  sharpness: z
+    .strictObject({
+      rho: positive.default(0.05).describe("length of the step up the gradient at whose end gradients are taken"),
+      adaptive: z.boolean().default(false).describe("in units of each weight's own size"),
+    })
+    .optional()
+    .describe("two gradients a step: the second one counts, a step up the first"),
   freeze: selectorSchema.default("none").describe("parameters that stay as they are, such as [wte.*]"),
 };
 
@@ -150,6 +157,7 @@ export function createOptimizer({ name, schema, chain, options, run }: Parts): O
     chain: [...onGradients(config), ...chain(config, decay), ...onSteps(config)],
     learningRate: given.lr ?? createSchedule(config.lr as ScheduleConfig, run.steps, `optimizer.${name}.lr`),
     freeze: given.freeze ?? config.freeze,
+    sharpness: config.sharpness,
     config: { [name]: { ...config, ...shown } } as OptimizerDescription,
   });
 }

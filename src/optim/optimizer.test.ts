@@ -429,7 +429,7 @@ test("all problems of a configuration are told at once, with the nearest known k
                 adamw.weightDecay: expected number or object, got "0.1"
                 adamw.betas.1: must be less than 1, got 1
                 adamw.beta: unknown key; did you mean betas?
-                adamw.epsilon: unknown key; known: lr, weightDecay, l2, decay, clip, centralize, noise, rates, layerDecay, lookahead, average, freeze, betas, eps, amsgrad, slots
+                adamw.epsilon: unknown key; known: lr, weightDecay, l2, decay, clip, centralize, noise, rates, layerDecay, lookahead, average, sharpness, freeze, betas, eps, amsgrad, slots
       fix       mend what is listed; nothing has been started]
   `);
   expect(() => parseOptimizer({ adam: {}, sgd: {} })).toThrow(/exactly one of sgd, adam, .*, got sgd and adam/);

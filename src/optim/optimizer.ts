@@ -116,12 +116,22 @@ export interface OptimizerOptions {
   readonly learningRate?: Schedule;
   /** Parameters that are left as they are; default none. */
   readonly freeze?: ParameterSelector;
+  /** Gradients are taken where the loss is larger, a step up the gradient; default, where the parameters are. */
+  readonly sharpness?: Sharpness | undefined;
   /** How a recipe would write this optimizer. */
   readonly config?: OptimizerDescription;
 }
 
 /** Plain data: `{ adamw: { … } }`. */
 export type OptimizerDescription = { readonly [name: string]: unknown };
+
+/** Sharpness-aware minimization: the step up before gradients are taken (Foret et al. 2021). */
+export interface Sharpness {
+  /** Its length. */
+  readonly rho: number;
+  /** Measured in units of each weight's own size (Kwon et al. 2021, ASAM). */
+  readonly adaptive: boolean;
+}
 
 export interface UpdateInputs {
   readonly parameters: NamedTensors;
@@ -148,6 +158,7 @@ export interface UpdateOutputs {
 export class Optimizer {
   readonly learningRate: Schedule;
   readonly config: OptimizerDescription;
+  readonly sharpness: Sharpness | undefined;
   private readonly chain: readonly Transform[];
   private readonly freeze: ParameterSelector;
 
@@ -155,6 +166,7 @@ export class Optimizer {
     this.chain = options.chain;
     this.learningRate = options.learningRate ?? constantSchedule(1);
     this.freeze = options.freeze ?? "none";
+    this.sharpness = options.sharpness;
     this.config = options.config ?? { chain: this.chain.map(({ name }) => name) };
     const names = this.chain.map(({ name }) => name);
     const twice = names.find((name, at) => names.indexOf(name) !== at);
@@ -234,6 +246,13 @@ export class Optimizer {
     const check = allChecked && checks.size > 0 ? [...checks].reduce((sum, one) => sum.add(one)) : undefined;
     return { values: state.values ?? subtractUpdates(state), slots, check, gradNorm };
   }
+}
+
+/** Steps of length ρ up mean gradients, to where the gradients that count are taken (Foret et al. 2021, equation 2). */
+export function ascent({ rho, adaptive }: Sharpness, parameters: NamedTensors, gradients: NamedTensors): NamedTensors {
+  const sized = adaptive ? mapTensors(gradients, (grad, name) => grad.mul(parameters.get(name)!)) : gradients;
+  const scale = globalNorm(sized, undefined).add(1e-12).reciprocal().mul(rho);
+  return mapTensors(sized, (grad, name) => (adaptive ? grad.mul(parameters.get(name)!) : grad).mul(scale));
 }
 
 /** √(Σ x²) over all tensors, times `factor`. */

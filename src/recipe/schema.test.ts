@@ -15,7 +15,19 @@ interface JsonSchema {
 /** Settings that mean the same wherever they stand are told once, under `*`. */
 const shared: { readonly [table: string]: readonly string[] } = {
   lr: ["warmup", "unit", "total", "peak", "every", "staircase"],
-  optimizer: ["l2", "decay", "clip", "centralize", "noise", "rates", "layerDecay", "lookahead", "average", "freeze"],
+  optimizer: [
+    "l2",
+    "decay",
+    "clip",
+    "centralize",
+    "noise",
+    "rates",
+    "layerDecay",
+    "lookahead",
+    "average",
+    "sharpness",
+    "freeze",
+  ],
 };
 
 /** Dotted keys and their defaults; the schedules of a learning rate stand once, under `lr`. */

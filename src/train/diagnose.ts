@@ -74,7 +74,7 @@ async function firstBadNode(programs: StepPrograms, inputs: StepInputs): Promise
     addChecks(sums.sum.graph);
   });
   const program = engine.load(compile(graph, engine.target, { optimize: false }), store);
-  for (const { feeds } of programs.accumulateCalls(inputs, program)) {
+  for (const { feeds } of programs.accumulateCalls(inputs, { only: program })) {
     const [result] = await engine.run([{ program, feeds }]);
     const bad = Object.entries(result!.outputs)
       .filter(([name, array]) => name.startsWith("check:") && array.data[0] === 0)

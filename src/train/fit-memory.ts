@@ -23,10 +23,10 @@ export interface RecomputeOption {
 export class StepLadder {
   private readonly graphs: StepGraphs;
   private readonly engine: Engine;
-  private readonly others: Pick<StepPlans, "update" | "evaluate">;
+  private readonly others: Pick<StepPlans, "update" | "evaluate" | "perturb">;
   private readonly ladder: RecomputeLadder;
 
-  constructor(graphs: StepGraphs, engine: Engine, others: Pick<StepPlans, "update" | "evaluate">) {
+  constructor(graphs: StepGraphs, engine: Engine, others: Pick<StepPlans, "update" | "evaluate" | "perturb">) {
     this.graphs = graphs;
     this.engine = engine;
     this.others = others;
@@ -55,7 +55,8 @@ export class StepLadder {
   choices(taken: Rung): RecomputeOption[] {
     const { rungs } = this.ladder;
     const { description, microbatch } = this.graphs;
-    const flops = ({ plan }: Rung) => (description.batchSize / microbatch) * flopsOf(plan);
+    const passes = this.others.perturb === undefined ? 1 : 2;
+    const flops = ({ plan }: Rung) => passes * (description.batchSize / microbatch) * flopsOf(plan);
     const step = flops(rungs[0]) + flopsOf(this.others.update);
     const at = rungs.findIndex(({ work, nodes }) => work === taken.work && nodes >= taken.nodes);
     const shown = rungs[at]!.nodes === taken.nodes ? rungs : [...rungs.slice(0, at), taken, ...rungs.slice(at)];

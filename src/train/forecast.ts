@@ -9,7 +9,7 @@ import type { StepGraphs, StepPlans, StepProgram } from "./programs.ts";
 /** Planned bytes by owner. */
 export interface MemoryForecast {
   readonly parameters: number;
-  /** Partial sums of gradients and losses, one set per lane level. */
+  /** Partial sums of gradients and losses, one set per lane level, and steps up them. */
   readonly gradients: number;
   readonly slots: number;
   /** The arena that all programs share: activations, gradients in flight, temporaries. */
@@ -48,7 +48,9 @@ const addressable = 2 ** 46;
 /** Bytes and operations of a run from its compiled plans. */
 export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): Forecast {
   const { batchSize, task } = graphs.description;
-  const all = [...plans.accumulate, plans.update, plans.evaluate, ...(plans.checkSlots ? [plans.checkSlots] : [])];
+  const more = [plans.perturb, plans.checkSlots].filter((plan) => plan !== undefined);
+  const all = [...plans.accumulate, plans.update, plans.evaluate, ...more];
+  const passes = plans.perturb === undefined ? 1 : 2;
   const held = new Map<string, number>();
   for (const plan of all) for (const type of plan.variables) held.set(type.name, typeBytes(type));
   const bytesOf = (types: readonly PlanType[]) => types.reduce((sum, type) => sum + typeBytes(type), 0);
@@ -78,7 +80,7 @@ export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): 
     },
     numParameters: graphs.parameterTypes.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
     parametersByModule: countByModule(graphs.parameterTypes),
-    flopsPerStep: (batchSize / graphs.microbatch) * flopsOf(plans.accumulate[0]!) + flopsOf(plans.update),
+    flopsPerStep: passes * (batchSize / graphs.microbatch) * flopsOf(plans.accumulate[0]!) + flopsOf(plans.update),
     flopsPerUpdate: flopsOf(plans.update),
     itemsPerStep: batchSize * task.itemsPerRow,
     checkpointBytes: parameters + slots,

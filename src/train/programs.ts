@@ -24,10 +24,11 @@ import {
   type Tensor,
   trace,
   variable,
+  where,
 } from "../core/index.ts";
 import type { Engine, Feeds, Program, ProgramCall, Store } from "../engine/index.ts";
 import { functionalCall, initialize, type Module, storedParameters } from "../nn/index.ts";
-import { mapTensors, type NormPair, type Optimizer } from "../optim/index.ts";
+import { ascent, mapTensors, type NormPair, type Optimizer, type Sharpness } from "../optim/index.ts";
 import { type RecomputeMode, type RecomputeOption, StepLadder } from "./fit-memory.ts";
 import { forecast, requireMemory } from "./forecast.ts";
 import {
@@ -100,6 +101,8 @@ export interface StepPlans {
   readonly accumulate: readonly Plan[];
   readonly update: Plan;
   readonly evaluate: Plan;
+  /** The step up the gradient, after which all microbatches come again; of optimizers that are sharpness-aware. */
+  readonly perturb?: Plan | undefined;
   /** Looks at the slots after they were written from outside; left out where every update looks at them. */
   readonly checkSlots?: Plan | undefined;
   /** What the backward pass computes again. */
@@ -111,6 +114,9 @@ export interface StepPlans {
 const gradName = (place: number, name: string): string => `grad.${place}.${name}`;
 const sumName = (place: number): string => `loss.sum.${place}`;
 const countName = (place: number): string => `loss.count.${place}`;
+/** Where gradients are taken, as a difference from a parameter; and whether they are, or where the parameter is. */
+const perturbationName = (name: string): string => `perturbation.${name}`;
+const perturbed = "perturbed";
 /** A scalar that is finite only where the slots are. */
 const slotsCheck = "slots.check";
 
@@ -174,23 +180,57 @@ export class StepGraphs {
     });
   }
 
-  /** One optimizer step from the summed gradients. */
-  update(): Graph {
-    const { lanes, optimizer, dtype } = this.description;
+  /** Gradients, losses and counts of the whole batch, traced. */
+  private totals(): { gradients: Map<string, Tensor>; lossSum: Tensor; count: Tensor } {
+    const { lanes, dtype } = this.description;
     const held = levelsHeld(lanes).map((level) => placeOfLevel(level, lanes));
     const total = (nameAt: (level: number) => string, shape: readonly number[]): Tensor =>
       held.map((level) => variable(nameAt(level), dtype, shape)).reduce((lower, higher) => higher.add(lower));
+    const gradients = this.trainedTypes.map(
+      ({ name, shape }) => [name, total((level) => gradName(level, name), shape)] as const,
+    );
+    return { gradients: new Map(gradients), lossSum: total(sumName, []), count: total(countName, []) };
+  }
+
+  /** Where the gradients that count are taken, from those summed at the parameters. */
+  perturb(sharpness: Sharpness): Graph {
+    return trace(
+      {},
+      () => {
+        const { gradients, lossSum, count } = this.totals();
+        const means = mapTensors(gradients, (grad) => grad.mul(count.reciprocal()));
+        for (const [name, step] of ascent(sharpness, storedParameters(this.parameterTypes), means))
+          assign(perturbationName(name), step);
+        return { loss: lossSum.div(count) };
+      },
+      { floatDType: this.description.dtype, mode: "train" },
+    );
+  }
+
+  /** The parameters that gradients are taken at, traced. */
+  private trainingWeights(): Map<string, Tensor> {
+    const stored = storedParameters(this.parameterTypes);
+    const { optimizer, dtype } = this.description;
+    if (optimizer.sharpness === undefined) return stored;
+    const isAway = feed(perturbed, { dtype, shape: [] }).greater(0);
+    const trained = new Set(this.trainedTypes.map(({ name }) => name));
+    return mapTensors(stored, (parameter, name) =>
+      trained.has(name)
+        ? parameter.add(where(isAway, variable(perturbationName(name), dtype, parameter.shape), 0))
+        : parameter,
+    );
+  }
+
+  /** One optimizer step from the summed gradients. */
+  update(): Graph {
+    const { optimizer, dtype } = this.description;
     return trace(
       {},
       () => {
         let key: Tensor | undefined;
         const randomKey = () => (key ??= feed("random.key", { dtype: "i32", shape: [3] }));
         const parameters = storedParameters(this.parameterTypes);
-        const summed = new Map(
-          this.trainedTypes.map(({ name, shape }) => [name, total((level) => gradName(level, name), shape)]),
-        );
-        const lossSum = total(sumName, []);
-        const count = total(countName, []);
+        const { gradients: summed, lossSum, count } = this.totals();
         const { values, slots, check, gradNorm } = optimizer.update({
           parameters,
           gradients: summed,
@@ -262,7 +302,7 @@ export class StepGraphs {
     return trace(
       { ...task.feeds(rows), ...(mode === "train" ? random : {}) },
       (inputs: { [name: string]: Tensor }) => {
-        const parameters = mode === "train" ? storedParameters(this.parameterTypes) : this.evaluatedWeights();
+        const parameters = mode === "train" ? this.trainingWeights() : this.evaluatedWeights();
         const sums = functionalCall(model, parameters, () => task.loss(model, inputs));
         finish(sums, parameters, dtype);
         return undefined;
@@ -311,12 +351,14 @@ export class StepGraphs {
    */
   compile(engine: Engine, { weigh = false } = {}): StepPlans {
     const { memoryBytes, recompute: mode = "auto" } = this.description;
+    const { sharpness } = this.description.optimizer;
     const made = (program: StepProgram, graph: Graph, recompute?: Recompute) =>
       compile(graph, engine.target, this.compileOptions(program, recompute));
     const update = made("update", this.update());
     const others = {
       update,
       evaluate: made("evaluate", this.evaluate()),
+      perturb: sharpness && made("update", this.perturb(sharpness)),
       checkSlots: update.variables.some(({ name }) => name === slotsCheck)
         ? made("update", this.checkSlots())
         : undefined,
@@ -347,6 +389,7 @@ export class StepPrograms {
   private readonly updateProgram: Program;
   private readonly evaluateProgram: Program;
   private readonly checkSlotsProgram: Program | undefined;
+  private readonly perturbProgram: Program | undefined;
   /** Writes to the store when the slots were looked at last. */
   private checkedWrites = -1;
 
@@ -366,6 +409,7 @@ export class StepPrograms {
     );
     this.updateProgram = engine.load(plans.update, this.store);
     this.evaluateProgram = engine.load(plans.evaluate, this.store);
+    this.perturbProgram = plans.perturb && engine.load(plans.perturb, this.store);
     this.checkSlotsProgram = plans.checkSlots && engine.load(plans.checkSlots, this.store);
   }
 
@@ -391,19 +435,28 @@ export class StepPrograms {
     const program = writes === this.checkedWrites ? undefined : this.checkSlotsProgram;
     const check = program === undefined ? [] : [{ program, feeds: {} }];
     const sums = this.accumulateCalls(inputs);
-    const results = await this.engine.run([...sums, ...check, this.updateCall(inputs)]);
+    const ascents = this.perturbProgram === undefined ? [] : [{ program: this.perturbProgram, feeds: {} }];
+    const again = ascents.length === 0 ? [] : this.accumulateCalls(inputs, { perturbed: 1 });
+    const results = await this.engine.run([...sums, ...ascents, ...again, ...check, this.updateCall(inputs)]);
     this.checkedWrites = writes;
     const { committed, outputs } = results.at(-1)!;
     const value = (name: string) => Number(outputs[name]!.data[0]);
-    const result = { committed, loss: value("loss"), gradNorm: value("gradNorm"), count: value("count") };
+    const loss = ascents.length === 0 ? value("loss") : Number(results[sums.length]!.outputs.loss!.data[0]);
+    const result = { committed, loss, gradNorm: value("gradNorm"), count: value("count") };
     if (!this.graphs.description.measureNoise) return result;
     const squares = results.slice(0, sums.length).map(({ outputs }) => Number(outputs.gradSquares!.data[0]));
     const small = squares.reduce((sum, one) => sum + one) / sums.length;
     return { ...result, noise: { large: result.gradNorm ** 2, small } };
   }
 
-  /** The calls that sum a batch's gradients, lane by lane; with `only`, the same feeds for another program. */
-  accumulateCalls({ step, batch, sampleIds, clock }: StepInputs, only?: Program): ProgramCall[] {
+  /**
+   * The calls that sum a batch's gradients, lane by lane; with `only`, the same feeds for another program. `perturbed: 1` takes them a step
+   * up the gradient.
+   */
+  accumulateCalls(
+    { step, batch, sampleIds, clock }: StepInputs,
+    { only, perturbed: away = 0 }: { readonly only?: Program; readonly perturbed?: 0 | 1 } = {},
+  ): ProgramCall[] {
     const { description, microbatch: rows } = this.graphs;
     const { batchSize, batchSizes = [batchSize], lanes } = description;
     if (!batchSizes.includes(sampleIds.length)) {
@@ -413,9 +466,10 @@ export class StepPrograms {
       });
     }
     const key = this.randomKey(step);
+    const isAway = fromNumbers(description.dtype, [], [away]);
     return sumsOf(lanes, sampleIds.length / lanes / rows).map((sum, at) => {
       const ids: HostArray = { dtype: "i32", shape: [rows], data: sampleIds.subarray(at * rows, (at + 1) * rows) };
-      const feeds: Record<string, HostArray> = { "random.key": key, "random.rows": ids };
+      const feeds: Record<string, HostArray> = { "random.key": key, "random.rows": ids, [perturbed]: isAway };
       for (const [name, array] of Object.entries(batch)) feeds[name] = rowsOf(array, at * rows, rows);
       const program = only ?? this.accumulatePrograms.get(JSON.stringify(sum))!;
       return { program, feeds: feedsOf(program, feeds, clock) };
