@@ -15,7 +15,7 @@ export interface VmapOptions {
 /**
  * `fn` over a batch of examples at once: arguments have an axis of examples more than `fn` expects, results have it first. Nests with
  * itself and `grad`: `vmap(grad(loss), { inAxes: [null, 0] })` gives the gradient of every example. Errors with `vmap/examples`, and with
- * `vmap/op` for what cannot be done for many examples at once: drawing random numbers, looking up by index, writing variables.
+ * `vmap/op` for what cannot be done by the example: drawing random numbers, looking up by index, writing variables.
  *
  * @example
  * ```ts run
@@ -89,11 +89,11 @@ class Batching {
     const { graph } = currentTrace();
     const nodes = graph.nodes.slice(first);
     const needed = new Set(results.map(({ id }) => id));
-    for (const { inputs, outputs } of nodes.toReversed())
-      if (outputs.some((id) => needed.has(id))) for (const id of inputs) needed.add(id);
+    // what has no output is there for what it does: writing a variable
+    const isNeeded = ({ outputs }: Node) => outputs.length === 0 || outputs.some((id) => needed.has(id));
+    for (const node of nodes.toReversed()) if (isNeeded(node)) for (const id of node.inputs) needed.add(id);
     for (const node of nodes) {
-      const isWanted = node.outputs.some((id) => needed.has(id)) && node.inputs.some((id) => this.batched.has(id));
-      if (!isWanted) continue;
+      if (!isNeeded(node) || !node.inputs.some((id) => this.batched.has(id))) continue;
       const outputs = withScope(node.scope, () => this.run(node));
       node.outputs.forEach((id, at) => void this.batched.set(id, outputs[at]!));
     }

@@ -1,5 +1,5 @@
 // Folders that Transformers wrote: read, run, written again; and folders that are wrong, which are refused by name.
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -165,6 +165,27 @@ test.each([
   const { code: found, message } = error as AthanorError;
   expect(found.startsWith(code), `${found} ${message}`).toBe(true);
   expect(String(error)).toContain(words);
+});
+
+test("a shard that is damaged leaves no file open", async () => {
+  const folder = folderOf("llama in bf16, in shards", { "model-00003-of-00004.safetensors": "x" });
+  await expect(readHubModel(folder)).rejects.toThrow("safetensors/");
+  const open = readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return []; // closed meanwhile
+    }
+  });
+  expect(open.filter((path) => path.startsWith(folder))).toEqual([]);
+});
+
+test("a window that Mistral's file does not name is Transformers' 4096; null is none", async () => {
+  const windowOf = async (sliding_window: number | null | undefined) => {
+    const files = { "config.json": configOf("mistral", { sliding_window }) };
+    return ((await readHubModel(folderOf("mistral", files))).config as { readonly window: number }).window;
+  };
+  expect(await Promise.all([undefined, null, 5].map(windowOf))).toEqual([4096, 0, 5]);
 });
 
 test("a model that no published layout holds is refused", () => {

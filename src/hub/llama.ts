@@ -104,7 +104,8 @@ const layoutOf = ({ settings, hasWindow, headWidth, ...kind }: Kind): HubLayout<
     keyValueHeads: config.num_key_value_heads ?? config.num_attention_heads,
     headWidth: config.head_dim ?? headWidth ?? config.hidden_size / config.num_attention_heads,
     hidden: config.intermediate_size,
-    window: hasWindow ? (config.sliding_window ?? 0) : 0,
+    // null is none; a file that does not name it has Transformers' default
+    window: hasWindow ? ((config.sliding_window === undefined ? 4096 : config.sliding_window) ?? 0) : 0,
     ...settings,
     tiedHead: config.tie_word_embeddings,
     eps: config.rms_norm_eps,

@@ -51,8 +51,9 @@ export async function readHubModel(folder: string): Promise<HubModel> {
 
 async function readTensors(folder: string, layout: HubLayout, config: unknown): Promise<Map<string, HostArray>> {
   const { module } = modelFamily(layout.family).build(config, { task: "language-model" });
-  const files = await Promise.all((await tensorFiles(folder)).map((name) => SafetensorsFile.open(join(folder, name))));
+  const files: SafetensorsFile[] = [];
   try {
+    for (const name of await tensorFiles(folder)) files.push(await SafetensorsFile.open(join(folder, name)));
     const places = new Map(files.flatMap((file) => file.names.map((name) => [name, file] as const)));
     const tensors = new Map<string, HostArray>();
     for (const [name, { shape }] of module.parameters()) {

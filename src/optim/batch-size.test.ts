@@ -71,6 +71,15 @@ describe("the rows of a step", () => {
     const sizes = sizesOf({ staged: { sizes: [10, 100, 1000], boundaries: [50, 500] } }, { multipleOf: 10, most: 47 });
     expect([0, 50, 500].map((samples) => sizes.at(at(samples)))).toEqual([10, 40, 40]);
     expect(sizes.sizes).toEqual([10, 40]);
+    const [up, down] = [[8, 15] as const, [15, 8] as const].map(([from, to]) =>
+      sizesOf({ ramp: { from, to, over: 10 } }, { multipleOf: 4, most: 12 }),
+    );
+    expect([0, 9, 10, 1e9].map((samples) => up!.at(at(samples)))).toEqual([8, 8, 12, 12]);
+    expect([0, 9, 10, 1e9].map((samples) => down!.at(at(samples)))).toEqual([12, 12, 8, 8]);
+    expect([up!.sizes, down!.sizes]).toEqual([
+      [8, 12],
+      [8, 12],
+    ]);
   });
 });
 

@@ -172,8 +172,9 @@ function grown({ from, to, factor, every, unit }: z.output<typeof growth>, grain
 
 /** A straight line in whole grains; from `over` on, `to`. */
 function ramped({ from, to, over, unit }: z.output<typeof families.ramp>, grain: number): BatchSizes {
-  const count = Math.abs(to - from) / grain;
-  const sizes = Array.from({ length: count + 1 }, (_, at) => from + Math.sign(to - from) * at * grain);
+  const [first, last] = [from, to].map((rows) => Math.floor(rows / grain)) as [number, number]; // ends beyond the data may be uneven
+  const count = Math.abs(last - first);
+  const sizes = Array.from({ length: count + 1 }, (_, at) => (first + Math.sign(last - first) * at) * grain);
   return {
     ...stages(sizes, [], unit),
     at: (clock) => sizes[Math.min(count, Math.floor((count * positionOf(clock, unit)) / over))]!,

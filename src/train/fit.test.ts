@@ -11,6 +11,7 @@ const options = { loss: meanSquaredError, precision: "f64", parameters: { weight
 
 test.each<[string, () => unknown]>([
   ["data/rows", () => fit(new Linear(1, 1), { x: [[1], [2]], y: [[1]] }, options)],
+  ["data/empty", () => fit(sequential([dense(1)]), { x: [], y: [] }, options)],
   ["data/class-id", () => classIds([0, 1, -1])],
   ["data/class-id", () => classIds([0.5])],
   ["config/epochs", () => fit(new Linear(1, 1), line, { ...options, epochs: 1.5 })],

@@ -205,7 +205,7 @@ function lossTask({ x, y }: Rows, loss: Loss): Task {
  *
  * @param model a module, or a plan such as `sequential` gives, which takes its width from the data
  * @returns the fit: `for await` it for its epochs, `await` it for its model
- * Errors with `shape/*`, `data/rows`, `data/short-batch`, `train/loss`, `optim/learning-rate`; while it works with `train/non-finite`.
+ * Errors with `shape/*`, `data/rows`, `data/empty`, `data/short-batch`, `train/loss`, `optim/learning-rate`; while it works with `train/non-finite`.
  * @example
  * ```ts run
  * import { dense, fit, meanSquaredError, sequential, sgd } from "athanor";
@@ -220,6 +220,13 @@ export function fit(model: Module | LayerPlan, data: FitData, options: FitOption
   const { loss, optimizer = sgd(), shuffle = true, onShort, epochs = 1, seed = 1, precision = "f32" } = options;
   const rows = new Rows(data.x, data.y, precision);
   const { count } = rows;
+  if (count === 0)
+    fail("data/empty", "there is no row to learn from", {
+      where: "x",
+      expected: "a row or more",
+      got: `[${rows.x.shape}]`,
+      fix: "give x and y at least one row",
+    });
   if (!(Number.isInteger(epochs) && epochs >= 0))
     fail("config/epochs", "epochs is not a whole number", {
       where: "epochs",

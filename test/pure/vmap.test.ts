@@ -1,6 +1,7 @@
 // vmap: every op, from its samples, over a batch of examples, against the examples one by one; then nesting, axes and refusals.
 import {
   AthanorError,
+  assign,
   type EvaluateOptions,
   evaluate,
   fromNumbers,
@@ -204,6 +205,11 @@ test("refusals say what and why", () => {
   ).toBe("vmap/examples");
   const lookUp = vmap((x) => take(x, iota([2], 0)));
   expect(code(() => evaluate(lookUp, { rows }))).toEqual(["vmap/op", expect.stringContaining("outside")]);
+  const write = vmap((x: Tensor) => {
+    assign("last", x.mul(2));
+    return x;
+  });
+  expect(code(() => evaluate(write, { rows }))[0]).toBe("vmap/op");
   const draw = vmap((x: Tensor) => x.add(uniform(iota([3], 0), iota([2], 0), [2], "noise").cast(x.dtype)));
   expect(evaluate(draw, { rows }).shape).toEqual([3, 2]); // what does not depend on the example is drawn once
 });

@@ -29,7 +29,7 @@ async function explain({ output }: CommandContext, folder: string, flags: Explai
   output.record({ ...found });
   const { loss, columns } = found;
   const width = Math.max(...columns.map(({ column }) => column.length));
-  const longest = Math.max(...columns.map(({ rise }) => rise.mean));
+  const longest = Math.max(0, ...columns.map(({ rise }) => rise.mean)); // where no column helps, none has a bar
   output.print(
     `loss ${formatFigure(loss)} on ${found.rows} held-out rows; by how much it rises when a column is permuted`,
   );
