@@ -7,6 +7,7 @@ import { Mlp } from "../nn/index.ts";
 import { type Optimizer, parseOptimizer } from "../optim/index.ts";
 import { classificationTask, StepGraphs } from "../train/index.ts";
 import type { BenchRun } from "./bench.ts";
+import { requireRoom } from "./room.ts";
 
 export interface UpdateShape {
   /** Settings as a recipe has them: `{ adamw: { clip: 1 } }`. */
@@ -28,6 +29,7 @@ export class UpdateBench {
   private readonly program: Program;
   private steps = 0;
 
+  /** Errors with `config/invalid`, and `plan/memory` before it takes any. */
   constructor({ optimizer, width, layers }: UpdateShape, { threads }: { threads?: number } = {}) {
     this.engine = chooseEngine({
       precision: "f32",
@@ -43,6 +45,7 @@ export class UpdateBench {
       types.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     this.numParameters = numbersIn(graphs.parameterTypes);
     this.leastBytes = 4 * (4 * this.numParameters + 2 * numbersIn(graphs.slotTypes));
+    requireRoom(4 * (2 * this.numParameters + numbersIn(graphs.slotTypes)));
     const plan = compile(graphs.update(), this.engine.target, graphs.compileOptions("update"));
     const store = this.engine.createStore();
     this.program = this.engine.load(plan, store);
@@ -51,7 +54,7 @@ export class UpdateBench {
       if (slots.has(name)) continue;
       const stream = new RandomStream(1, name);
       const scale = name.startsWith("grad.") ? 1e-3 : 0.02;
-      const data = Array.from({ length: sizeOf(shape) }, (_, at) => scale * stream.normal(at));
+      const data = Float64Array.from({ length: sizeOf(shape) }, (_, at) => scale * stream.normal(at));
       store.write(name, fromNumbers(dtype as FloatDType, shape, name.startsWith("loss.count") ? [1] : data));
     }
   }
@@ -86,25 +89,28 @@ export interface UpdateFigures {
   readonly memoryBytesPerSecond: number;
 }
 
-/** Times the update of each optimizer: medians and bests of the rounds. */
+/**
+ * Times the update of each optimizer: medians and bests of the rounds. A signal leaves those out that have no round yet. Errors with
+ * `config/invalid` and `plan/memory` before any is timed.
+ */
 export async function benchUpdates(
   optimizers: readonly string[],
   shape: { readonly width: number; readonly layers: number },
   { rounds = 5, threads, signal }: BenchRun = {},
 ): Promise<UpdateFigures[]> {
   const figures: UpdateFigures[] = [];
-  for (const optimizer of optimizers) {
+  const settings = optimizers.map((name) => ({ [name]: { clip: 1 } }));
+  for (const optimizer of settings) parseOptimizer(optimizer, { steps: 1 }); // before any is timed
+  for (const [at, optimizer] of settings.entries()) {
     if (signal?.aborted) break;
-    const bench = new UpdateBench(
-      { optimizer: { [optimizer]: { clip: 1 } }, ...shape },
-      threads === undefined ? {} : { threads },
-    );
+    const bench = new UpdateBench({ optimizer, ...shape }, threads === undefined ? {} : { threads });
     await bench.step();
     const times: number[] = [];
     for (let round = 0; round < rounds && !signal?.aborted; round++) times.push(await bench.step());
+    if (times.length === 0) break;
     const best = Math.min(...times);
     figures.push({
-      optimizer,
+      optimizer: optimizers[at]!,
       parameters: bench.numParameters,
       msPerUpdate: median(times),
       bestMsPerUpdate: best,
