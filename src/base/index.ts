@@ -6,4 +6,5 @@ export * from "./error.ts";
 export * from "./rng.ts";
 export * from "./schema.ts";
 export * from "./shape.ts";
+export * from "./shell.ts";
 export * from "./units.ts";

@@ -1,10 +1,9 @@
 // Where words go, which exit code an error means, and words that a shell reads back.
-import { execFileSync } from "node:child_process";
 import { stripVTControlCharacters } from "node:util";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { AthanorError } from "../base/index.ts";
 import { numberOption, wholeOption } from "./options.ts";
-import { createOutput, reportError, shellWord, toLine } from "./output.ts";
+import { createOutput, reportError, toLine } from "./output.ts";
 
 let stdout: string;
 let stderr: string;
@@ -68,12 +67,6 @@ test("what nobody foresaw is our fault, with its stack on stderr", () => {
   expect(reportError(new TypeError("x is not a function"), false)).toBe(1);
   expect(stdout).toBe("");
   expect(stderr).toMatch(/\[internal\][\s\S]*TypeError: x is not a function\n +at /);
-});
-
-test("a shell reads words back whole", () => {
-  for (const word of ["plain-1.0", "two words", "it's", '$HOME `x` "y"', "lr={ a: 1 }", ""])
-    expect(execFileSync("sh", ["-c", `printf %s ${shellWord(word)}`], { encoding: "utf8" })).toBe(word);
-  expect(shellWord("runs/a-1")).toBe("runs/a-1");
 });
 
 test("options that are no numbers are refused by their name", () => {

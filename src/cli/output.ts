@@ -61,11 +61,6 @@ export function toLine(value: object): string {
   return `${JSON.stringify(value, plainFigures)}\n`;
 }
 
-/** A word as a shell reads it back whole. */
-export function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
-
 /** Prints an error the way it deserves, and says which exit code it means. */
 export function reportError(error: unknown, json: boolean): number {
   const known = error instanceof AthanorError;

@@ -54,6 +54,23 @@ test("columns by what the held-out loss rises without them, a category as one", 
 });
 type Rise = Explained["columns"][number]["rise"];
 
+test("a column that makes the held-out loss worse has no bar", async () => {
+  const table = (sign: number) => ["x,y", ...Array.from({ length: 60 }, (_, row) => `${row},${sign * row}`)].join("\n");
+  writeFileSync(join(folder.path, "up.csv"), table(1));
+  writeFileSync(join(folder.path, "down.csv"), table(-1));
+  const recipe = {
+    data: { path: "up.csv", heldOutPath: "down.csv", target: "y" },
+    model: { mlp: { hidden: [] } },
+    optimizer: { adam: { lr: 0.05 } },
+    steps: 100,
+  };
+  writeFileSync(join(folder.path, "turned.json"), JSON.stringify(recipe));
+  await runCli(["train", "turned.json", "--run-dir", "turned"], folder.path);
+  const { stdout } = await runCli(["explain", "turned"], folder.path);
+  expect(stdout).toMatch(/^x +-\d+/m);
+  expect(stdout).not.toContain("█");
+});
+
 test("a run on texts, and a count of nothing, are refused", async () => {
   const recipe = writeTinyRecipe(folder.path, { steps: 1 });
   await runCli(["train", recipe, "--run-dir", "text"], folder.path);

@@ -1,10 +1,10 @@
 // athanor generate: text from a trained language model, as it is made.
 import { load } from "../../api/index.ts";
-import { fail, parseConfig } from "../../base/index.ts";
+import { fail, parseConfig, shellWord } from "../../base/index.ts";
 import { generationSchema } from "../../generate/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { numberOption, rawHelp, wholeOption } from "../options.ts";
-import { exitCodes, shellWord } from "../output.ts";
+import { exitCodes } from "../output.ts";
 
 interface GenerateFlags {
   readonly prompt: string;

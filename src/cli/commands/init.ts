@@ -1,9 +1,8 @@
 // athanor init: a small project that is ready to train.
-import { fail } from "../../base/index.ts";
+import { fail, shellWord } from "../../base/index.ts";
 import { initProject, type ProjectModel, projectModels } from "../../recipe/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { pathOption } from "../options.ts";
-import { shellWord } from "../output.ts";
 
 interface InitFlags {
   readonly model?: string;

@@ -1,10 +1,9 @@
 // athanor predict: answers of a trained classifier or regression for the rows of a file.
 import { load, type PredictInput } from "../../api/index.ts";
-import { fail } from "../../base/index.ts";
+import { fail, shellWord } from "../../base/index.ts";
 import { readIdx, readTable, readText, type TableRecord } from "../../data/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { rawHelp } from "../options.ts";
-import { shellWord } from "../output.ts";
 
 export const definePredict: DefineCommand = (program, run) => {
   program

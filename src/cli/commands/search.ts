@@ -3,7 +3,7 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Option } from "commander";
 import pc from "picocolors";
-import { fail, formatDuration } from "../../base/index.ts";
+import { fail, formatDuration, shellWord } from "../../base/index.ts";
 import {
   changesOf,
   parseOver,
@@ -20,7 +20,7 @@ import {
 } from "../../study/index.ts";
 import { type CommandContext, type DefineCommand, packageRoot } from "../command.ts";
 import { numberOption, pathOption, wholeOption } from "../options.ts";
-import { exitCodes, shellWord, stoppedCode } from "../output.ts";
+import { exitCodes, stoppedCode } from "../output.ts";
 import { collect } from "../recipe-options.ts";
 
 type PlanFlags = Pick<

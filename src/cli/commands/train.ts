@@ -1,13 +1,13 @@
 // athanor train: runs a recipe, shows how it goes, saves when stopped.
 import pc from "picocolors";
 import { measurePeak, renderReport, runTraining } from "../../api/index.ts";
-import { formatBytes, formatCount, formatDuration } from "../../base/index.ts";
+import { formatBytes, formatCount, formatDuration, shellWord } from "../../base/index.ts";
 import { modelFamily } from "../../models/index.ts";
 import type { Recipe } from "../../recipe/index.ts";
 import type { RunEvent } from "../../track/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { pathOption, wholeOption } from "../options.ts";
-import { exitCodes, shellWord, stoppedCode } from "../output.ts";
+import { exitCodes, stoppedCode } from "../output.ts";
 import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
 import { StatusLine } from "../status-line.ts";
 

@@ -1,6 +1,6 @@
 // athanor tune: settings found by short trainings of the recipe itself.
 import pc from "picocolors";
-import { formatCount } from "../../base/index.ts";
+import { formatCount, shellWord } from "../../base/index.ts";
 import {
   formatInterval,
   namedOptimizers,
@@ -11,7 +11,6 @@ import {
 } from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { numberOption, wholeOption } from "../options.ts";
-import { shellWord } from "../output.ts";
 import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
 
 interface RateFlags extends RecipeOptions {

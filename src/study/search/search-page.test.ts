@@ -1,4 +1,5 @@
 // The page of a search: well-formed, with every trial where its settings and its figure say.
+import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { elements } from "../../../test/support/xml.ts";
 import type { Search } from "./plan.ts";
@@ -10,6 +11,7 @@ import type { Trial } from "./trials.ts";
 const space = parseSpace({ "optimizer.adamw.lr": "log:1e-3..1e-1", "model.mlp.<b>": ["a", "<script>", "c"] });
 const plan = planSchema.parse({
   recipe: "r&s.yaml",
+  set: ["data.path=it's here.csv"],
   over: Object.fromEntries([...space.keys()].map((key) => [key, "1,2"])),
 });
 const search: Pick<Search, "plan" | "space" | "goal"> = { plan, space, goal: "min" };
@@ -24,6 +26,12 @@ test("is well-formed, and fetches and runs nothing, whatever the settings are", 
   expect(elements(page).filter((name) => name === "svg")).toHaveLength(1);
   expect(elements(page)).not.toContain("script");
   expect(page).toContain("&#60;script&#62;");
+  const command = /<pre>(.*)<\/pre>/.exec(page)![1]!.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(code));
+  const read = execFileSync("sh", ["-c", `npx() { printf '%s\\n' "$@"; }; ${command}`], { encoding: "utf8" });
+  expect(read.trimEnd().split("\n")).toEqual([
+    ...["athanor", "train", "r&s.yaml", "--set", "data.path=it's here.csv", "--set", "optimizer.adamw.lr=0.01"],
+    ...["--set", 'model.mlp.<b>="<script>"'],
+  ]);
   expect(page).toContain("Too few trials to tell.");
   expect(page).not.toMatch(/NaN|Infinity|undefined/);
 });

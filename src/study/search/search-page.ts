@@ -1,5 +1,5 @@
 // A search as one HTML page: the trials as lines across their settings, how much each setting mattered, and all in a table.
-import { formatDuration } from "../../base/index.ts";
+import { formatDuration, shellWord } from "../../base/index.ts";
 import { escapeXml, linear, logarithmic, page, round, type Scale, table } from "../page.ts";
 import { type Importances, importances } from "./importance.ts";
 import type { Search } from "./plan.ts";
@@ -18,18 +18,15 @@ export function searchPage(
 ): string {
   const best = leader(trials, goal);
   const rows = rankTrials(trials, goal).map((trial) => rowOf(trial, [...space.keys()]));
-  const command =
-    best &&
-    `athanor train ${plan.recipe} ${changesOf(best.point)
-      .map((change) => `--set '${change}'`)
-      .join(" ")}`;
+  const changes = [...plan.set, ...(best === undefined ? [] : changesOf(best.point))];
+  const command = `npx athanor train ${shellWord(plan.recipe)}${changes.map((change) => ` --set ${shellWord(change)}`).join("")}`;
   const found = importances(space, trials, goal);
   return page(
     `search over ${[...space.keys()].join(", ")}`,
     style,
     `<h1>Search: ${trials.length} trials</h1>
 <p>${escapeXml(`${plan.sampler} sampler, scheduler ${plan.scheduler}, seed ${plan.seed}; judged by held-out ${plan.metric}, ${goal === "min" ? "less" : "more"} is better.`)}</p>
-${best === undefined ? "" : `<p>Best: trial ${best.trial}, ${escapeXml(plan.metric)} ${figure(best.reports.at(-1)!.value)} after ${stepOf(best)} steps.</p><pre>${escapeXml(command!)}</pre>`}
+${best === undefined ? "" : `<p>Best: trial ${best.trial}, ${escapeXml(plan.metric)} ${figure(best.reports.at(-1)!.value)} after ${stepOf(best)} steps.</p><pre>${escapeXml(command)}</pre>`}
 <h2>Trials across their settings</h2>
 ${lines(trials, space, best, plan.metric, goal)}
 <h2>How much each setting mattered</h2>
