@@ -41,7 +41,7 @@ test("a study file names its recipe from where it lies; flags stand above it", a
 });
 
 test("the study that is shipped is one", async () => {
-  const path = fileURLToPath(new URL("../../../recipes/studies/table-classifier.yaml", import.meta.url));
+  const path = fileURLToPath(new URL("../../../recipes/searches/table-classifier.yaml", import.meta.url));
   const search = await makeSearch(await readPlan(path, {}), folder);
   expect([search.goal, search.steps, search.space.size]).toEqual(["max", 5000, 5]);
   expect(search.scheduler.next([])).toMatchObject({ trial: 0, until: 556 }); // 5000 / 9, no less than 500
