@@ -50,6 +50,8 @@ export interface EpochReport {
   readonly loss: number;
   /** Of the epoch's last step. */
   readonly learningRate: number;
+  /** As it is now: to evaluate it on other data, or to look at its parameters. */
+  readonly model: FittedModel;
 }
 
 /** A fit under way: iterate over its epochs, await its model, or both. Works while somebody asks. */
@@ -246,7 +248,8 @@ export function fit(model: Module | LayerPlan, data: FitData, options: FitOption
   const programs = new StepPrograms({ ...description, batchSize: size, lanes: 1, evalBatchSize: size }, engine);
   programs.initialize();
   startFrom(programs, options.parameters ?? {});
-  return new Fitting(new FittedModel(programs, rows.x), walk());
+  const fitted = new FittedModel(programs, rows.x);
+  return new Fitting(fitted, walk());
 
   async function* walk(): AsyncGenerator<EpochReport> {
     const sampler = makeSampler(shuffle && batch !== "all" ? "shuffled" : "sequential", count, seed);
@@ -269,7 +272,7 @@ export function fit(model: Module | LayerPlan, data: FitData, options: FitOption
         sum += result.loss * taken;
         clock = advance(clock, taken, 1, perEpoch);
       }
-      yield { epoch, step: clock.step, loss: sum / perEpoch, learningRate };
+      yield { epoch, step: clock.step, loss: sum / perEpoch, learningRate, model: fitted };
     }
   }
 }
