@@ -45,6 +45,7 @@ function draw(file, { x, y, logY = false, lines }) {
     `<text x="${at}" y="${up}" text-anchor="${anchor}">${words}</text>`;
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="11">`,
+    `<title>${file}: ${y} against ${x}</title>`,
     `<rect width="${width}" height="${height}" fill="white"/>`,
     `<path d="M${left} ${top}V${height - bottom}H${width - right}" fill="none" stroke="#888"/>`,
     text(left, height - bottom + 14, x0),
