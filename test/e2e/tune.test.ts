@@ -91,7 +91,7 @@ interface Ranked {
 }
 
 test.each([
-  [["tune", "lr"], "missing required argument 'recipe'"],
+  [["tune", "lr"], "no recipe is named"],
   [["tune", "lr", "recipe", "--from", "10", "--to", "1"], "0 < from < to"],
   [["tune", "lr", "recipe", "--to", "0", "--set", "data.path=nowhere.txt"], "0 < from < to"], // before the data is looked for
   [["tune", "batch", "recipe", "--rounds", "1", "--set", "data.path=nowhere.txt"], "two pairs or more"],
