@@ -2,8 +2,8 @@
 import { optimize, type Pass, type Plan } from "../compiler/index.ts";
 import type { Graph } from "../core/index.ts";
 import { describeEngine } from "../engine/index.ts";
-import { type ScheduleCurve, scheduleCurve } from "../optim/index.ts";
-import { prepare, type Recipe } from "../recipe/index.ts";
+import { type Quantity, quantityOf, type ScheduleCurve, scheduleCurve } from "../optim/index.ts";
+import { coursesOf, type Prepared, prepare, type Recipe } from "../recipe/index.ts";
 import { availableMemory, type Forecast, forecast, requireMemory, StepGraphs } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
 
@@ -13,6 +13,8 @@ export interface RunPlan extends Forecast {
   readonly items: number;
   /** The learning rate over the run, and where its schedule changes course. */
   readonly learningRate: ScheduleCurve;
+  /** What else changes over it: rows of a batch with the samples they add up to, momentum, decay, dropout, label smoothing. */
+  readonly changing: readonly ScheduleCurve[];
   readonly totalFlops: number;
   /** From a short measurement of matrix products on this machine; undefined without one. */
   readonly expectedSeconds: number | undefined;
@@ -35,16 +37,41 @@ export async function planRecipe(
   const { samples, tokens } = clockAt(recipe.steps);
   const flopsPerSample = (planned.flopsPerStep - planned.flopsPerUpdate) / description.batchSize;
   const totalFlops = samples * flopsPerSample + recipe.steps * planned.flopsPerUpdate;
+  const [learningRate, ...changing] = quantitiesOf(prepared).map((one) => scheduleCurve(one, recipe.steps, clockAt));
   return {
     ...planned,
+    learningRate: learningRate!,
+    changing,
     engine: describeEngine(engine),
     steps: recipe.steps,
     items: tokens,
-    learningRate: scheduleCurve(description.optimizer.learningRate, recipe.steps, clockAt),
     totalFlops,
     expectedSeconds: options.flopsPerSecond === undefined ? undefined : totalFlops / options.flopsPerSecond,
     availableBytes: available.bytes,
   };
+}
+
+/** The learning rate, and what else is not the same at every step. */
+function quantitiesOf({ recipe, description, learningRate, batchSizes }: Prepared): Quantity[] {
+  const { learningRate: schedule } = description.optimizer;
+  const unforeseen = batchSizes.measure === undefined ? "" : ": drawn as if they stayed the fewest";
+  const rows: Quantity = {
+    ...batchSizes,
+    name: "rows of a step",
+    at: (clock) => batchSizes.at(clock),
+    describe: () => `${batchSizes.describe()}${unforeseen}`,
+  };
+  const samples: Quantity = {
+    name: "samples",
+    unit: "steps",
+    at: ({ samples }) => samples,
+    describe: () => "seen so far",
+  };
+  return [
+    { ...schedule, name: "learning rate", at: (clock) => learningRate(clock, [], batchSizes.at(clock)) },
+    ...(batchSizes.sizes.length > 1 ? [rows, samples] : []),
+    ...coursesOf(recipe).map(([name, course]) => quantityOf(name, course)),
+  ];
 }
 
 /** The step's programs as graphs and plans, pass by pass, for `athanor inspect`. */

@@ -5,7 +5,7 @@ import { plotSvg, plotText } from "./plot.ts";
 
 const onClock = clockOf(createBatchSizes(10), { itemsPerRow: 100, samplesPerEpoch: 40 });
 const curveOf = (config: ScheduleInput, steps: number) =>
-  scheduleCurve(parseSchedule(config, { steps }), steps, onClock);
+  scheduleCurve({ ...parseSchedule(config, { steps }), name: "learning rate" }, steps, onClock);
 
 test("a fall to 0 over 12 steps is the diagonal of 12 × 12 dots", () => {
   expect(plotText(curveOf({ linear: { peak: 0.5, total: 11 } }, 12), 6, 3).slice(0, 4)).toEqual([
@@ -19,13 +19,13 @@ test("a fall to 0 over 12 steps is the diagonal of 12 × 12 dots", () => {
 test("a step to half at the middle: a level line, a wall, a level line; a constant is a line at the top", () => {
   const lines = plotText(curveOf({ piecewise: { values: [2, 1], boundaries: [32] } }, 64), 32, 3);
   expect(lines).toEqual([
-    `  2.00e+0 ┤${"⠉".repeat(15)}⠹⡀`, // the wall goes from dot column 31 to 32, three rows in each
-    `  1.00e+0 ┤${" ".repeat(16)}⠧${"⠤".repeat(15)}`,
+    `        2 ┤${"⠉".repeat(15)}⠹⡀`, // the wall goes from dot column 31 to 32, three rows in each
+    `        1 ┤${" ".repeat(16)}⠧${"⠤".repeat(15)}`,
     "        0 ┤",
     `          └${"─".repeat(32)}`,
     `     step  0${" ".repeat(14)}32${" ".repeat(13)}63`,
-    `  samples  0${" ".repeat(14)}315${" ".repeat(11)}630`,
-    `   tokens  0${" ".repeat(12)}31.5 k${" ".repeat(7)}63.0 k`,
+    `  samples  0${" ".repeat(14)}320${" ".repeat(11)}630`,
+    `   tokens  0${" ".repeat(12)}32.0 k${" ".repeat(7)}63.0 k`,
   ]);
   expect(plotText(curveOf(0.1, 5))[0]).toBe(`  1.00e-1 ┤${"⠉".repeat(60)}`);
 });
@@ -58,7 +58,7 @@ test("samples are not told a second time as tokens", () => {
 
 test("the SVG is XML that needs nothing else, in light and dark, with the curve and its boundaries", () => {
   const curve = curveOf({ cosine: { peak: 1, warmup: 25 } }, 101);
-  const svg = plotSvg({ ...curve, schedule: `a < b & "c"` });
+  const svg = plotSvg([{ ...curve, schedule: `a < b & "c"` }]);
   const names = elements(svg);
   expect(names[0]).toBe("svg");
   expect(names.filter((name) => name === "polyline")).toHaveLength(1);
@@ -69,7 +69,7 @@ test("the SVG is XML that needs nothing else, in light and dark, with the curve 
   expect(points[0]).toBe("80.0,260.0"); // the corner: step 0, rate 0
   expect(points).toContain("235.0,40.0"); // a quarter of the way, at the top
   expect(svg).toContain(
-    `x1="235.0" x2="235.0" y1="40" y2="260"><title>warm-up ends: 25 steps, step 25, rate 1</title>`,
+    `x1="235.0" x2="235.0" y1="40" y2="260"><title>warm-up ends: 25 steps, step 25, learning rate 1</title>`,
   );
   expect(svg).not.toContain("decay ends"); // at step 101, after the last
 });

@@ -137,27 +137,30 @@ test.each([
   const schedule = parseSchedule({
     cosine: { peak: 1, warmup: 9.5 * perStep, total: 100 * perStep, floor: 0.1, unit },
   });
-  const { boundaries, points } = scheduleCurve(schedule, 60, onClock, 4);
+  const { boundaries, points } = scheduleCurve({ ...schedule, name: "rate" }, 60, onClock, 4);
   expect(boundaries).toMatchObject([
-    { what: "warm-up begins", position: 0, unit, point: { step: 0, samples: 0, tokens: 0, lr: 0 } },
+    { what: "warm-up begins", position: 0, unit, point: { step: 0, samples: 0, tokens: 0, value: 0 } },
     { what: "warm-up ends", position: 9.5 * perStep, unit, point: { step: 10, samples: 80, tokens: 8000 } },
     { what: "decay ends", position: 100 * perStep, unit, point: null }, // after 60 steps
   ]);
   expect(points.map(({ step }) => step)).toEqual([0, 9, 10, 20, 39, 59]);
-  for (const { step, samples, tokens, lr } of points)
-    expect([samples, tokens, lr]).toEqual([8 * step, 800 * step, schedule.at(onClock(step))]);
+  for (const { step, samples, tokens, value } of points)
+    expect([samples, tokens, value]).toEqual([8 * step, 800 * step, schedule.at(onClock(step))]);
 });
 
 test("boundaries without end are told up to the first that the run does not reach, and not without end", () => {
   const restarts = parseSchedule({ cosineRestarts: { peak: 1, period: 20 } });
-  const told = scheduleCurve(restarts, 50, onClock).boundaries.map(({ position, point }) => [position, point?.step]);
+  const told = scheduleCurve({ ...restarts, name: "rate" }, 50, onClock).boundaries.map(({ position, point }) => [
+    position,
+    point?.step,
+  ]);
   expect(told).toEqual([
     [20, 20],
     [40, 40],
     [60, undefined],
   ]);
   const steps = parseSchedule({ step: { peak: 1, factor: 0.9, every: 1e-6 } });
-  expect(scheduleCurve(steps, 50, onClock).boundaries).toHaveLength(mostBoundaries);
+  expect(scheduleCurve({ ...steps, name: "rate" }, 50, onClock).boundaries).toHaveLength(mostBoundaries);
 });
 
 test("a part of a join may start from nothing, in the middle of a run; nothing else may be 0 there", () => {

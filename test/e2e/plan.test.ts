@@ -32,13 +32,55 @@ test("--json has the rates at even steps and on both sides of each boundary", as
   const { code, records } = await plan(...rate({ piecewise: { values: [0.1, 0.01], boundaries: [25] } }), "--json");
   expect(code).toBe(0);
   const { learningRate } = records[0] as { learningRate: { boundaries: object[]; points: object[] } };
-  const point = { step: 25, samples: 200, tokens: 3200, lr: 0.01 };
+  const point = { step: 25, samples: 200, tokens: 3200, value: 0.01 };
   expect(learningRate.boundaries).toEqual([{ what: "part 2 begins", position: 25, unit: "steps", point }]);
   expect(learningRate.points).toHaveLength(60);
   expect(learningRate.points).toEqual(
-    expect.arrayContaining([{ step: 24, samples: 192, tokens: 3072, lr: 0.1 }, point]),
+    expect.arrayContaining([{ step: 24, samples: 192, tokens: 3072, value: 0.1 }, point]),
   );
 });
+
+test("what else changes is drawn below: rows, samples and settings, each with its boundaries in their own unit", async () => {
+  const more = [
+    ...["--set", "batch.size={ exponential: { from: 8, to: 32, factor: 2, every: 160 } }"],
+    ...["--set", "model.gpt.dropout={ linear: { from: 0, to: 0.2, end: 320 } }"],
+    ...[
+      "--set",
+      "optimizer.adamw.betas=[{ piecewise: { values: [0.9, 0.8], boundaries: [5120], unit: tokens } }, 0.99]",
+    ],
+    ...["--set", "batch.coupling=sqrt", "--svg", "all.svg"],
+  ];
+  const { code, stdout, records } = await runCli(["plan", recipe, ...more, "--json"], folder.path);
+  expect(code, stdout).toBe(0);
+  const { learningRate, changing, items } = records[0] as { learningRate: Curve; changing: Curve[]; items: number };
+  const named = new Map(changing.map((curve) => [curve.name, curve]));
+  expect([...named.keys()]).toEqual(["rows of a step", "samples", "model.gpt.dropout", "optimizer.adamw.betas.0"]);
+  // 20 steps of 8, 10 of 16, 30 of 32
+  expect(items).toBe((20 * 8 + 10 * 16 + 30 * 32) * 16);
+  const rows = named.get("rows of a step")!;
+  expect(rows.boundaries.map(({ position, unit, point }) => [position, unit, point?.step])).toEqual([
+    [160, "samples", 20],
+    [320, "samples", 30],
+  ]);
+  expect(rows.points.at(-1)).toMatchObject({ step: 59, value: 32 });
+  expect(named.get("samples")!.points.at(-1)).toMatchObject({ value: 160 + 160 + 29 * 32 });
+  expect(named.get("model.gpt.dropout")!.points.find(({ step }) => step === 10)!.value).toBeCloseTo(0.05, 12);
+  expect(learningRate.points.at(-1)!.value / learningRate.points[0]!.value).toBeCloseTo(2, 12);
+  expect(readFileSync(join(folder.path, "all.svg"), "utf8").match(/<polyline/g)).toHaveLength(5);
+  const people = await plan(...more.slice(0, 4));
+  expect(people.stdout).toMatch(/^rows of a step: 8 rows × 2 every 160 samples, to 32$/m);
+  expect(people.stdout).toMatch(/^ {2}16 rows +160 samples +20 +160 +2\.6 k +16$/m);
+});
+
+interface Curve {
+  readonly name: string;
+  readonly boundaries: {
+    readonly position: number;
+    readonly unit: string;
+    readonly point: { readonly step: number } | null;
+  }[];
+  readonly points: { readonly step: number; readonly value: number }[];
+}
 
 test("of a plateau it says that it cannot be foreseen", async () => {
   const { stdout } = await plan(...rate({ plateau: { peak: 0.01 } }));

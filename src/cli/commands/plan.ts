@@ -6,7 +6,7 @@ import type { CommandContext, DefineCommand } from "../command.ts";
 import { requireFilePlace, writeNamedFile } from "../named-file.ts";
 import { pathOption } from "../options.ts";
 import type { Output } from "../output.ts";
-import { plotSvg, plotText } from "../plot.ts";
+import { formatValue, plotSvg, plotText } from "../plot.ts";
 import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
 
 /** Share of the measured matrix-product rate that a whole step reaches, about; bench/RESULTS.md has the figures. */
@@ -20,7 +20,7 @@ export const definePlan: DefineCommand = (program, run) => {
   withRecipe(
     program.command("plan").description("forecast of a run: parameters, memory, operations, time, learning rate"),
   )
-    .option("--svg <file>", "write the learning-rate curve as SVG too", pathOption("--svg"))
+    .option("--svg <file>", "write the curves as SVG too", pathOption("--svg"))
     .action(run(plan));
 };
 
@@ -29,7 +29,8 @@ async function plan({ output }: CommandContext, path: string, flags: PlanFlags):
   const recipe = await recipeOf(path, flags);
   const peak = await measurePeak(recipe);
   const planned = await planRecipe(recipe, { flopsPerSecond: peak * stepEfficiency, onNote: output.note });
-  if (flags.svg !== undefined) await writeNamedFile("svg", flags.svg, plotSvg(planned.learningRate));
+  if (flags.svg !== undefined)
+    await writeNamedFile("svg", flags.svg, plotSvg([planned.learningRate, ...planned.changing]));
   output.record({ ...planned, peakFlopsPerSecond: peak });
   const { memory } = planned;
   const row = (name: string, value: string) => output.print(`  ${name.padEnd(14)} ${value.padStart(12)}`);
@@ -53,30 +54,31 @@ async function plan({ output }: CommandContext, path: string, flags: PlanFlags):
   row("all", `${formatCount(planned.totalFlops)}FLOP`);
   row("time, about", formatDuration(planned.expectedSeconds ?? Number.NaN));
   row("checkpoint", formatBytes(planned.checkpointBytes));
-  printCurve(output, planned.learningRate);
-  if (flags.svg !== undefined) output.print(`\nlearning rate as SVG: ${flags.svg}`);
+  printCurve(output, planned.learningRate, 11);
+  for (const curve of planned.changing) printCurve(output, curve, 5);
+  if (flags.svg !== undefined) output.print(`\ncurves as SVG: ${flags.svg}`);
   return undefined;
 }
 
 /** As many boundaries as are shown to people; --json has them all. */
 const shownBoundaries = 20;
 
-function printCurve(output: Output, curve: ScheduleCurve): void {
-  const { schedule, needsEvaluations, boundaries, points } = curve;
-  output.print(`\nlearning rate: ${schedule}`);
+function printCurve(output: Output, curve: ScheduleCurve, height: number): void {
+  const { name: quantity, schedule, needsEvaluations, boundaries, points } = curve;
+  output.print(`\n${quantity}: ${schedule}`);
   if (needsEvaluations)
     output.print("  evaluations lower it, which cannot be foreseen: this is its course as long as the loss improves");
-  for (const line of plotText(curve)) output.print(line);
+  for (const line of plotText(curve, 60, height)) output.print(line);
   const row = (name: string, position: string, cells: readonly string[]) =>
-    output.print(`  ${name.padEnd(20)} ${position.padStart(18)}${cells.map((cell) => cell.padStart(11)).join("")}`);
-  const cellsOf = ({ step, samples, tokens, lr }: CurvePoint) => [
+    output.print(`  ${name.padEnd(20)} ${position.padStart(18)}${cells.map((cell) => cell.padStart(12)).join("")}`);
+  const cellsOf = ({ step, samples, tokens, value }: CurvePoint) => [
     step.toLocaleString("en"),
     formatCount(samples),
     formatCount(tokens),
-    lr.toExponential(3),
+    value >= 1 ? formatValue(value) : value.toExponential(3),
   ];
   output.print("");
-  row("boundary", "declared", ["step", "samples", "tokens", "rate"]);
+  row("boundary", "declared", ["step", "samples", "tokens", "value"]);
   const last = points.at(-1)!;
   const shown = boundaries.slice(0, shownBoundaries);
   const within = shown.filter(({ point }) => point !== null && point.step <= last.step);
