@@ -121,6 +121,13 @@ function keysAt(schema: z.core.$ZodType, path: Path): string[] {
   return [...new Set(found.flatMap((object) => Object.keys(object.shape)))];
 }
 
+/** The names that there are, and the one that was meant: by its letters, or by its initials, as `mse` is meanSquaredError. */
+function noSuchChoice(given: string, names: readonly string[]): string {
+  const initials = (name: string) => name.replace(/(?<!^)[^A-Z]/g, "").toLowerCase();
+  const near = didYouMean(given, names) ?? names.find((name) => initials(name) === given.toLowerCase());
+  return `expected one of ${names.join(", ")}${near === undefined ? "" : ` (did you mean ${near}?)`}`;
+}
+
 /**
  * The schema of a choice written as `{ name: options }`, such as `{ adamw: { lr: 1e-3 } }`: exactly one key.
  * A name alone, `adamw`, stands for `{ adamw: {} }`.
@@ -128,7 +135,10 @@ function keysAt(schema: z.core.$ZodType, path: Path): string[] {
 export function oneOf<const Choices extends Record<string, z.ZodType>>(choices: Choices) {
   const names = Object.keys(choices);
   const shape = Object.fromEntries(Object.entries(choices).map(([name, schema]) => [name, schema.optional()]));
-  const choice = z.strictObject(shape as { [K in keyof Choices]: z.ZodOptional<Choices[K]> });
+  const choice = z.strictObject(shape as { [K in keyof Choices]: z.ZodOptional<Choices[K]> }, {
+    error: ({ code, input }) =>
+      code === "invalid_type" && typeof input === "string" ? noSuchChoice(input, names) : undefined,
+  });
   return z.preprocess(
     (value) => (typeof value === "string" && names.includes(value) ? { [value]: {} } : value),
     choice.check((context) => {

@@ -120,6 +120,24 @@ export function scaleRates(factors: RateFactors): Transform {
   };
 }
 
+/** New matrices [in, out] with each output's vector of inputs shortened to length `max` where it is longer (Srebro & Shraibman 2005). */
+export function limitWeightNorms(max: number): Transform {
+  return {
+    name: "limitWeightNorms",
+    follows: true,
+    apply: (state) => {
+      const steps = stepsOf(state);
+      const values = mapTensors(state.parameters, (parameter, name) => {
+        const value = state.values?.get(name) ?? parameter.sub(steps.get(name)!);
+        if (value.rank < 2) return value;
+        const norms = value.square().sum({ axis: -2, keepDim: true }).sqrt();
+        return value.mul(maximum(norms, max).reciprocal().mul(max));
+      });
+      return { ...state, values };
+    },
+  };
+}
+
 /** Factors by selectors; the last that takes a parameter holds. */
 export const ratesBySelector =
   (rates: readonly { readonly select: ParameterSelector; readonly by: number }[]): RateFactors =>

@@ -10,7 +10,7 @@ import {
   clipByParameterNorm,
   clipByValue,
 } from "./gradient-rules.ts";
-import { ratesByDepth, ratesBySelector, scaleRates } from "./layer-rules.ts";
+import { limitWeightNorms, ratesByDepth, ratesBySelector, scaleRates } from "./layer-rules.ts";
 import { Optimizer, type OptimizerDescription, type Transform } from "./optimizer.ts";
 import type { Schedule } from "./schedule.ts";
 import { createSchedule, type ScheduleConfig, scheduleSchema } from "./schedule-config.ts";
@@ -50,6 +50,9 @@ const sharedSettings = {
     .default([])
     .describe("factors of the learning rate for selected parameters; of several the last holds"),
   layerDecay: positive.max(1).optional().describe("factor of the learning rate for each block further from the output"),
+  maxNorm: positive
+    .optional()
+    .describe("largest length of the inputs' weights of one output, for matrices: longer ones are shortened"),
   lookahead: z
     .strictObject({
       every: count.positive().default(5).describe("updates between two meetings of slow and fast weights"),
@@ -174,10 +177,11 @@ function onGradients({ clip, centralize, noise }: Common): Transform[] {
   ];
 }
 
-function onSteps({ rates, layerDecay, lookahead: slow, average }: Common): Transform[] {
+function onSteps({ rates, layerDecay, maxNorm, lookahead: slow, average }: Common): Transform[] {
   return [
     ...(layerDecay === undefined ? [] : [{ ...scaleRates(ratesByDepth(layerDecay)), name: "layerDecay" }]),
     ...(rates.length === 0 ? [] : [scaleRates(ratesBySelector(rates))]),
+    ...(maxNorm === undefined ? [] : [limitWeightNorms(maxNorm)]),
     ...(slow === undefined ? [] : [lookahead(slow)]),
     ...(average?.ema === undefined ? [] : [averageByDecay(average.ema.decay)]),
     ...(average?.swa === undefined ? [] : [averageEqually(average.swa)]),

@@ -366,6 +366,24 @@ test("a norm for each parameter alone", () => {
   assertClose(numbers(end.b!), [0.5 - 0.1 * 0.5], { absolute: 1e-14, what: "b" });
 });
 
+test.each(["sgd", "adamw"])("%s with maxNorm: no output's weights are longer, and shorter ones are left", (name) => {
+  const start = {
+    w: f64([
+      [3, 0.1],
+      [4, 0.2],
+    ]),
+    b: f64([9]),
+  };
+  const still: Problem = (parameters) => [...parameters.values()].map((x) => x.mul(0).sum()).reduce((x, y) => x.add(y));
+  const optimizer = parseOptimizer({ [name]: { maxNorm: 1, decay: "none", average: { ema: { decay: 0.5 } } } });
+  const evaluated: Values = {};
+  const end = run(optimizer, start, still, { steps: 1, lr: 0.1, evaluated });
+  assertClose(numbers(end.w!), [0.6, 0.1, 0.8, 0.2], { absolute: 1e-15, what: "w" });
+  expect(numbers(end.b!)).toEqual([9]);
+  // decay (1 + t) / (10 + t) = 0.1 after the first update
+  assertClose(numbers(evaluated.w!), [0.6 + 0.24, 0.1, 0.8 + 0.32, 0.2], { absolute: 1e-14, what: "average" });
+});
+
 test("rates by depth: 1 at the output, the factor once more for each block further from it", () => {
   const names = ["wte.weight", "h.0.mlp.weight", "h.1.mlp.weight", "lnF.weight"];
   const rates = ratesByDepth(0.5)(names.map((name) => ({ name, shape: [2] })));
@@ -429,7 +447,7 @@ test("all problems of a configuration are told at once, with the nearest known k
                 adamw.weightDecay: expected number or object, got "0.1"
                 adamw.betas.1: must be less than 1, got 1
                 adamw.beta: unknown key; did you mean betas?
-                adamw.epsilon: unknown key; known: lr, weightDecay, l2, decay, clip, centralize, noise, rates, layerDecay, lookahead, average, sharpness, freeze, betas, eps, amsgrad, slots
+                adamw.epsilon: unknown key; known: lr, weightDecay, l2, decay, clip, centralize, noise, rates, layerDecay, maxNorm, lookahead, average, sharpness, freeze, betas, eps, amsgrad, slots
       fix       mend what is listed; nothing has been started]
   `);
   expect(() => parseOptimizer({ adam: {}, sgd: {} })).toThrow(/exactly one of sgd, adam, .*, got sgd and adam/);

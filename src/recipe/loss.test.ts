@@ -84,6 +84,7 @@ describe("of classes", () => {
     [undefined, own, own, true],
     ["crossEntropy", own, own, true],
     [{ crossEntropy: { labelSmoothing: 0.3, zLoss: 0.01 } }, smoothed, own, true],
+    [{ crossEntropy: { weights: { a: 4, c: 0.5 } } }, (r, id) => [4, 1, 0.5][id]! * own(r, id), own, true],
     ["hinge", (r, id) => others(r, id, (v) => v), (r, id) => others(r, id, (v) => v), false],
     ["squaredHinge", (r, id) => others(r, id, (v) => v * v), (r, id) => others(r, id, (v) => v * v), false],
     ...[{ focal: { gamma: 3 } }].map((loss): [RecipeInput["loss"], Row, Row, boolean] => {
@@ -110,6 +111,47 @@ describe("of classes", () => {
       expect(sum.value).toBeCloseTo(formula(logits[0]!, 0) + formula(logits[1]!, 2), 12);
     }
   });
+});
+
+test("balanced weights make every class count the same over the training rows", async () => {
+  const rows = Array.from({ length: 80 }, (_, at) => ({ x: at, kind: at < 10 ? "rare" : at < 30 ? "some" : "many" }));
+  const recipe: RecipeInput = {
+    data: { rows, target: "kind", heldOut: 0.2 },
+    model: { mlp: {} },
+    batch: "all",
+    precision: "f64",
+  };
+  const { source, description } = await prepare(
+    parseRecipe({ ...recipe, loss: { crossEntropy: { weights: "balanced" } } }),
+  );
+  const { targets } = await source.next(description.batchSize);
+  const ids = Array.from(targets!.data as Int32Array);
+  const lossOf = (chosen: readonly number[]) =>
+    evaluate(
+      (features, wanted) => description.task.loss(new Echo(), { features: features!, targets: wanted! }).sum,
+      { features: chosen.map(() => [0, 0, 0]), targets: fromNumbers("i32", [chosen.length], chosen) },
+      { mode: "train" },
+    ).value;
+  const perClass = [0, 1, 2].map((id) => lossOf(ids.filter((one) => one === id)));
+  for (const total of perClass) expect(total).toBeCloseTo((ids.length * Math.log(3)) / 3, 10);
+});
+
+test("a weight of a class that is not there is refused, with the one that was meant", async () => {
+  await expect(taskOf(classes, { crossEntropy: { weights: { aa: 2, b: 1 } } })).rejects.toMatchObject({
+    code: "config/loss",
+    where: "loss.crossEntropy.weights",
+    expected: "a, b, c",
+    got: "aa",
+  });
+});
+
+test.each([
+  ["mse", "did you mean meanSquaredError?"],
+  ["MAE", "did you mean meanAbsoluteError?"],
+  ["huberr", "did you mean huber?"],
+  ["nonsense", "expected one of crossEntropy, focal, hinge, squaredHinge, meanSquaredError, "],
+])("a loss called %s: %s", (name, told) => {
+  expect(() => parseRecipe({ ...numbers, loss: name as "huber" })).toThrow(told);
 });
 
 test("a loss of the other kind is refused, with those that fit", async () => {

@@ -1,12 +1,18 @@
 // The losses that a recipe can name, by what they are of: classes or numbers. Their formulas are in nn; code may give any other.
 import { z } from "zod";
-import { fail, oneOf, varyingSchema } from "../base/index.ts";
-import { currentTrace, type Tensor } from "../core/index.ts";
+import { fail, fromNumbers, oneOf, varyingSchema } from "../base/index.ts";
+import { constant, currentTrace, type Tensor, take } from "../core/index.ts";
 import * as nn from "../nn/index.ts";
 import type { ClassificationOptions, RegressionOptions } from "../train/index.ts";
 
 const positive = (meaning: string, standard: number) => z.number().positive().default(standard).describe(meaning);
 const margin = positive("by how much the right score must lead", 1);
+const weights = z
+  .union([z.literal("balanced"), z.record(z.string(), z.number().positive())])
+  .optional()
+  .describe(
+    "of a row's class in training: balanced, the rarer the more and 1 in the mean over the rows; or by class, 1 where none is given",
+  );
 
 const classSchemas = {
   crossEntropy: z.strictObject({
@@ -14,12 +20,14 @@ const classSchemas = {
       .default(0)
       .describe("share of the target that is spread over all classes, in training"),
     zLoss: z.number().min(0).default(0).describe("times the squared log-sum of the scores is added, in training"),
+    weights,
   }),
   focal: z.strictObject({
     gamma: z.number().min(0).default(2).describe("how strongly rows that are right already are played down"),
+    weights,
   }),
-  hinge: z.strictObject({ margin }),
-  squaredHinge: z.strictObject({ margin }),
+  hinge: z.strictObject({ margin, weights }),
+  squaredHinge: z.strictObject({ margin, weights }),
 };
 const numberSchemas = {
   meanSquaredError: z.strictObject({}),
@@ -37,18 +45,39 @@ type Chosen = z.output<typeof lossSchema> | undefined;
 const each = { reduction: "none" } as const;
 
 /** What a classifier's task lowers, one loss per row. Errors with `config/loss` where it is a loss of numbers. */
-export function classificationLoss(chosen: Chosen): ClassificationOptions {
+export function classificationLoss(chosen: Chosen, classWeights?: readonly number[]): ClassificationOptions {
   refuseOthers(chosen, numberSchemas, Object.keys(classSchemas), "classes");
+  const options = lossOf(chosen);
+  if (classWeights === undefined) return options;
+  const { loss = (x: Tensor, t: Tensor) => nn.crossEntropy(x, t, each) } = options;
+  return {
+    ...options,
+    loss: (logits, target) => {
+      const losses = loss(logits, target);
+      if (currentTrace().mode !== "train") return losses; // what is evaluated are the rows as they come
+      const table = constant(fromNumbers(losses.dtype, [classWeights.length], classWeights));
+      return losses.mul(take(table, target.maximum(0))); // rows of −1 have a loss of 0
+    },
+  };
+}
+
+function lossOf(chosen: Chosen): ClassificationOptions {
   const { crossEntropy, focal, hinge, squaredHinge } = chosen ?? {};
   // smoothing and z-loss hold training back; what is evaluated is the cross-entropy itself
-  if (crossEntropy && (crossEntropy.labelSmoothing !== 0 || crossEntropy.zLoss > 0))
+  if (crossEntropy && (crossEntropy.labelSmoothing !== 0 || crossEntropy.zLoss > 0)) {
+    const { labelSmoothing, zLoss } = crossEntropy;
+    const training = { labelSmoothing, zLoss };
     return {
       loss: (logits, target) =>
-        nn.crossEntropy(logits, target, { ...(currentTrace().mode === "train" ? crossEntropy : {}), ...each }),
+        nn.crossEntropy(logits, target, { ...(currentTrace().mode === "train" ? training : {}), ...each }),
     };
-  if (focal) return { loss: (x, t) => nn.focalLoss(x, t, { ...focal, ...each }), inNats: false };
-  if (hinge) return { loss: (x, t) => nn.hingeLoss(x, t, { ...hinge, ...each }), inNats: false };
-  if (squaredHinge) return { loss: (x, t) => nn.squaredHingeLoss(x, t, { ...squaredHinge, ...each }), inNats: false };
+  }
+  if (focal) return { loss: (x, t) => nn.focalLoss(x, t, { gamma: focal.gamma, ...each }), inNats: false };
+  if (hinge) return { loss: (x, t) => nn.hingeLoss(x, t, { margin: hinge.margin, ...each }), inNats: false };
+  if (squaredHinge) {
+    const { margin } = squaredHinge;
+    return { loss: (x, t) => nn.squaredHingeLoss(x, t, { margin, ...each }), inNats: false };
+  }
   return {};
 }
 

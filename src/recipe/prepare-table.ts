@@ -4,6 +4,7 @@ import { modelFamily } from "../models/index.ts";
 import { classificationTask, type RowTypes, regressionTask } from "../train/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource, withFloats } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
+import { classWeights } from "./class-weights.ts";
 import { given, readingSettings } from "./given.ts";
 import { classificationLoss, regressionLoss } from "./loss.ts";
 import { counted, tellTable } from "./notes.ts";
@@ -52,7 +53,7 @@ export async function prepareTableData(recipe: Recipe, options: PrepareOptions):
     ...(target.task === "classification" ? { classes: target.classes } : {}),
     task:
       target.task === "classification"
-        ? classificationTask(inputs, classificationLoss(recipe.loss))
+        ? classificationTask(inputs, classificationLoss(recipe.loss, await classWeights(recipe, target.classes, train)))
         : regressionTask(inputs, { dtype, targetScale: target.scale, ...regressionLoss(recipe.loss, target.scale) }),
     ...trainingSource(withFloats(train, dtype), recipe, { order: "shuffled" }),
     heldOut: () => heldOutBatches(withFloats(validation, dtype), evaluationRows(recipe)),

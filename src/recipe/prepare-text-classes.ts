@@ -6,6 +6,7 @@ import { modelFamily } from "../models/index.ts";
 import { classificationTask } from "../train/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
+import { classWeights } from "./class-weights.ts";
 import { given, readingSettings } from "./given.ts";
 import { classificationLoss } from "./loss.ts";
 import { counted, firstOf, tellInvalid } from "./notes.ts";
@@ -58,7 +59,7 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
     built,
     classes,
     textColumn,
-    task: classificationTask(built.inputs, classificationLoss(recipe.loss)),
+    task: classificationTask(built.inputs, classificationLoss(recipe.loss, await classWeights(recipe, classes, train))),
     ...trainingSource(withMarkedPadding(train), recipe, { order: "shuffled" }),
     heldOut: () => heldOutBatches(withMarkedPadding(validation), evaluationRows(recipe)),
     dataHash: sha256,

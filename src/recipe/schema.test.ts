@@ -23,6 +23,7 @@ const shared: { readonly [table: string]: readonly string[] } = {
     "noise",
     "rates",
     "layerDecay",
+    "maxNorm",
     "lookahead",
     "average",
     "sharpness",
