@@ -1,11 +1,9 @@
 // `npm run bench:peers`: Athanor and every installed peer, taking turns on one machine, each at its best setting; then
 // bench/RESULTS.md is written anew from everything ever measured and kept in bench/results. See bench/peers/README.md.
-//
-//   npm run bench:peers -- [--only c1,c2,updates,matmul,waits] [--scaling] [--rounds 5] [--quick] [--precision f32]
-//                          [--python .venv/bin/python] [--peers-dir bench/peers/node_modules] [--json FILE] [--render]
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { countOf, fileOf, readFlags, refuse, wordOf } from "./lib/flags.mjs";
 import { describeMachine } from "./lib/machine.mjs";
 import { measureProducts, measureStep, measureUpdates } from "./lib/measure.mjs";
 import { renderResults } from "./lib/render.mjs";
@@ -16,8 +14,14 @@ import { measureWaits } from "./lib/waits.mjs";
 import { sweeps, workloads } from "./lib/workloads.mjs";
 
 const here = import.meta.dirname;
-const { values: flags } = parseArgs({
-  options: {
+const names = [...workloads.map(({ name }) => name), "updates", "matmul", "waits"];
+const flags = readFlags(
+  `npm run bench:peers -- [--only ${names.join(",")}] [--scaling]
+                       [--precision f32,bf16] [--rounds 5] [--quick] [--render]
+                       [--python .venv/bin/python] [--peers-dir bench/peers/node_modules]
+                       [--results bench/results] [--output bench/RESULTS.md] [--json FILE]
+bench/peers/README.md tells what each does.`,
+  {
     only: { type: "string" },
     scaling: { type: "boolean", default: false },
     rounds: { type: "string" },
@@ -25,26 +29,26 @@ const { values: flags } = parseArgs({
     precision: { type: "string", default: "f32,bf16" },
     python: { type: "string", default: ".venv/bin/python" },
     "peers-dir": { type: "string", default: join(here, "peers", "node_modules") },
-    results: { type: "string", default: join(here, "results") },
-    output: { type: "string", default: join(here, "RESULTS.md") },
+    results: { type: "string" },
+    output: { type: "string" },
     json: { type: "string" },
     render: { type: "boolean", default: false },
   },
-});
-
-const names = [...workloads.map(({ name }) => name), "updates", "matmul", "waits"];
-const precisions = flags.precision.split(",");
-const rounds = Number(flags.rounds ?? (flags.quick ? 2 : 5));
+);
+// What a quick run measures is worth no row among the others.
+const kept = flags.quick ? join(tmpdir(), "athanor-bench-quick") : here;
+const results = flags.results ?? join(kept, "results");
+mkdirSync(results, { recursive: true });
+const page = fileOf("output", flags.output ?? join(kept, "RESULTS.md"));
+const raw = flags.json === undefined ? undefined : fileOf("json", flags.json);
+const precisions = flags.precision.split(",").map((one) => wordOf("precision", one, ["f32", "bf16"]));
+const rounds = countOf("rounds", flags.rounds ?? (flags.quick ? "2" : "5"));
 const chosen = flags.only?.split(",") ?? (flags.scaling ? [] : names);
 const unknown = chosen.filter((name) => !names.includes(name));
-if (unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1 || precisions.some((p) => !/^(f32|bf16)$/.test(p))) {
-  console.error(
-    unknown.length > 0
-      ? `There is no workload ${unknown.join(", ")}. There are ${names.join(", ")}; --scaling is a flag of its own.`
-      : "--rounds is a count of at least 1, --precision is f32, bf16 or both with a comma.",
+if (unknown.length > 0)
+  refuse(
+    `There is no workload "${unknown.join(", ")}". There are ${names.join(", ")}; --scaling is a flag of its own.`,
   );
-  process.exit(2);
-}
 
 const say = (text) => console.error(text);
 const { version } = JSON.parse(readFileSync(join(here, "..", "package.json"), "utf8"));
@@ -62,13 +66,13 @@ function keep(name, measured) {
     ...measured,
     load: [Math.min(...load), Math.max(...load)],
   };
-  writeResult(flags.results, name, fresh[name]);
+  writeResult(results, name, fresh[name]);
   render();
 }
 
 function render() {
   const remarks = readFileSync(join(here, "remarks.md"), "utf8");
-  writeFileSync(flags.output, renderResults(readResults(flags.results), remarks));
+  writeFileSync(page, renderResults(readResults(results), remarks));
 }
 
 const found = flags.render ? undefined : findSystems({ python: flags.python, peersDir: flags["peers-dir"] });
@@ -100,5 +104,6 @@ if (found !== undefined) {
   }
 }
 render();
-if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(fresh, undefined, 1)}\n`);
-say(`\nwritten: ${flags.output}`);
+if (raw !== undefined) writeFileSync(raw, `${JSON.stringify(fresh, undefined, 1)}\n`);
+if (!flags.render && Object.keys(fresh).length === 0) say(`\nnothing of ${chosen.join(", ")} has ${flags.precision}`);
+say(`\nwritten: ${page}`);

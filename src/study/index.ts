@@ -17,6 +17,7 @@ export { profileRecipe, type StepProfile } from "./profile.ts";
 export type { Figure, Proof, ProofContext } from "./proof.ts";
 export { type ProofResult, type ProveOptions, proofs, runProof, selectProofs } from "./prove.ts";
 export { type RangePoint, type RangeTest, type RangeTestOptions, rangeTest, type Trial } from "./range-test.ts";
+export { requireRoom } from "./room.ts";
 export { readPlan, type SearchPlan, type SearchPlanInput } from "./search/plan.ts";
 export { resumeSearch, runSearch, type SearchOptions, type SearchOutcome, trialFolder } from "./search/search.ts";
 export { changesOf, parseOver } from "./search/space.ts";

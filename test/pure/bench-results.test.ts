@@ -1,8 +1,9 @@
-// The pure parts of bench/: fits, medians and the page made from raw results. The timing itself is not tested.
+// The parts of bench/ beside the timing: fits, medians, the page made from raw results, and what is refused.
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { lastWords, startLineProcess } from "../../bench/lib/line-process.mjs";
 import { bestSetting, figure, renderLaw, renderResults } from "../../bench/lib/render.mjs";
 import { readResults, writeResult } from "../../bench/lib/results.mjs";
@@ -122,6 +123,39 @@ test("one result replaces its own file and no other", () => {
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+describe("requests to a benchmark", () => {
+  const script = join(import.meta.dirname, "../../bench/peers.mjs");
+  const bench = (...args: string[]) => spawnSync(process.execPath, [script, ...args], { encoding: "utf8" });
+
+  test("--help names every flag", () => {
+    const { status, stdout } = bench("--help");
+    expect(stdout).toMatch(/--only c1,c2,.*matmul[\s\S]*--scaling[\s\S]*--python/);
+    expect(status).toBe(0);
+  });
+
+  test.each([
+    [["--bogus"], "--bogus"],
+    [["--rounds"], "--rounds"],
+    [["--rounds", "0"], '--rounds is a whole number from 1 on, not "0"'],
+    [["--rounds", "many"], "--rounds is a whole number"],
+    [["--precision", "f16"], '--precision is f32 or bf16, not "f16"'],
+    [["--only", "c1,c9"], 'There is no workload "c9". There are c1, c2,'],
+    [["--json", "no/such/folder/x.json"], "--json is a file in a folder that is there"],
+    [["--output", "no/such/folder/x.md"], "--output is a file in a folder that is there"],
+  ])("%j is refused in a line", (args, message) => {
+    const { status, stderr } = bench("--render", ...args);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toContain("    at ");
+    expect(status).toBe(2);
+  });
+
+  test("what is quick stands beside no kept figures", () => {
+    const { status, stderr } = bench("--render", "--quick");
+    expect(stderr).toContain(`written: ${join(tmpdir(), "athanor-bench-quick")}`);
+    expect(status).toBe(0);
+  });
 });
 
 /** A system that counts its turns, and ends before its `until`th. */
