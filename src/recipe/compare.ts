@@ -28,7 +28,7 @@ export const freeOnResume: readonly string[] = [
 ];
 
 /** Settings that a fork may change too: they shape the steps to come, and neither the weights nor the order of the data. */
-export const forkKeys = /^(optimizer|loss)\.|\.dropout$/;
+export const forkKeys = /^(optimizer|loss)\.|\.dropout(\.|$)/;
 
 /** A recipe as plain JSON; data given in memory is left out, its hash stands in the run's record. */
 export function recipeJson(recipe: Recipe): Json {

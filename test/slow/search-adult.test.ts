@@ -34,9 +34,9 @@ async function search(dir: string, ...more: readonly string[]) {
     "data.header": false,
     "data.task": "classification",
     "engine.threads": 1,
-    steps: 30_000, // some seconds, beside which the start of a process is small
-    "eval.every": 10_000,
-    "checkpoint.every": 10_000,
+    steps: 50_000, // ten seconds, beside which the start of a process is small
+    "eval.every": 25_000,
+    "checkpoint.every": 25_000,
   };
   const sets = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
   const tried = over.flatMap((one) => ["--over", one]);
@@ -60,7 +60,7 @@ async function search(dir: string, ...more: readonly string[]) {
 test("halving finds what 50 full runs find, in a third of their time", async ({ skip }) => {
   if (dataFolder === undefined) skip("ATHANOR_DATA is not set: it names the folder that holds tab_adult/");
   if (noTimings !== undefined) skip(noTimings);
-  const halving = await search("halving", "--scheduler", "halving", "--trials", "60", "--min-steps", "1111");
+  const halving = await search("halving", "--scheduler", "halving", "--trials", "60", "--min-steps", "1850");
   const full = await search("full", "--trials", "50");
   const differences = halving.isRight.map((right, row) => right - full.isRight[row]!);
   const mean = differences.reduce((sum, one) => sum + one, 0) / differences.length;

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { reproduceRun, train } from "../../api/index.ts";
-import { parseRecipe, type RecipeInput } from "../../recipe/index.ts";
+import { forkKeys, parseRecipe, type RecipeInput } from "../../recipe/index.ts";
 import { readRun } from "../../track/index.ts";
 import { forkRun } from "./fork.ts";
 
@@ -72,4 +72,16 @@ test("what the state depends on cannot be changed", async () => {
   await expect(forked("other", recipe({ optimizer: { sgd: { lr: 0.1, momentum: 0.9 } } }))).rejects.toMatchObject({
     code: "resume/tensor",
   });
+});
+
+test.each([
+  ["optimizer.adamw.lr", true],
+  ["loss.focal.gamma", true],
+  ["model.gpt.dropout", true],
+  ["model.mlp.dropout.linear.peak", true],
+  ["optimizer", false],
+  ["model.mlp.hidden", false],
+  ["batch.size", false],
+])("a fork may change %s: %s", (key, free) => {
+  expect(forkKeys.test(key)).toBe(free);
 });
