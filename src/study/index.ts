@@ -1,5 +1,11 @@
 // The door of `study`: proofs and benchmarks, programs over everything below.
 export { type BenchRun, benchMatmul, benchStep, type MatmulFigures, type StepFigures } from "./bench.ts";
+export {
+  type BatchComparison,
+  type BatchComparisonOptions,
+  compareBatchSizes,
+  comparedAfter,
+} from "./compare-batches.ts";
 export { comparisonPage, figuresOf, formatInterval } from "./compare-page.ts";
 export {
   type ComparedRun,

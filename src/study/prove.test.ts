@@ -22,7 +22,7 @@ const promised = [
   "opt.decay",
   "opt.choose",
   ...["lr.fixed", "lr.exp", "lr.step", "lr.staircase", "lr.updown", "lr.subtract", "lr.dynamic"],
-  ...["bs.fixed", "bs.exp", "bs.staged"],
+  ...["bs.experiment", "bs.fixed", "bs.exp", "bs.staged"],
   "lr.choose",
   "bs.noise",
   "reg.l2",

@@ -80,6 +80,26 @@ test("optimizer: a ranking, each at its own rate, and a change of the recipe tha
   expect(people.stdout).toContain(`--set '${first.change}'`);
 });
 
+test("batch --sizes: the same samples in batches of several sizes, by samples seen", async () => {
+  const args = ["tune", "batch", recipe, "--sizes", "2,8", "--samples", "32", "--seeds", "2"];
+  const { code, stdout, records } = await runCli([...args, "--json"], folder.path);
+  expect(code, stdout).toBe(0);
+  const [found] = records as unknown as [
+    { samples: number; seeds: number[]; compared: { losses: { count: number }[] }[] },
+  ];
+  expect(found).toMatchObject({
+    samples: 32,
+    seeds: [7, 8],
+    compared: [
+      { size: 2, steps: 16 },
+      { size: 8, steps: 4 },
+    ],
+  });
+  for (const { losses } of found.compared) expect(losses.map(({ count }) => count)).toEqual([2, 2, 2, 2]);
+  const people = await runCli(args, folder.path);
+  expect(people.stdout).toMatch(/^ +rows of a step +updates +8 +16 +24 +32$/m);
+});
+
 interface Ranked {
   readonly name: string;
   readonly rate: number;
@@ -99,6 +119,7 @@ test.each([
   [["tune", "batch", "recipe", "--set", "batch.size=1", "--set", "batch.lanes=1"], "1 <= small < large"],
   [["tune", "batch", "recipe", "--rounds", "1"], "two pairs or more"],
   [["tune", "optimizer", "recipe", "--optimizers", "adan,adamm"], "did you mean adam"],
+  [["tune", "batch", "recipe", "--sizes", "3,8", "--samples", "32"], "sizes that all divide the number of samples"],
   [["tune", "optimizer", "recipe", "--rates", "2"], "3 rates or more"],
   [["tune", "optimizer", "recipe", "--set", "optimizer.adamw.lr={ plateau: { peak: 1e-3 } }"], "known before the run"],
   [["tune", "rate"], "unknown command 'rate'"],

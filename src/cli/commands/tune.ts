@@ -2,6 +2,8 @@
 import pc from "picocolors";
 import { formatCount, shellWord } from "../../base/index.ts";
 import {
+  compareBatchSizes,
+  comparedAfter,
   formatInterval,
   namedOptimizers,
   type RangePoint,
@@ -31,6 +33,9 @@ export const defineTune: DefineCommand = (program, run) => {
   withRecipe(tune.command("batch").description("batch size: the noise of the gradient, and the size that matches it"))
     .option("--after <n>", "steps that are trained before (default: 100)", wholeOption("--after"))
     .option("--rounds <n>", "batches that are measured (default: 20)", wholeOption("--rounds"))
+    .option("--sizes <list>", "compare these sizes instead, on the same samples, such as 1,10,100", sizesOption)
+    .option("--samples <n>", "of the comparison (default: those of the recipe's steps)", wholeOption("--samples"))
+    .option("--seeds <n>", "of the comparison (default: 3)", wholeOption("--seeds"))
     .action(run(tuneBatch));
   withRecipe(tune.command("optimizer").description("optimizers ranked, each at a rate of its own, over some seeds"))
     .option("--optimizers <names>", "what is compared (default: sgd,momentum,adam,adamw)", namesOption)
@@ -42,9 +47,17 @@ export const defineTune: DefineCommand = (program, run) => {
 interface BatchFlags extends RecipeOptions {
   readonly after?: number;
   readonly rounds?: number;
+  readonly sizes?: number[];
+  readonly samples?: number;
+  readonly seeds?: number;
 }
 
-async function tuneBatch({ output }: CommandContext, path: string, flags: BatchFlags): Promise<undefined> {
+/** `1,10,100`; what is no number is refused where the sizes are looked at. */
+const sizesOption = (text: string): number[] => text.split(",").map(Number);
+
+async function tuneBatch(context: CommandContext, path: string, flags: BatchFlags): Promise<undefined> {
+  const { output } = context;
+  if (flags.sizes !== undefined) return await compareBatches(context, path, flags);
   const { set: _, ...options } = flags;
   const found = await tuneBatchSize(await recipeOf(path, flags), { ...options, onNote: output.note });
   output.record({ ...found });
@@ -60,6 +73,18 @@ async function tuneBatch({ output }: CommandContext, path: string, flags: BatchF
   output.print(
     "batches far below it lose little by being small, batches far above gain little by being large; it grows as the loss falls",
   );
+  return undefined;
+}
+
+async function compareBatches({ output }: CommandContext, path: string, flags: BatchFlags): Promise<undefined> {
+  const { set: _, ...options } = flags;
+  const found = await compareBatchSizes(await recipeOf(path, flags), { ...options, onNote: output.note });
+  output.record({ ...found });
+  const { samples, seeds, compared } = found;
+  const row = (cells: readonly string[]) => output.print(cells.map((cell) => cell.padStart(17)).join(""));
+  output.print(`held-out loss after so many samples, ${seeds.length} ${seeds.length === 1 ? "seed" : "seeds"}`);
+  row(["rows of a step", "updates", ...comparedAfter.map((part) => formatCount(part * samples))]);
+  for (const { size, steps, losses } of compared) row([`${size}`, `${steps}`, ...losses.map(formatInterval)]);
   return undefined;
 }
 

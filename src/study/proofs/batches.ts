@@ -1,6 +1,8 @@
 // Batches over a run: their rows against the plan, the samples they add up to, and that the learning rate does not know of them.
 import { train } from "../../api/index.ts";
-import type { RecipeInput } from "../../recipe/index.ts";
+import { AthanorError } from "../../base/index.ts";
+import { parseRecipe, type RecipeInput } from "../../recipe/index.ts";
+import { compareBatchSizes } from "../compare-batches.ts";
 import { equal, type Figure, holds, type Proof, type ProofContext } from "../proof.ts";
 
 const samples = 1024;
@@ -88,9 +90,46 @@ function inWords(sizes: readonly number[]): string {
   return starts.map((at, part) => `${sizes[at]} × ${(starts[part + 1] ?? sizes.length) - at}`).join(", ");
 }
 
+/** A fixed rate and no coupling: the fewer updates the same samples make, the less is learned. */
+async function experiment(): Promise<Figure[]> {
+  const recipe = (count: number) =>
+    parseRecipe({
+      data: {
+        rows: Array.from({ length: count }, (_, x) => ({ x: Math.sin(x), y: 3 * Math.sin(x) })),
+        target: "y",
+        heldOut: 0.3,
+      },
+      model: { mlp: { hidden: [] } },
+      optimizer: { sgd: { lr: 0.01 } },
+    });
+  const options = { sizes: [1, 10, 100, 1000], samples: 4000, seeds: 2 };
+  const short = await compareBatchSizes(recipe(4), options).catch((error: unknown) => error);
+  const { compared } = await compareBatchSizes(recipe(10_000), options);
+  const last = compared.map(({ losses }) => losses.at(-1)!.mean);
+  return [
+    equal(
+      "sizes of 1 to 1000 rows from 4 rows",
+      short instanceof AthanorError ? short.code : "accepted",
+      "data/short-batch",
+    ),
+    equal("sizes compared", compared.map(({ size }) => size).join(" "), "1 10 100 1000"),
+    equal("samples of each", compared.map(({ size, steps }) => size * steps).join(" "), "4000 4000 4000 4000"),
+    equal("losses of each, by samples seen", compared.map(({ losses }) => losses.length).join(" "), "4 4 4 4"),
+    holds(
+      "of one rate, the smaller the batch the lower the loss",
+      last.every((loss, at) => at === 0 || loss > last[at - 1]!),
+    ),
+  ];
+}
+
 const repeat = (size: number, times: number): number[] => Array<number>(times).fill(size);
 
 export const batchProofs: readonly Proof[] = [
+  {
+    id: "bs.experiment",
+    doc: "batches of 1 to 1000 rows on the same samples, by samples seen; from 4 rows they are refused",
+    run: experiment,
+  },
   {
     id: "bs.fixed",
     doc: "a fixed batch has its rows at every step, and every sample is counted",
