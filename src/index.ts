@@ -55,4 +55,6 @@ export {
   StepPrograms,
   type Task,
   Trainer,
+  Watch,
+  type WatchOptions,
 } from "./train/index.ts";

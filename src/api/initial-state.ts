@@ -13,7 +13,7 @@ import { type Checkpoint, loadCheckpoint, loadLatest } from "../checkpoint/index
 import { isHubFolder, readHubModel } from "../hub/index.ts";
 import { isLoraName } from "../nn/index.ts";
 import { compareSchedules, type Prepared, type Recipe } from "../recipe/index.ts";
-import type { StepPrograms, TrainerState } from "../train/index.ts";
+import { requireAllUsed, type StepPrograms, type TrainerState } from "../train/index.ts";
 import type { EarlierRun } from "./run-folder.ts";
 import { findRun } from "./run-path.ts";
 import { usedWeights } from "./used-weights.ts";
@@ -27,7 +27,7 @@ export async function checkpointAt(path: string): Promise<Checkpoint> {
 
 /**
  * Writes the weights of another run, averaged where it averages, or of a Hugging Face folder over the initial ones; the optimizer
- * starts anew. Errors with `model/vocabulary`, `model/tensor`, `checkpoint/*`, `hub/*`.
+ * starts anew. Errors with `model/vocabulary`, `model/tensor`, `model/unused-tensor`, `checkpoint/*`, `hub/*`.
  */
 export async function initFrom(path: string, programs: StepPrograms, prepared: Prepared): Promise<void> {
   const { tensors, files, where } = await weightsAt(path);
@@ -51,6 +51,7 @@ export async function initFrom(path: string, programs: StepPrograms, prepared: P
       fix: `npx athanor export ${path} merged --layout huggingface, then --init-from merged`,
     });
   }
+  requireAllUsed(parameterTypes, { tensors, path: where });
   writeParameters(programs, { tensors, path: where }, { fresh: (name) => isLoraName(name) && !tensors.has(name) });
 }
 
@@ -166,7 +167,7 @@ function requireSameEnd(earlier: Recipe, now: Recipe, restored: number): void {
 }
 
 /** What a checkpoint keeps beside tensors is this trainer's, or the checkpoint is another program's. */
-function trainerState(state: Checkpoint["state"], where: string): TrainerState {
+export function trainerState(state: Checkpoint["state"], where: string): TrainerState {
   if (typeof state === "object" && state !== null && "clock" in state && "source" in state)
     return state as object as TrainerState;
   return fail("resume/state", "the checkpoint does not tell where its run stood", {

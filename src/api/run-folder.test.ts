@@ -44,7 +44,7 @@ test("what may differ on resume is named in full", async () => {
       code: "resume/recipe",
       got: "seed: 1 → 2",
       expected:
-        "the same settings, apart from name, steps, data.path, data.heldOutPath, data.source, data.cache, eval, checkpoint, stop, samples, memory, recompute, engine.threads, engine.name",
+        "the same settings, apart from name, steps, data.path, data.heldOutPath, data.source, data.cache, eval, checkpoint, stop, samples, watch.every, watch.onWarning, memory, recompute, engine.threads, engine.name",
     });
   } finally {
     rmSync(folder, { recursive: true });

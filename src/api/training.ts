@@ -26,7 +26,7 @@ import {
   type TrainerState,
 } from "../train/index.ts";
 import { chooseEngine, refuseHours } from "./engine.ts";
-import { initFrom, restore, writeState } from "./initial-state.ts";
+import { initFrom, restore, trainerState, writeState } from "./initial-state.ts";
 import { lossBefore, type RunReport, reportOf, StageTimes, writeReport } from "./report.ts";
 import {
   type EarlierRun,
@@ -222,7 +222,12 @@ class TrainingRun {
       maxSeconds: recipe.stop.minutes === undefined ? undefined : 60 * recipe.stop.minutes,
       restoreStep: (step) => this.restoreStep(step, trainer),
       checkpointEvery: recipe.checkpoint.every,
-      onNonFinite: recipe.onNonFinite,
+      ...prepared.watching,
+      rollBack: async (step, { code, message }) => {
+        const state = await this.goBack(step);
+        await this.emit({ type: "rollback", step, from: trainer.clock.step, code, message });
+        return state;
+      },
       callbacks: [this.reporter(), ...sampling(prepared, programs, (event) => this.emit(event))],
       ...(signal === undefined ? {} : { signal }),
       ...(until === undefined ? {} : { until }),
@@ -231,24 +236,31 @@ class TrainingRun {
     return trainer;
   }
 
-  /** Early stopping: what the run ends with is the state of its best evaluation. */
-  private async restoreStep(step: number, { clock }: Trainer): Promise<void> {
-    const found = (await findCheckpoints(this.folder)).find((info) => info.step === step);
+  /** Writes the state that was saved at a step into the store. */
+  private async goBack(step: number): Promise<TrainerState> {
+    const found = (await findCheckpoints(this.folder)).findLast((info) => info.step === step);
     if (found === undefined)
-      fail("checkpoint/none-good", "the checkpoint of the best evaluation is not there", {
+      fail("checkpoint/none-good", "the checkpoint to go back to is not there", {
         where: this.folder,
         expected: `a checkpoint of step ${step}`,
         got: "none",
-        fix: "resume the run with eval.patience at 0",
+        fix: "resume the run with eval.patience at 0, and without rollback",
       });
-    writeState(this.ready.programs, await loadCheckpoint(found.path));
+    const checkpoint = await loadCheckpoint(found.path);
+    writeState(this.ready.programs, checkpoint);
+    return trainerState(checkpoint.state, found.path);
+  }
+
+  /** Early stopping: what the run ends with is the state of its best evaluation. */
+  private async restoreStep(step: number, { clock }: Trainer): Promise<void> {
+    await this.goBack(step);
     this.options.onNote?.(
       `step ${clock.step}: the state of step ${step}, whose held-out loss was the lowest, is restored`,
     );
   }
 
   private async begin({ clock }: Trainer): Promise<void> {
-    const { planned, programs } = this.ready;
+    const { planned, programs, prepared, isContinued } = this.ready;
     await this.emit({
       type: "start",
       step: clock.step,
@@ -257,6 +269,8 @@ class TrainingRun {
       flopsPerStep: planned.flopsPerStep,
       engine: describeEngine(programs.engine),
     });
+    for (const { code, message } of isContinued ? [] : prepared.warnings)
+      await this.emit({ type: "warning", step: clock.step, code, message });
   }
 
   private async conclude(ending: Ending, trainer: Trainer): Promise<TrainOutcome> {
@@ -322,7 +336,7 @@ class TrainingRun {
 
   /** Turns the trainer's hooks into events, and saves. */
   private reporter(): Callback {
-    const { recipe, batchSizes } = this.ready.prepared;
+    const { batchSizes } = this.ready.prepared;
     const isVaried = batchSizes.sizes.length > 1;
     return {
       step: (report) => {
@@ -348,11 +362,10 @@ class TrainingRun {
           ...(result.perplexity === undefined ? {} : { perplexity: result.perplexity }),
           metrics: result.metrics,
         }),
-      // when it stops the run, the failure is told once, at the end
-      anomaly: ({ code, message }, trainer) =>
-        recipe.onNonFinite === "skip"
-          ? this.emit({ type: "error", step: trainer.clock.step, code, message })
-          : undefined,
+      // when it stops the run, the failure is told once, at the end; a rollback has an event of its own
+      anomaly: ({ code, message }, trainer, policy) =>
+        policy === "skip" ? this.emit({ type: "error", step: trainer.clock.step, code, message }) : undefined,
+      warning: ({ code, message }, trainer) => this.emit({ type: "warning", step: trainer.clock.step, code, message }),
       checkpoint: (trainer) => this.ready.times.time("deployment", () => this.save(trainer)),
     };
   }
@@ -377,7 +390,7 @@ class TrainingRun {
       {
         keep: recipe.checkpoint.keep,
         lock: this.lock,
-        step: trainer.bestStep,
+        steps: [trainer.bestStep, trainer.rollbackStep],
         ...(recipe.checkpoint.best > 0
           ? { best: { metric: "evalLoss", mode: "min", keep: recipe.checkpoint.best } as const }
           : {}),

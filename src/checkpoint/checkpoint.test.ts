@@ -333,7 +333,7 @@ describe("what stays", () => {
   test("and that of a step which is asked for, though another has the same figure", async () => {
     const best = { metric: "evalLoss", mode: "min", keep: 1 } as const;
     for (let step = 1; step <= 6; step++)
-      await save(step, { keep: 2, best, step: 2 }, { evalLoss: Math.max(0, 4 - step) });
+      await save(step, { keep: 2, best, steps: [2] }, { evalLoss: Math.max(0, 4 - step) });
     expect(await steps()).toEqual([2, 5, 6]);
   });
 

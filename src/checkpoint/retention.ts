@@ -10,8 +10,8 @@ export interface Retention {
   readonly keep?: number;
   /** Also the best few by a figure that was saved with them. Ties go to the newer. */
   readonly best?: { readonly metric: string; readonly mode: "min" | "max"; readonly keep: number };
-  /** Also the one of this step. */
-  readonly step?: number | undefined;
+  /** Also those of these steps. */
+  readonly steps?: readonly (number | undefined)[];
 }
 
 /** Checkpoints that were read back whole by this process, with the time of their manifest: not read twice. */
@@ -38,7 +38,7 @@ async function isGood({ path, manifest }: CheckpointInfo): Promise<boolean> {
 export function wanted(checkpoints: readonly CheckpointInfo[], retention: Retention): Set<CheckpointInfo> {
   const newestFirst = checkpoints.toReversed();
   const kept = new Set(newestFirst.slice(0, retention.keep ?? 2));
-  for (const info of checkpoints) if (info.step === retention.step) kept.add(info);
+  for (const info of checkpoints) if (retention.steps?.includes(info.step)) kept.add(info);
   if (retention.best !== undefined) {
     const { metric, mode, keep } = retention.best;
     const sign = mode === "min" ? 1 : -1;

@@ -53,6 +53,13 @@ export class StatusLine {
       case "error":
         this.line(pc.red(event.message));
         break;
+      case "warning":
+        this.line(pc.yellow(event.message));
+        break;
+      case "rollback":
+        this.line(pc.yellow(`${event.message}\nback from step ${event.from} to the checkpoint of step ${event.step}`));
+        this.lastStep = undefined;
+        break;
     }
   }
 

@@ -34,6 +34,7 @@ export { prepareTable, TableDataset } from "./table-dataset.ts";
 export type { ClassName, EncodedRows, TableEncoderData, Target } from "./table-encoder.ts";
 export { TableEncoder } from "./table-encoder.ts";
 export type { Feature, FeaturePolicy } from "./table-features.ts";
+export { featureWidth } from "./table-features.ts";
 export type { TextClassBatch, TextClassData, TextClassOptions } from "./text-classification.ts";
 export { padTokens, prepareTextClassification, TextClassDataset } from "./text-classification.ts";
 export type { TextInput, TextOptions, TextReport, TextSource, TextTally } from "./text-source.ts";

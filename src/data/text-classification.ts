@@ -36,7 +36,9 @@ export class TextClassDataset implements Dataset<TextClassBatch> {
   private readonly width: number;
   private readonly tokens: Int32Array;
   private readonly sizes: Int32Array;
-  private readonly targets: Int32Array;
+  readonly targets: Int32Array;
+  /** Texts that are longer than what is read of them. */
+  readonly cut: number;
 
   constructor(ids: readonly Int32Array[], targets: Int32Array, width: number, fingerprint: string) {
     this.length = ids.length;
@@ -44,6 +46,7 @@ export class TextClassDataset implements Dataset<TextClassBatch> {
     this.targets = targets;
     this.fingerprint = fingerprint;
     this.tokens = new Int32Array(ids.length * width);
+    this.cut = ids.filter((one) => one.length > width).length;
     this.sizes = Int32Array.from(ids, (one) => Math.min(width, one.length));
     for (const [i, one] of ids.entries()) this.tokens.set(one.subarray(0, width), i * width);
   }

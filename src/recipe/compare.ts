@@ -8,7 +8,7 @@ type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 /**
  * Settings that may differ on resume: they do not change what is learned, or are compared by what they mean instead: data by
  * its hash, the engine by its instruction set, `steps` by the learning rates of the past (`compareSchedules`). A plateau's rate and
- * early stopping follow from the evaluations: `fixedByEvaluations`.
+ * early stopping follow from the evaluations, and where a rollback goes back to from the checkpoints: `fixedByUse`.
  */
 export const freeOnResume: readonly string[] = [
   "name",
@@ -21,6 +21,8 @@ export const freeOnResume: readonly string[] = [
   "checkpoint",
   "stop",
   "samples",
+  "watch.every",
+  "watch.onWarning",
   "memory",
   "recompute",
   "engine.threads",
@@ -41,7 +43,7 @@ export function compareRecipes(earlier: unknown, now: Json, free?: RegExp): stri
   const lines: string[] = [];
   const recipes = [withDefaults(earlier as Json), withDefaults(now)] as const;
   const [before, after] = [flatten(recipes[0]), flatten(recipes[1])];
-  const fixed = fixedByEvaluations(recipes);
+  const fixed = fixedByUse(recipes);
   for (const key of new Set([...before.keys(), ...after.keys()])) {
     if (!fixed.includes(key) && freeOnResume.some((name) => key === name || key.startsWith(`${name}.`))) continue;
     if (free?.test(key)) continue;
@@ -52,11 +54,16 @@ export function compareRecipes(earlier: unknown, now: Json, free?: RegExp): stri
 }
 
 /** Settings of evaluations on which a run's past depends: the same ones made again must lead to where it stands. */
-function fixedByEvaluations(recipes: readonly Json[]): string[] {
+function fixedByUse(recipes: readonly Json[]): string[] {
   const [before, now] = recipes.map((recipe) => (recipe as Partial<Recipe>).eval?.patience || Number.POSITIVE_INFINITY);
   const isFollowed = now! < Number.POSITIVE_INFINITY || /"plateau":/.test(JSON.stringify(recipes));
   // with less patience the run might have ended before
-  return [...(isFollowed ? ["eval.every", "eval.batch"] : []), ...(now! < before! ? ["eval.patience"] : [])];
+  const goesBack = /"(onNonFinite|onSpike)":"rollback"/.test(JSON.stringify(recipes));
+  return [
+    ...(isFollowed ? ["eval.every", "eval.batch"] : []),
+    ...(now! < before! ? ["eval.patience"] : []),
+    ...(goesBack ? ["checkpoint.every"] : []),
+  ];
 }
 
 /** Each setting by its dotted key, as JSON text, defaults filled in: what recipes are compared by. */

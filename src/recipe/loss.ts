@@ -97,6 +97,16 @@ export function regressionLoss(chosen: Chosen, scale: number): Pick<RegressionOp
   return {};
 }
 
+/** Whether classes are learnt by the loss that a constant answer's is known of. */
+export const isCrossEntropy = ({ loss }: { readonly loss?: Chosen }): boolean =>
+  loss === undefined || "crossEntropy" in loss;
+
+/** False where training adds to the loss that evaluations tell. */
+export function isPlain({ loss }: { readonly loss?: Chosen }): boolean {
+  const { labelSmoothing = 0, zLoss = 0 } = loss?.crossEntropy ?? {};
+  return labelSmoothing === 0 && zLoss === 0;
+}
+
 function refuseOthers(chosen: Chosen, others: object, fitting: readonly string[], kind: string): void {
   const [wrong] = Object.keys(chosen ?? {}).filter((name) => name in others);
   if (wrong === undefined) return;

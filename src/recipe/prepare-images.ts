@@ -5,10 +5,11 @@ import { modelFamily } from "../models/index.ts";
 import { classificationTask, type RowTypes } from "../train/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource, withFloats } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
-import { classificationLoss } from "./loss.ts";
+import { classificationLoss, isCrossEntropy, isPlain } from "./loss.ts";
 import { counted } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import type { Recipe } from "./schema.ts";
+import { imageWarnings } from "./suspicions.ts";
 
 /** Whether a recipe's data are images. */
 export function readsImages({ data: { path = "" } }: Recipe): boolean {
@@ -39,6 +40,9 @@ export async function prepareImageRows(recipe: Recipe, options: PrepareOptions):
     task: classificationTask(inputs, classificationLoss(recipe.loss)),
     ...trainingSource(withFloats(train, dtype), recipe, { order: "shuffled" }),
     heldOut: () => heldOutBatches(withFloats(validation, dtype), evaluationRows(recipe)),
+    baseline: isCrossEntropy(recipe) ? Math.log(classes.length) : undefined,
+    isSameLoss: isPlain(recipe),
+    warnings: saved === undefined ? await imageWarnings(train, validation, data.path!) : [],
     dataHash: other === undefined ? own.sha256 : hashOf([own.sha256, other.sha256]),
     files: { "images.json": JSON.stringify(encoder) },
   };

@@ -6,11 +6,13 @@ import { evaluationRows, heldOutBatches, trainingSource, withFloats } from "./ba
 import { chosenModel } from "./chosen-model.ts";
 import { classWeights } from "./class-weights.ts";
 import { given, readingSettings } from "./given.ts";
-import { classificationLoss, regressionLoss } from "./loss.ts";
+import { classificationLoss, isCrossEntropy, isPlain, regressionLoss } from "./loss.ts";
 import { counted, tellTable } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import { hashOf } from "./prepare-images.ts";
 import type { Recipe } from "./schema.ts";
+import { entropy } from "./survey.ts";
+import { tableWarnings } from "./suspicions.ts";
 
 export async function prepareTableData(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const { data } = recipe;
@@ -57,6 +59,10 @@ export async function prepareTableData(recipe: Recipe, options: PrepareOptions):
         : regressionTask(inputs, { dtype, targetScale: target.scale, ...regressionLoss(recipe.loss, target.scale) }),
     ...trainingSource(withFloats(train, dtype), recipe, { order: "shuffled" }),
     heldOut: () => heldOutBatches(withFloats(validation, dtype), evaluationRows(recipe)),
+    ...(target.task === "classification"
+      ? { baseline: isCrossEntropy(recipe) ? entropy(train.targets) : undefined, isSameLoss: isPlain(recipe) }
+      : { baseline: recipe.loss === undefined || "meanSquaredError" in recipe.loss ? target.scale ** 2 : undefined }),
+    warnings: saved === undefined ? await tableWarnings(train, validation, encoder.data, data.path ?? "data.rows") : [],
     dataHash: other === undefined ? table.report.sha256 : hashOf([table.report.sha256, other.report.sha256]),
     files: { "table.json": JSON.stringify(encoder) },
   };

@@ -1,18 +1,25 @@
 // Labelled texts for a text classifier: read, split by class, tokenized to one length.
 import { fail } from "../base/index.ts";
-import type { Batch, Dataset, TableInput, TextClassBatch } from "../data/index.ts";
-import { prepareTextClassification } from "../data/index.ts";
+import {
+  type Batch,
+  type Dataset,
+  prepareTextClassification,
+  type TableInput,
+  type TextClassBatch,
+} from "../data/index.ts";
 import { modelFamily } from "../models/index.ts";
 import { classificationTask } from "../train/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
 import { classWeights } from "./class-weights.ts";
 import { given, readingSettings } from "./given.ts";
-import { classificationLoss } from "./loss.ts";
+import { classificationLoss, isCrossEntropy, isPlain } from "./loss.ts";
 import { counted, firstOf, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import { tokenizerSpec } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
+import { entropy } from "./survey.ts";
+import { textWarnings } from "./suspicions.ts";
 
 type Row = Record<string, string>;
 
@@ -62,6 +69,15 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
     task: classificationTask(built.inputs, classificationLoss(recipe.loss, await classWeights(recipe, classes, train))),
     ...trainingSource(withMarkedPadding(train), recipe, { order: "shuffled" }),
     heldOut: () => heldOutBatches(withMarkedPadding(validation), evaluationRows(recipe)),
+    baseline: isCrossEntropy(recipe) ? entropy(train.targets) : undefined,
+    isSameLoss: isPlain(recipe),
+    warnings:
+      options.files === undefined
+        ? await textWarnings(train, validation, train.cut + validation.cut, {
+            data: data.path ?? "data.rows",
+            context: `model.${family}.context`,
+          })
+        : [],
     dataHash: sha256,
     tokenizer,
     files: { "tokenizer.json": JSON.stringify(tokenizer) },

@@ -16,6 +16,8 @@ import { chosenModel } from "./chosen-model.ts";
 import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import type { Recipe } from "./schema.ts";
+import { tokenEntropy } from "./survey.ts";
+import { tokenWarnings } from "./suspicions.ts";
 
 export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const { train, validation, tokenizer, report } = await prepareText(textInput(recipe), {
@@ -51,6 +53,9 @@ export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptio
       samplesPerEpoch: train.length / context,
     }),
     heldOut: () => heldOutBatches(heldOut, evaluationRows(recipe)),
+    baseline: await tokenEntropy(train),
+    warnings:
+      options.files === undefined ? await tokenWarnings(train, validation, recipe.data.path ?? "data.rows") : [],
     dataHash: report.sha256,
     tokenizer,
     files: { "tokenizer.json": JSON.stringify(tokenizer) },

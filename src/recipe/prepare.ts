@@ -21,6 +21,8 @@ import { prepareTableData } from "./prepare-table.ts";
 import { prepareLanguageModel } from "./prepare-text.ts";
 import { prepareTextClasses } from "./prepare-text-classes.ts";
 import { dataSchema, type Recipe } from "./schema.ts";
+import { scheduleWarnings } from "./suspicions.ts";
+import { type Watching, watchingOf } from "./watching.ts";
 
 /** Data and model of a run. */
 export interface PreparedData {
@@ -37,6 +39,12 @@ export interface PreparedData {
   /** Held-out batches of `evalBatchSize` rows, anew at each call. */
   readonly heldOut: () => AsyncIterable<Batch>;
   readonly dataHash: string;
+  /** Mean loss, as it is told, of the best answer that is the same for every row; left out where the loss has no simple one. */
+  readonly baseline?: number | undefined;
+  /** False where training lowers another loss than evaluations tell. */
+  readonly isSameLoss?: boolean | undefined;
+  /** What looks wrong with the data. */
+  readonly warnings: readonly AthanorError[];
   /** For models of text. */
   readonly tokenizer?: Tokenizer;
   /** Small files that a checkpoint carries: `tokenizer.json`, `table.json`. */
@@ -48,6 +56,8 @@ export interface PreparedData {
 export interface Prepared
   extends Omit<PreparedData, "built" | "task" | "family" | "classes" | "textColumn" | "batches"> {
   readonly recipe: Recipe;
+  /** How the run is watched. */
+  readonly watching: Watching;
   /** For the run's name: `gpt`, `mlp`. */
   readonly label: string;
   readonly description: StepDescription;
@@ -163,8 +173,15 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
   const coupled = (rate: number, rows: number) => rate * couplings[recipe.batch.coupling](rows, first);
   time("optimizer", () => validateSchedule(optimizer.learningRate, recipe.steps, onClock));
   if (sizes.sizes.length > 1) refuseSteps(optimizer, recipe.steps, onClock);
+  const warnings = [...data.warnings, ...scheduleWarnings(optimizer.learningRate, recipe.steps, onClock)];
+  if (recipe.watch.onWarning === "stop" && warnings.length > 0) {
+    await data.close?.();
+    throw warnings[0];
+  }
   return {
     ...rest,
+    warnings,
+    watching: watchingOf(recipe, data),
     source,
     recipe,
     label: family,
@@ -197,6 +214,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
       seed: recipe.seed,
       memoryBytes: recipe.memory === undefined ? undefined : parseBytes(recipe.memory),
       recompute: recipe.recompute,
+      limited: recipe.watch.onSpike !== "tell",
     },
     learningRate: (clock, evaluations, rows = first) => coupled(optimizer.learningRate.at(clock, evaluations), rows),
     coupled,

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { AthanorError, oneOf, parseBytes } from "../base/index.ts";
 import { modelFamilies } from "../models/index.ts";
 import { batchSizeSchema, optimizerSchema } from "../optim/index.ts";
-import { recomputeModes } from "../train/index.ts";
+import { anomalyPolicies, recomputeModes } from "../train/index.ts";
 import { adapterSchema } from "./adapter.ts";
 import { lossSchema } from "./loss.ts";
 
@@ -118,6 +118,27 @@ export const dataSchema = z
       .describe("table, labelled texts, images: a batch larger than the data: refuse, make it smaller, or repeat rows"),
   })
   .describe("where the data comes from");
+
+const watchSchema = z.strictObject({
+  onSpike: z
+    .enum(["tell", ...anomalyPolicies])
+    .default("tell")
+    .describe("a loss or gradient that leaps up: make the step and tell it, stop before it, leave it out, or go back"),
+  rollbacks: z.number().int().nonnegative().default(3).describe("times that a run may go back; one more ends it"),
+  rateFactor: z
+    .number()
+    .gt(0)
+    .lte(1)
+    .default(0.5)
+    .describe("the learning rate times it, each time that a run goes back"),
+  every: z
+    .number()
+    .int()
+    .nonnegative()
+    .default(100)
+    .describe("steps between looks at gradients and updates, more often at first; 0 for none"),
+  onWarning: z.enum(["tell", "stop"]).default("tell").describe("what else the watch finds: tell it, or stop"),
+});
 
 const settings = z.strictObject({
   name: z
@@ -282,9 +303,12 @@ const settings = z.strictObject({
     .optional()
     .describe("text samples during training"),
   onNonFinite: z
-    .enum(["stop", "skip"])
+    .enum(anomalyPolicies)
     .default("stop")
-    .describe("a step that is not finite: stop, or leave it out, up to nine in a row"),
+    .describe(
+      "a step that is not finite: stop, leave it out (up to nine in a row), or go back to the last checkpoint with a lower learning rate",
+    ),
+  watch: watchSchema.prefault({}),
 });
 
 export const recipeSchema = settings.check(({ value: { weights, precision }, issues }) => {

@@ -134,6 +134,7 @@ async function readLog(folder: string, problems: AthanorError[]) {
       ({ seconds } = event);
       if (event.type === "step") ({ step: steps, tokens: items } = event);
       if (event.type === "eval") metrics = event.metrics ?? {};
+      if (event.type === "rollback") for (const curve of [training, heldOut]) dropAfter(curve, event.step);
       if (event.type === "step" || event.type === "eval")
         (event.type === "step" ? training : heldOut).push({ step: event.step, items, seconds, loss: event.loss });
     }
@@ -156,6 +157,11 @@ async function readLog(folder: string, problems: AthanorError[]) {
       "wait for its first step, or leave it out",
     );
   return { training, heldOut, steps, items, seconds, metrics };
+}
+
+/** What a run that went back makes again. */
+function dropAfter(curve: CurvePoint[], step: number): void {
+  while ((curve.at(-1)?.step ?? 0) > step) curve.pop();
 }
 
 /** Means over windows of `width` steps; a point stands at the mean of its steps' places. */

@@ -70,7 +70,36 @@ export interface ErrorEvent {
   readonly message: string;
 }
 
-export type RunEvent = StartEvent | StepEvent | EvalEvent | CheckpointEvent | SampleEvent | EndEvent | ErrorEvent;
+/** The watch found something wrong, and the run goes on. */
+export interface WarningEvent {
+  readonly type: "warning";
+  readonly step: number;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** The run went back to a checkpoint; steps after it are made again. */
+export interface RollbackEvent {
+  readonly type: "rollback";
+  /** That of the checkpoint. */
+  readonly step: number;
+  /** Steps that were done. */
+  readonly from: number;
+  /** Why. */
+  readonly code: string;
+  readonly message: string;
+}
+
+export type RunEvent =
+  | StartEvent
+  | StepEvent
+  | EvalEvent
+  | CheckpointEvent
+  | SampleEvent
+  | EndEvent
+  | ErrorEvent
+  | WarningEvent
+  | RollbackEvent;
 
 /** An event as it stands in the log. */
 export type LoggedEvent = RunEvent & {
@@ -89,6 +118,8 @@ const required: Readonly<Record<RunEvent["type"], Readonly<Record<string, Kind>>
   sample: { prompt: "string", text: "string" },
   end: { loss: "number", hash: "string" },
   error: { code: "string", message: "string" },
+  warning: { code: "string", message: "string" },
+  rollback: { from: "number", code: "string", message: "string" },
 };
 
 const nonFinite: Readonly<Record<string, number>> = {

@@ -10,10 +10,12 @@ export {
   type Figures,
   type LoggedEvent,
   plainFigures,
+  type RollbackEvent,
   type RunEvent,
   type SampleEvent,
   type StartEvent,
   type StepEvent,
+  type WarningEvent,
 } from "./events.ts";
 export { type Line, readLines } from "./lines.ts";
 export { MetricsLog, type MetricsLogOptions } from "./metrics-log.ts";

@@ -8,6 +8,14 @@ import type { StepInputs, StepPrograms } from "./programs.ts";
 /** An error that names the first non-finite tensor of a step: a feed, a parameter, or an operation and its layer. */
 export async function diagnose(programs: StepPrograms, inputs: StepInputs): Promise<AthanorError> {
   const { step } = inputs;
+  const { targets } = inputs.batch;
+  if (targets?.data.every((target) => target === -1 || Number.isNaN(target)) && targets.data.length > 0)
+    return new AthanorError("train/all-masked", `step ${step + 1} stopped before the update: every target is masked`, {
+      where: `feed "targets" of the batch of samples ${inputs.sampleIds[0]} to ${inputs.sampleIds.at(-1)}`,
+      expected: "at least one target that counts",
+      got: `${targets.data.length} targets, each ${targets.data[0]}`,
+      fix: "look at how targets are masked; a cut that leaves only masked ones must drop the row",
+    });
   for (const [name, array] of Object.entries(inputs.batch)) {
     const at = firstNonFinite(array);
     if (at >= 0) {

@@ -19,3 +19,5 @@ export {
 export { rowsOf } from "./step-feeds.ts";
 export * from "./task.ts";
 export * from "./trainer.ts";
+export { requireAllUsed } from "./unused-weights.ts";
+export { Watch, type WatchOptions, type WatchState } from "./watch.ts";

@@ -68,6 +68,14 @@ export interface StepDescription {
   readonly memoryBytes?: number | undefined;
   /** What is computed again in the backward pass: what the budget asks for (default), nothing, all that helps. */
   readonly recompute?: RecomputeMode | undefined;
+  /** An update whose loss or gradient norm is above a step's limits writes nothing either. Default false. */
+  readonly limited?: boolean | undefined;
+}
+
+/** What a step's loss (of the model's own targets) and gradient norm may be at most. */
+export interface StepLimits {
+  readonly loss: number;
+  readonly gradNorm: number;
 }
 
 /** What one step needs beside the data. */
@@ -82,10 +90,12 @@ export interface StepInputs {
   readonly batch: Feeds;
   /** Global sample id of each row. */
   readonly sampleIds: Int32Array;
+  /** For a description that is `limited`. Default: none. */
+  readonly limits?: StepLimits | undefined;
 }
 
 export interface StepResult {
-  /** False when the gradients were not finite: nothing was written. */
+  /** False when the gradients were not finite, or above the limits: nothing was written. */
   readonly committed: boolean;
   readonly loss: number;
   readonly gradNorm: number;
@@ -182,8 +192,8 @@ export class StepGraphs {
 
   /** Gradients, losses and counts of the whole batch, traced. */
   private totals(): { gradients: Map<string, Tensor>; lossSum: Tensor; count: Tensor } {
-    const { lanes, dtype } = this.description;
-    const held = levelsHeld(lanes).map((level) => placeOfLevel(level, lanes));
+    const { dtype } = this.description;
+    const held = this.placesHeld;
     const total = (nameAt: (level: number) => string, shape: readonly number[]): Tensor =>
       held.map((level) => variable(nameAt(level), dtype, shape)).reduce((lower, higher) => higher.add(lower));
     const gradients = this.trainedTypes.map(
@@ -223,7 +233,7 @@ export class StepGraphs {
 
   /** One optimizer step from the summed gradients. */
   update(): Graph {
-    const { optimizer, dtype } = this.description;
+    const { optimizer, dtype, limited = false } = this.description;
     return trace(
       {},
       () => {
@@ -243,7 +253,12 @@ export class StepGraphs {
         const { graph } = loss;
         // where the update tells of what it writes, the slots need not be read for it
         const slotSum = check === undefined ? this.slotSum() : variable(slotsCheck, dtype, []);
-        graph.guard = gradNorm.isFinite().and(loss.isFinite()).and(slotSum.isFinite()).id;
+        const finite = gradNorm.isFinite().and(loss.isFinite()).and(slotSum.isFinite());
+        const below = (x: Tensor, name: string) => x.lessEqual(feed(name, { dtype, shape: [] }));
+        // a sharpness-aware step's loss is that of other weights, and higher
+        const lossWithin = () => (optimizer.sharpness === undefined ? below(loss, "limit.loss") : finite);
+        const isWithin = () => lossWithin().and(below(gradNorm, "limit.gradNorm"));
+        graph.guard = (limited ? finite.and(isWithin()) : finite).id;
         for (const [name, value] of [...this.stored(values, randomKey), ...slots]) assign(name, value);
         if (check !== undefined) assign(slotsCheck, check);
         return { loss, gradNorm, count };
@@ -337,6 +352,17 @@ export class StepGraphs {
       got: `no path from ${name} to it`,
       fix: "use it in forward, remove it, or freeze it by a parameter selector",
     });
+  }
+
+  /** Where the partial sums lie once all lanes are added. */
+  private get placesHeld(): number[] {
+    const { lanes } = this.description;
+    return levelsHeld(lanes).map((level) => placeOfLevel(level, lanes));
+  }
+
+  /** Variables whose sum is a parameter's gradient, after a step. */
+  gradientNames(parameter: string): string[] {
+    return this.placesHeld.map((place) => gradName(place, parameter));
   }
 
   /** How a program is compiled: `update` works on parameters and slots, which mixed precision leaves as they are. */
@@ -476,9 +502,14 @@ export class StepPrograms {
     });
   }
 
-  private updateCall({ step, skipped = 0, learningRate, clock }: StepInputs): ProgramCall {
+  private updateCall({ step, skipped = 0, learningRate, clock, limits }: StepInputs): ProgramCall {
     const { optimizer, dtype } = this.graphs.description;
-    const scalars = optimizer.scalarsAt(step - skipped, learningRate, clock);
+    const { loss = Number.POSITIVE_INFINITY, gradNorm = Number.POSITIVE_INFINITY } = limits ?? {};
+    const scalars = {
+      ...optimizer.scalarsAt(step - skipped, learningRate, clock),
+      "limit.loss": loss,
+      "limit.gradNorm": gradNorm,
+    };
     const feeds = Object.fromEntries(
       Object.entries(scalars).map(([name, value]) => [name, fromNumbers(dtype, [], [value])]),
     );

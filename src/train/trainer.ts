@@ -6,6 +6,7 @@ import { advance } from "./clock.ts";
 import { diagnose } from "./diagnose.ts";
 import { type EvaluationResult, evaluateAll } from "./evaluate.ts";
 import type { StepPrograms, StepResult } from "./programs.ts";
+import type { Watch, WatchState } from "./watch.ts";
 
 /** A batch: its feeds, and under `rows` the global sample id of each row. */
 export type Batch = { readonly [feed: string]: HostArray };
@@ -45,12 +46,18 @@ export interface Callback {
   start?(trainer: Trainer): void | Promise<void>;
   step?(report: StepReport, trainer: Trainer): void | Promise<void>;
   evaluation?(result: EvaluationResult, trainer: Trainer): void | Promise<void>;
-  /** A step was not applied because something was not finite. */
-  anomaly?(error: AthanorError, trainer: Trainer): void | Promise<void>;
+  /** A step was not applied because something was not finite, or leapt up; what is done about it. */
+  anomaly?(error: AthanorError, trainer: Trainer, policy: AnomalyPolicy): void | Promise<void>;
+  /** The watch found something wrong; the run goes on. */
+  warning?(warning: AthanorError, trainer: Trainer): void | Promise<void>;
   /** The state should be saved now: periodically, and once at the end, whichever it is. */
   checkpoint?(trainer: Trainer): void | Promise<void>;
   end?(ending: Ending, trainer: Trainer): void | Promise<void>;
 }
+
+/** Stop with an error, leave the update out, or go back to the last checkpoint with a lower learning rate. */
+export const anomalyPolicies = ["stop", "skip", "rollback"] as const;
+export type AnomalyPolicy = (typeof anomalyPolicies)[number];
 
 export interface TrainerOptions {
   readonly programs: StepPrograms;
@@ -79,8 +86,19 @@ export interface TrainerOptions {
   readonly restoreStep?: (step: number) => Promise<void>;
   /** Steps between checkpoints; 0 for the one at the end alone. */
   readonly checkpointEvery?: number;
-  /** On a step that is not finite: stop with an error (default), or leave the update out and go on. */
-  readonly onNonFinite?: "stop" | "skip";
+  /** On a step that is not finite. Default: stop. */
+  readonly onNonFinite?: AnomalyPolicy;
+  readonly watch?: Watch;
+  /** On a step above the watch's limits, for programs that are `limited`. Default: it is made and told as a warning. */
+  readonly onSpike?: AnomalyPolicy | "tell";
+  /** What the watch finds ends the run with it, instead of being told. Default false. */
+  readonly stopOnWarning?: boolean;
+  /** Writes the state that was saved at a step into the store, and gives what the trainer goes on from. */
+  readonly rollBack?: (step: number, cause: AthanorError) => Promise<TrainerState>;
+  /** The learning rate times it, from each rollback on. Default 0.5. */
+  readonly rateFactor?: number;
+  /** One more ends the run. Default 3. */
+  readonly maxRollbacks?: number;
   /** So many left out in a row stop the run after all: then the fault is in the state, and no batch will do. Default 10. */
   readonly maxSkips?: number;
   readonly callbacks?: readonly Callback[];
@@ -118,6 +136,9 @@ export interface TrainerState {
   readonly batch?: BatchState;
   /** Early stopping went back to the state of this step: the run is over, there is nothing to train on from. */
   readonly restored?: number;
+  /** How often the run went back to a checkpoint. Not there while it did not. */
+  readonly rollbacks?: number;
+  readonly watch?: WatchState;
 }
 
 export class Trainer {
@@ -133,6 +154,7 @@ export class Trainer {
   /** What the run had worked when it last made a step, and the time of `performance.now` that it is counted from. */
   private seconds = 0;
   private began = performance.now();
+  private rollbacks = 0;
   /** The step whose state is on disk already. */
   private savedAt: number | undefined;
 
@@ -173,6 +195,8 @@ export class Trainer {
       ...(tolerance === undefined || this.gradNorm === Number.POSITIVE_INFINITY ? {} : { gradNorm: this.gradNorm }),
       ...(maxSeconds === undefined ? {} : { seconds: this.seconds }),
       ...(this.restored === undefined ? {} : { restored: this.restored }),
+      ...(this.rollbacks > 0 ? { rollbacks: this.rollbacks } : {}),
+      ...(this.options.watch === undefined ? {} : { watch: this.options.watch.state() }),
     };
   }
 
@@ -187,6 +211,8 @@ export class Trainer {
     this.gradNorm = state.gradNorm ?? Number.POSITIVE_INFINITY;
     this.seconds = state.seconds ?? 0;
     this.restored = state.restored;
+    this.rollbacks = state.rollbacks ?? 0;
+    this.options.watch?.restore(state.watch);
     this.options.source.restore(state.source);
     this.savedAt = state.clock.step;
   }
@@ -259,10 +285,21 @@ export class Trainer {
     return step % evaluateEvery === 0 || step === until || !["patience", undefined].includes(this.stopReason);
   }
 
+  /**
+   * The step of the last checkpoint by the interval, to which a rollback goes; `undefined` where none is asked for. A checkpoint that an
+   * interruption left must not decide it.
+   */
+  get rollbackStep(): number | undefined {
+    const { onNonFinite, onSpike, checkpointEvery = 0 } = this.options;
+    if (onNonFinite !== "rollback" && onSpike !== "rollback") return undefined;
+    return checkpointEvery === 0 ? 0 : this.clock.step - (this.clock.step % checkpointEvery);
+  }
+
   private checkpointIsDue(): boolean {
     const { checkpointEvery = 0 } = this.options;
     const { step } = this.clock;
-    return checkpointEvery > 0 && step > 0 && step % checkpointEvery === 0;
+    if (step === 0) return this.rollbackStep === 0;
+    return checkpointEvery > 0 && step % checkpointEvery === 0;
   }
 
   private async save(): Promise<void> {
@@ -272,27 +309,40 @@ export class Trainer {
   }
 
   private async step(): Promise<void> {
-    const { programs, source, learningRate } = this.options;
+    const { programs, source, learningRate, watch, rateFactor = 0.5 } = this.options;
     const { task } = programs.graphs.description;
+    const unit = task.units?.loss ?? 1;
     const started = performance.now();
     const [rows, after] = [this.rowsAt(this.clock), this.clockAfter(this.clock)];
     const { rows: ids, ...batch } = await source.next(rows, [after, this.clockAfter(after)].map(this.rowsAt));
     const waited = (performance.now() - started) / 1000;
-    const lr = learningRate(this.clock, this.evaluations, rows);
+    const lr = learningRate(this.clock, this.evaluations, rows) * rateFactor ** this.rollbacks;
     const { total: skipped } = this.skips;
     const { clock } = this;
-    const inputs = { step: clock.step, clock, skipped, learningRate: lr, batch, sampleIds: ids!.data as Int32Array };
+    const { loss: limit = Number.POSITIVE_INFINITY, gradNorm = Number.POSITIVE_INFINITY } = watch?.limits() ?? {};
+    const inputs = {
+      step: clock.step,
+      clock,
+      skipped,
+      learningRate: lr,
+      batch,
+      sampleIds: ids!.data as Int32Array,
+      limits: { loss: limit / unit, gradNorm },
+    };
+    watch?.before(programs, clock.step + 1);
     const result = await programs.step(inputs);
+    const loss = result.loss * unit;
     const seconds = (performance.now() - started) / 1000;
+    const watched = { ...result, loss, learningRate: lr, step: this.clock.step + 1 };
     if (result.committed) this.skips = { total: skipped, running: 0 };
-    else await this.skip(await diagnose(programs, inputs));
+    else if (await this.refused(watch?.spike(watched) ?? (await diagnose(programs, inputs)))) return;
     this.clock = after;
     if (result.committed) this.measure(result, rows);
-    const loss = result.loss * (task.units?.loss ?? 1);
     if (result.committed) [this.lastLoss, this.gradNorm] = [loss, result.gradNorm];
     this.seconds = (performance.now() - this.began) / 1000;
     const report = { ...result, loss, clock: this.clock, learningRate: lr, rows, items: result.count, seconds, waited };
     await this.each((callback) => callback.step?.(report, this));
+    if (result.committed) await this.warn(watch?.after(programs, watched));
   }
 
   private readonly rowsAt = (clock: Clock): number => {
@@ -313,21 +363,55 @@ export class Trainer {
     this.batch = batchSizes.measure(this.batch, step, this.clock);
   }
 
-  /** Leaves an update out, if that is the policy and has not been so for too long. */
-  private async skip(error: AthanorError): Promise<void> {
-    const { onNonFinite = "stop", maxSkips = 10 } = this.options;
-    await this.each((callback) => callback.anomaly?.(error, this));
-    if (onNonFinite === "stop") throw error;
+  /** What is done about an update that was not made; true where the run is back at a checkpoint, and the step is no more. */
+  private async refused(error: AthanorError): Promise<boolean> {
+    const { onNonFinite = "stop", onSpike = "tell", maxSkips = 10 } = this.options;
+    const isSpike = error.code.endsWith("-spike") && onSpike !== "tell";
+    const policy = isSpike ? onSpike : onNonFinite;
+    await this.each((callback) => callback.anomaly?.(error, this, policy));
+    if (policy === "stop") throw error;
+    if (policy === "rollback") {
+      await this.rollBack(error);
+      return true;
+    }
     const { total, running } = this.skips;
     this.skips = { total: total + 1, running: running + 1 };
-    if (running + 1 < maxSkips) return;
-    fail("train/non-finite", `${maxSkips} steps in a row were left out: no update is possible any more`, {
-      where: "onNonFinite: skip",
+    if (running + 1 < maxSkips) return false;
+    return fail(error.code, `${maxSkips} steps in a row were left out: no update is possible any more`, {
+      where: isSpike ? "watch.onSpike: skip" : "onNonFinite: skip",
       expected: "a step that is finite",
       got: error.message,
       fix: "go on from a checkpoint before the first of them, after mending what they name",
       cause: error,
     });
+  }
+
+  /**
+   * Back to the state of the last checkpoint by the interval, with a lower learning rate; the data go on behind the batch at which
+   * it happened. A run that is cut off here comes by the same way again.
+   */
+  private async rollBack(error: AthanorError): Promise<void> {
+    const { rollBack, source, maxRollbacks = 3 } = this.options;
+    const rollbacks = this.rollbacks + 1;
+    if (rollbacks > maxRollbacks || rollBack === undefined)
+      fail("train/rollbacks", `the run went back ${maxRollbacks} times, and a step fails again`, {
+        where: `step ${this.clock.step + 1}`,
+        expected: "steps that are finite and do not leap up, with the lowered learning rate",
+        got: error.message,
+        fix: "lower the learning rate, clip the gradients, or look at the data; watch.rollbacks allows more",
+        cause: error,
+      });
+    const passed = source.state();
+    this.restore(await rollBack(this.rollbackStep!, error));
+    source.restore(passed);
+    this.rollbacks = rollbacks;
+  }
+
+  private async warn(warnings: readonly AthanorError[] = []): Promise<void> {
+    for (const warning of warnings) {
+      if (this.options.stopOnWarning) throw warning;
+      await this.each((callback) => callback.warning?.(warning, this));
+    }
   }
 
   /** Evaluates on the held-out data now. `undefined` without such data, or when the signal fired meanwhile. */
@@ -339,6 +423,7 @@ export class Trainer {
     this.lastEvaluation = evaluation;
     this.remember(evaluation);
     await this.each((callback) => callback.evaluation?.(evaluation, this));
+    await this.warn(this.options.watch?.evaluated(evaluation.step, evaluation.loss));
     return evaluation;
   }
 
