@@ -54,7 +54,8 @@ export class UpdateBench {
       if (slots.has(name)) continue;
       const stream = new RandomStream(1, name);
       const scale = name.startsWith("grad.") ? 1e-3 : 0.02;
-      const data = Float64Array.from({ length: sizeOf(shape) }, (_, at) => scale * stream.normal(at));
+      const normal = Float32Array.from({ length: 4096 }, (_, at) => scale * stream.normal(at));
+      const data = new Float32Array(sizeOf(shape)).map((_, at) => normal[at % normal.length]!);
       store.write(name, fromNumbers(dtype as FloatDType, shape, name.startsWith("loss.count") ? [1] : data));
     }
   }

@@ -59,6 +59,8 @@ describe("athanor prove", () => {
     [["bench", "step", "--model", "bert", "--layers", "1", "--vocab", "2147483647"], "plan/memory"],
     [["bench", "step", "--model", "mlp", "--context", "2147483647", "--width", "2147483647"], "plan/memory"],
     [["bench", "matmul", "--sizes", "64,1000000"], "plan/memory"],
+    [["bench", "update", "--width", "1000000"], "plan/memory"],
+    [["bench", "update", "--layers", "1001"], "--layers is too large"],
     [["bench", "matmul", "--sizes", "64,"], '""'],
     [["bench", "step", "--dtype", "f16"], "cli/bench"],
     [["bench", "matmul", "--dtype", "f16"], "f32 or bf16"],

@@ -59,8 +59,8 @@ export const defineBench: DefineCommand = (program, run) => {
     bench.command("update").description("optimizer updates, clipped by the global norm, beside the speed of memory"),
   )
     .option("--optimizers <list>", "names, separated by commas", "sgd,adam,adamw,lion,adagrad,rmsprop,lamb,adafactor")
-    .option("--width <n>", "rows and columns of a matrix", wholeOption("--width"), 2048)
-    .option("--layers <n>", "matrices", wholeOption("--layers"), 4)
+    .option("--width <n>", "rows and columns of a matrix", wholeOption("--width", mostSize), 2048)
+    .option("--layers <n>", "matrices", wholeOption("--layers", mostLayers), 4)
     .action(run(update));
   common(bench.command("step").description("training steps of a model on random data"))
     .option("--model <name>", stepModels, "gpt")
