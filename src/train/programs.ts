@@ -217,6 +217,20 @@ export class StepGraphs {
     );
   }
 
+  /** The mean loss and mean gradients, as outputs: what an optimizer on the host reads. */
+  gradient(): Graph {
+    return trace(
+      {},
+      () => {
+        const { gradients, lossSum, count } = this.totals();
+        const scale = count.reciprocal();
+        for (const [name, grad] of gradients) markOutput(gradName(0, name), grad.mul(scale));
+        markOutput("loss", lossSum.mul(scale));
+      },
+      { floatDType: this.description.dtype, mode: "train" },
+    );
+  }
+
   /** The parameters that gradients are taken at, traced. */
   private trainingWeights(): Map<string, Tensor> {
     const stored = storedParameters(this.parameterTypes);
@@ -416,6 +430,7 @@ export class StepPrograms {
   private readonly evaluateProgram: Program;
   private readonly checkSlotsProgram: Program | undefined;
   private readonly perturbProgram: Program | undefined;
+  private gradientProgram: Program | undefined;
   /** Writes to the store when the slots were looked at last. */
   private checkedWrites = -1;
 
@@ -473,6 +488,20 @@ export class StepPrograms {
     const squares = results.slice(0, sums.length).map(({ outputs }) => Number(outputs.gradSquares!.data[0]));
     const small = squares.reduce((sum, one) => sum + one) / sums.length;
     return { ...result, noise: { large: result.gradNorm ** 2, small } };
+  }
+
+  /** Mean loss and mean gradients of a batch at the parameters; nothing is updated. */
+  async gradient(
+    inputs: Omit<StepInputs, "learningRate">,
+  ): Promise<{ readonly loss: number; readonly gradients: ReadonlyMap<string, HostArray> }> {
+    const { graphs, engine } = this;
+    const plan = () => compile(graphs.gradient(), engine.target, graphs.compileOptions("update"));
+    const program = this.gradientProgram ?? engine.load(plan(), this.store);
+    this.gradientProgram = program;
+    const calls = [...this.accumulateCalls({ ...inputs, learningRate: 0 }), { program, feeds: {} }];
+    const { outputs } = (await engine.run(calls)).at(-1)!;
+    const gradients = graphs.trainedTypes.map(({ name }) => [name, outputs[gradName(0, name)]!] as const);
+    return { loss: Number(outputs.loss!.data[0]), gradients: new Map(gradients) };
   }
 
   /**
