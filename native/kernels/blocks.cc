@@ -107,7 +107,8 @@ void quantize(const Call& call) {
         const int k = minOf(ofSigned.nearest(__builtin_fabsf(share)), 128 - below);
         codes[start + i] = static_cast<uint8_t>(127 + (k ^ -below) + below);
       } else {
-        codes[start + i] = static_cast<uint8_t>(ofUnsigned.nearest(maxOf(share, 0.0f)));
+        // what is above 0 stays so
+        codes[start + i] = static_cast<uint8_t>(maxOf(ofUnsigned.nearest(maxOf(share, 0.0f)), static_cast<int>(share > 0)));
       }
     }
   });

@@ -28,11 +28,18 @@ const codebook = (signed: boolean) => {
     }
     return low;
   };
-  if (!signed) return { encode: (x: number) => nearest(Math.max(0, x)), decode: (code: number) => sizes[code]! };
+  if (!signed)
+    return {
+      encode: (x: number) => (x > 0 ? Math.max(1, nearest(x)) : 0),
+      decode: (code: number) => sizes[code]!,
+    };
   return {
     encode: (x: number) => (x < 0 ? 127 - Math.min(127, nearest(-x)) : 127 + nearest(x)),
     decode: (code: number) => (code < 127 ? -sizes[127 - code]! : sizes[code - 127]!),
   };
 };
-/** Codes of the number nearest to x, from −1 to 1 or from 0 to 1, and the numbers that codes stand for. */
+/**
+ * Codes of the number nearest to x, from −1 to 1 or from 0 to 1, and the numbers that codes stand for. Without a sign, what is above 0 is
+ * never 0: steps are divided by its root (the zero-point problem; Li, Chen & Zhu 2023, section 4.1).
+ */
 export const codebooks = { signed: codebook(true), unsigned: codebook(false) };

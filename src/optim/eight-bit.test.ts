@@ -44,6 +44,13 @@ test("what is stored is the nearest value of the map; blocks do not touch one an
   assertClose(data, expected, { absolute: 1e-15, what: "x" });
 });
 
+test("without a sign what is above 0 is never kept as 0, however much larger its block's largest is", () => {
+  const again = (tensor: Tensor) => dequantizeBlocks(...quantizeBlocks(tensor, { signed: false }), { signed: false });
+  const { data } = evaluate(again, { x: [1, 0.9e-7, 1e-30, 0] });
+  const least = golden.maps.unsigned[1];
+  assertClose(data, [1, least, least, 0], { absolute: 0, what: "x" });
+});
+
 test("a block that is not finite has a scale that is not, so that the update's guard sees it", () => {
   for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
     const { data } = evaluate((x) => quantizeBlocks(x!, { signed: true })[1], { x: [1, bad, 2] });

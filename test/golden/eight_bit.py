@@ -2,7 +2,7 @@
 
 Blocks of 256 numbers share their largest |x| as a scale; a number divided by it takes the nearest of the 256 values of the dynamic
 tree. `map` builds that tree as the paper's figure 3 does, from bit patterns: a sign, zeros that name the decade, an indicator, and a
-linear fraction in what is left. Nearest is found by trying all.
+linear fraction in what is left. Nearest is found by trying all. A second moment above 0 takes no code of 0 (Li, Chen & Zhu 2023).
 """
 
 import numpy as np
@@ -37,7 +37,10 @@ def kept(x, code):
             out[start : start + BLOCK] = 0
             continue
         gaps = np.abs(part[:, None] / scale - code[None, :])
-        out[start : start + BLOCK] = code[gaps.argmin(1)] * scale
+        nearest = gaps.argmin(1)
+        if code[0] == 0:  # without a sign what is above 0 stays so: Li, Chen & Zhu 2023, section 4.1
+            nearest = np.where(part > 0, np.maximum(nearest, 1), 0)
+        out[start : start + BLOCK] = code[nearest] * scale
         two = np.sort(gaps, 1)[:, :2]
         worst = min(worst, (two[:, 1] - two[:, 0]).min())
     return out, worst
@@ -46,7 +49,7 @@ def kept(x, code):
 def main():
     maps = {"signed": tree(True), "unsigned": tree(False)}
     assert all(len(code) == 256 for code in maps.values())
-    curvature = 10.0 ** (np.array(grid(21, COUNT)))
+    curvature = 10.0 ** (5 * np.array(grid(21, COUNT)))  # second moments of 10 decades and more, beyond the map
     target, x = np.array(grid(22, COUNT)) * 4, np.array(grid(23, COUNT)) * 4
     start = x.copy()
     m, v = np.zeros(COUNT), np.zeros(COUNT)

@@ -16,7 +16,7 @@ const samplesOf = (shapes: readonly Shape[]) =>
 export const quantizeBlocks = defineOp<["x"], BlockAttrs>({
   name: "quantizeBlocks",
   kind: "fused",
-  doc: "codes u8 of x, and the scale of each block: its largest |x|, not finite where the block is not. Without a sign, numbers below 0 count as 0",
+  doc: "codes u8 of x, and the scale of each block: its largest |x|, not finite where the block is not. Without a sign, numbers below 0 count as 0, and none above is 0",
   inputs: ["x"],
   infer: ([x]) => {
     if (!isFloat(x.dtype))
