@@ -276,7 +276,17 @@ function encodeImages(rows: readonly PredictInput[], { shape, mean, scale }: Ima
         got: typeof row === "object" && pixels?.length !== undefined ? `${pixels.length} values` : typeof row,
         fix: "give one image, or a list of images, as expected",
       });
-    for (let pixel = 0; pixel < width; pixel++) features[at * width + pixel] = (pixels[pixel]! - mean) / scale;
+    for (let pixel = 0; pixel < width; pixel++) {
+      const value = pixels[pixel]!;
+      if (!(value >= 0 && value <= 255))
+        fail("data/record", "this model predicts images", {
+          where: `row ${at + 1}, pixel ${pixel + 1}`,
+          expected: "a number from 0 to 255",
+          got: String(value),
+          fix: "give the bytes of the image as they are",
+        });
+      features[at * width + pixel] = (value - mean) / scale;
+    }
   });
   return features;
 }

@@ -1,7 +1,11 @@
 // Times of stages: what is timed inside another stage is not that one's; and a report as a terminal and a page show it.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { renderReport, StageTimes, stageNames } from "./report.ts";
+import { type RunReport, renderReport, StageTimes, stageNames } from "./report.ts";
+import { train } from "./train.ts";
 
 test("inner stages are taken out of outer ones, also across awaits and errors", async () => {
   const times = new StageTimes();
@@ -49,4 +53,21 @@ test("a terminal has two lines for each step, with settings that are too long cu
   expect(Math.max(...lines.map(({ length }) => length))).toBeLessThan(150);
   expect(lines[0]).toMatch(/^1 preprocess +1\.5s {2}i+…$/);
   expect(lines[12]).toMatch(/^ {2}evaluation/);
+});
+
+test("says whole how to call a model in a folder with spaces, and the share that is held out as it was written", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "athanor it's "));
+  try {
+    const rows = Array.from({ length: 50 }, (_, x) => ({ x, y: 2 * x }));
+    const data = { rows, target: "y", heldOut: 0.29 };
+    const recipe = { data, model: { mlp: { hidden: [] } }, steps: 1, engine: { name: "reference" } } as const;
+    await train(recipe, { runDir: join(folder, "run") }).outcome;
+    const { stages } = JSON.parse(readFileSync(join(folder, "run", "report.json"), "utf8")) as RunReport;
+    const outputs = (name: string) => stages.find((stage) => stage.name === name)!.outputs;
+    expect(outputs("deployment")).toContain(`athanor predict '${folder.replace("'", "'\\''")}/run' rows.csv`);
+    expect(outputs("deployment")).toContain(`load("${folder}/run")`);
+    expect(outputs("preprocess")).toContain(", 29 % held out");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

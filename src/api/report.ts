@@ -2,7 +2,7 @@
 // how long it took. Written beside the run's record, as JSON and for people; nothing reads it back.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { byteSize, formatBytes, formatCount, formatDuration, sizeOf } from "../base/index.ts";
+import { byteSize, formatBytes, formatCount, formatDuration, shellWord, sizeOf } from "../base/index.ts";
 import type { Prepared } from "../recipe/index.ts";
 import type { Evaluation, Forecast, StepPrograms } from "../train/index.ts";
 
@@ -106,11 +106,12 @@ export function reportOf(facts: ReportFacts): RunReport {
   }
   const slotBytes = graphs.slotTypes.reduce((sum, { dtype, shape }) => sum + byteSize(dtype) * sizeOf(shape), 0);
   const usualLoss = task.name === "regression" ? "squared error" : "cross-entropy";
+  const { heldOut, heldOutPath } = recipe.data;
   const metrics = Object.entries(evaluation?.metrics ?? {}).map(([name, value]) => `, ${name} ${figure(value)}`);
   const texts: { readonly [name in StageName]: readonly [inputs: string, outputs: string] } = {
     preprocess: [
       `${recipe.data.path ?? "rows in memory"}, SHA-256 ${prepared.dataHash.slice(0, 12)}…`,
-      `${formatCount(Math.round(source.samplesPerEpoch))} rows an epoch, ${recipe.data.heldOut * 100} % held out; ${Object.keys(files).join(", ")}`,
+      `${formatCount(Math.round(source.samplesPerEpoch))} rows an epoch, ${heldOutPath === undefined ? `${figure(100 * heldOut)} %` : heldOutPath} held out; ${Object.keys(files).join(", ")}`,
     ],
     model: [
       plain(recipe.model),
@@ -147,8 +148,9 @@ export function reportOf(facts: ReportFacts): RunReport {
 
 function howToCall({ folder, prepared }: ReportFacts): string {
   const isText = prepared.description.task.name === "language-model";
-  const command = isText ? `athanor generate ${folder} --prompt …` : `athanor predict ${folder} rows.csv`;
-  return `${command}, or (await load("${folder}")).${isText ? "generate" : "predict"}(…)`;
+  const run = shellWord(folder);
+  const command = isText ? `athanor generate ${run} --prompt …` : `athanor predict ${run} rows.csv`;
+  return `${command}, or (await load(${JSON.stringify(folder)})).${isText ? "generate" : "predict"}(…)`;
 }
 
 /** For a terminal: two lines per stage, long settings cut. */

@@ -1,6 +1,8 @@
 // The numbers of `numpy.random.seed(n)`: so that a port of a NumPy program starts where the original does. Nothing in Athanor draws
 // from it; its own randomness has addresses (base/rng.ts).
 
+import { fail } from "../base/index.ts";
+
 const [size, middle] = [624, 397];
 
 /**
@@ -19,8 +21,15 @@ export class NumpyRandom {
   /** The second of a pair of normals, not handed out yet. */
   private spare: number | undefined;
 
-  /** `seed` is a whole number below 2³², as `numpy.random.seed` takes it. */
+  /** `seed` is a whole number from 0 and below 2³², as `numpy.random.seed` takes it. Errors with `data/seed`. */
   constructor(seed: number) {
+    if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32))
+      fail("data/seed", "NumPy has no such seed", {
+        where: `NumpyRandom(${seed})`,
+        expected: "a whole number, 0 or more and below 2^32",
+        got: String(seed),
+        fix: "give the seed of the original program",
+      });
     this.state[0] = seed;
     for (let i = 1; i < size; i++) {
       const last = this.state[i - 1]!;

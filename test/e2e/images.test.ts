@@ -66,6 +66,7 @@ test("train, eval and predict on images", async () => {
   const model = await load(join(folder.path, "run"));
   expect(await model.predict(tests.pixels.subarray(0, 16))).toMatchObject({ label: String(tests.labels[0]) });
   await expect(model.predict(tests.pixels)).rejects.toThrow("800 values");
+  await expect(model.predict(Float32Array.of(...new Array(15).fill(0), Number.NaN))).rejects.toThrow("row 1, pixel 16");
   await expect(model.predict("a text")).rejects.toThrow("this model predicts images");
 });
 

@@ -58,6 +58,8 @@ test("NumPy's numbers of a seed are NumPy's", () => {
   expect(uniform[2]).toBe(0.6027633760716439);
   expect(uniform.at(-1)).toBe(0.8427768626848423);
   expect(new NumpyRandom(2 ** 32 - 1).rand(1)[0]).toBe(0.0976320289940138);
+  for (const seed of [-1, 0.5, 2 ** 32, Number.NaN])
+    expect(errorOf(() => new NumpyRandom(seed))).toMatchObject({ code: "data/seed", got: String(seed) });
 });
 
 describe("E1: a weight as wide as other data", () => {
