@@ -160,16 +160,18 @@ function renderProducts({ precision, systems, load, machine }) {
     const of = (pick) => system.rounds.map(({ products }) => (2 * m * n * n) / pick(products[at]) / 1e6);
     return { median: median(of(({ medianMs }) => medianMs)), best: Math.max(...of(({ bestMs }) => bestMs)) };
   };
-  const [ours, ...others] = systems;
-  const peak = Math.max(...sizes.map((_, at) => gflops(ours, at).best));
+  const ours = systems.find(({ name }) => name === "Athanor");
+  const others = systems.filter((system) => system !== ours);
+  const peak = Math.max(...sizes.map((_, at) => (ours === undefined ? 0 : gflops(ours, at).best)));
   const rows = sizes.map(({ m, n }, at) => {
-    const mine = gflops(ours, at);
+    const mine = ours === undefined ? undefined : gflops(ours, at);
+    const cell = ({ median, best }) => `${figure(median)} (${figure(best)})`;
     const cells = others.map((system) => {
       const theirs = gflops(system, at);
-      return `${figure(theirs.median)} (${figure(theirs.best)}); ${figure(mine.median / theirs.median)}`;
+      return mine === undefined ? cell(theirs) : `${cell(theirs)}; ${figure(mine.median / theirs.median)}`;
     });
-    const share = `${((100 * mine.median) / peak).toFixed(0)} %`;
-    return [`${m} × ${n} × ${n}`, `${figure(mine.median)} (${figure(mine.best)})`, share, ...cells];
+    const own = mine === undefined ? ["failed", ""] : [cell(mine), `${((100 * mine.median) / peak).toFixed(0)} %`];
+    return [`${m} × ${n} × ${n}`, ...own, ...cells];
   });
   const heads = others.map(({ name }) => `${name}; Athanor ÷ ${name}`);
   return [

@@ -108,6 +108,21 @@ test("a step that Athanor cannot take yet is named, and a disturbed row is marke
   expect(row).toMatch(/\| not there yet \| 765 \(750\) compiled \|.*\| ~ 2\.0–9\.0 \|$/);
 });
 
+test("products of others stand in their own columns, whether ours ran or not", () => {
+  const system = (name: string, ms: number) => {
+    const products = [{ m: 100, n: 100, medianMs: ms, bestMs: ms }]; // 2 million operations
+    return { name, rounds: [{ products }] };
+  };
+  const rowOf = (...systems: object[]) => {
+    const matmul = { ...c1, kind: "matmul", systems };
+    const lines = renderResults(new Map([["matmul-f32", matmul]]), "").split("\n");
+    return lines.find((line) => line.startsWith("| 100 × "));
+  };
+  const torch = system("PyTorch", 0.02);
+  expect(rowOf(system("Athanor", 0.01), torch)).toBe("| 100 × 100 × 100 | 200 (200) | 100 % | 100 (100); 2.00 |");
+  expect(rowOf(torch)).toBe("| 100 × 100 × 100 | failed |  | 100 (100) |");
+});
+
 test("one result replaces its own file and no other", () => {
   const folder = mkdtempSync(join(tmpdir(), "athanor-bench-results-"));
   try {
