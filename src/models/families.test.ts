@@ -1,6 +1,6 @@
 // Every model family: builds from its defaults, forgets nothing of its configuration, runs, and reaches all its parameters.
 import { describe, expect, test } from "vitest";
-import { fromNumbers, type HostArray, sizeOf } from "../base/index.ts";
+import { fromNumbers, type HostArray, sizeOf, toNumbers } from "../base/index.ts";
 import { gradients, type Tensor } from "../core/index.ts";
 import { evaluate } from "../engine/index.ts";
 import { functionalCall, initialize } from "../nn/index.ts";
@@ -128,6 +128,24 @@ test("a text's padding changes nothing, and an empty text is the mean of nothing
 
 test("a table's ends must be those of the model", () => {
   const mlp = modelFamily("mlp");
+  expect(() => mlp.build({ init: "zeros" }, { task: "regression", features: 3 })).toThrow(
+    /init: expected one of "normal"/,
+  );
   expect(() => mlp.build({ inputs: 4 }, { task: "regression", features: 3 })).toThrow("leave inputs out");
   expect(() => mlp.build({}, { task: "classification", features: 3 })).toThrow("the model's outputs are not known");
+});
+
+test("a perceptron's hidden layers start as the recipe says, and a model built again from its configuration does so too", () => {
+  const mlp = modelFamily("mlp");
+  const facts = { task: "regression", features: 6 } as const;
+  const first = mlp.build({ hidden: [6, 6], init: "orthogonal" }, facts);
+  for (const { module } of [first, mlp.build(first.config, facts)]) {
+    const { init, shape } = module.parameters().get("layers.1.weight")!;
+    const w = Array.from(toNumbers(initialize(init, "layers.1.weight", shape, "f64", 3)));
+    const product = (a: number, b: number) =>
+      w.reduce((sum, _, at) => sum + (at < 6 ? w[at * 6 + a]! * w[at * 6 + b]! : 0), 0);
+    expect(product(0, 1)).toBeCloseTo(0, 10);
+    expect(product(2, 2)).toBeCloseTo(product(4, 4), 10);
+    expect(product(2, 2)).toBeGreaterThan(0.1);
+  }
 });

@@ -1,8 +1,11 @@
 // A perceptron on the rows of a table: classes or one number.
 import { z } from "zod";
 import { fail, parseConfig, varyingSchema } from "../base/index.ts";
-import { activationNames, Mlp } from "../nn/index.ts";
+import { activationNames, initNames, Mlp } from "../nn/index.ts";
 import type { ModelFamily } from "./family.ts";
+
+/** Starts that tell hidden units apart. */
+const starts = initNames.filter((name) => name !== "zeros" && name !== "ones");
 
 const mlpSchema = z.strictObject({
   hidden: z
@@ -11,6 +14,10 @@ const mlpSchema = z.strictObject({
     .describe("widths of the hidden layers; [] for a linear model"),
   activation: z.enum(activationNames).default("relu"),
   dropout: varyingSchema(z.number().min(0).lt(1)).default(0),
+  init: z
+    .enum(starts)
+    .optional()
+    .describe("how the hidden layers' weights start; left out, heNormal for relu, xavierUniform for the others"),
   inputs: z.number().int().positive().optional().describe("numbers per row; left out, the table's"),
   outputs: z.number().int().positive().optional().describe("classes, or 1; left out, the table's"),
 });
@@ -18,8 +25,9 @@ const mlpSchema = z.strictObject({
 /** What a recipe may write under `model.mlp`. */
 export type MlpInput = z.input<typeof mlpSchema>;
 
+type Settings = z.output<typeof mlpSchema>;
 /** The configuration of a built model. */
-export type MlpConfig = Required<z.output<typeof mlpSchema>>;
+export type MlpConfig = Required<Omit<Settings, "init">> & Pick<Settings, "init">;
 
 /** Features float (B, F) → logits (B, classes), or (B, 1) for regression. */
 export const mlpFamily: ModelFamily<MlpConfig> = {
@@ -29,12 +37,13 @@ export const mlpFamily: ModelFamily<MlpConfig> = {
   reads: "records",
   schema: mlpSchema,
   build: (config, facts) => {
-    const { hidden, activation, dropout, ...ends } = parseConfig(mlpSchema, config, "model.mlp");
+    const { hidden, activation, dropout, init, ...ends } = parseConfig(mlpSchema, config, "model.mlp");
     const inputs = settle("inputs", ends.inputs, facts.features);
     const outputs = settle("outputs", ends.outputs, facts.outputs ?? (facts.task === "regression" ? 1 : undefined));
+    const chosen = init === undefined ? {} : { init };
     return {
-      module: new Mlp([inputs, ...hidden, outputs], { activation, dropout }),
-      config: { hidden, activation, dropout, inputs, outputs },
+      module: new Mlp([inputs, ...hidden, outputs], { activation, dropout, ...chosen }),
+      config: { hidden, activation, dropout, ...chosen, inputs, outputs },
       inputs: { features: { dtype: "f32", shape: [inputs] } },
     };
   },
