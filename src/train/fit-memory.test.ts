@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { description, ladderOf, trained } from "../../test/support/recomputed-gpt.ts";
 import { ReferenceEngine } from "../engine/index.ts";
 import { forecast } from "./forecast.ts";
-import { type StepDescription, StepGraphs } from "./programs.ts";
+import { type StepDescription, StepGraphs } from "./step-graphs.ts";
 
 const engine = new ReferenceEngine();
 

@@ -2,7 +2,7 @@
 import { type Plan, RecomputeLadder, type Rung } from "../compiler/index.ts";
 import type { Engine } from "../engine/index.ts";
 import { flopsOf, forecast } from "./forecast.ts";
-import type { StepGraphs, StepPlans } from "./programs.ts";
+import type { StepGraphs, StepPlans } from "./step-graphs.ts";
 
 export const recomputeModes = ["auto", "none", "full"] as const;
 export type RecomputeMode = (typeof recomputeModes)[number];

@@ -4,7 +4,7 @@ import type { Plan, PlanType } from "../compiler/index.ts";
 import type { Engine } from "../engine/index.ts";
 import { availableMemory, type MemoryBound } from "./available-memory.ts";
 import type { RecomputeMode, RecomputeOption } from "./fit-memory.ts";
-import type { StepGraphs, StepPlans, StepProgram } from "./programs.ts";
+import type { StepGraphs, StepPlans, StepProgram } from "./step-graphs.ts";
 
 /** Planned bytes by owner. */
 export interface MemoryForecast {

@@ -8,16 +8,9 @@ export { type Forecast, forecast, type MemoryForecast, requireMemory } from "./f
 export { levelAfter, levelsHeld, levelsUsed, microbatchesPerLane, rowsPerLane } from "./lanes.ts";
 export { type LbfgsOptions, type LbfgsResult, lbfgs } from "./lbfgs.ts";
 export { Predictor, type RowInputs, softmaxOf } from "./predictor.ts";
-export {
-  type StepDescription,
-  StepGraphs,
-  type StepInputs,
-  type StepPlans,
-  type StepProgram,
-  StepPrograms,
-  type StepResult,
-} from "./programs.ts";
+export { type StepInputs, StepPrograms, type StepResult } from "./programs.ts";
 export { rowsOf } from "./step-feeds.ts";
+export { type StepDescription, StepGraphs, type StepPlans, type StepProgram } from "./step-graphs.ts";
 export * from "./task.ts";
 export * from "./trainer.ts";
 export { requireAllUsed } from "./unused-weights.ts";
