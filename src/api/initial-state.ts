@@ -27,9 +27,14 @@ export async function checkpointAt(path: string): Promise<Checkpoint> {
 
 /**
  * Writes the weights of another run, averaged where it averages, or of a Hugging Face folder over the initial ones; the optimizer
- * starts anew. Errors with `model/vocabulary`, `model/tensor`, `model/unused-tensor`, `checkpoint/*`, `hub/*`.
+ * starts anew. Settings that shapes do not tell apart, such as heads, may differ: that is noted. Errors with `model/vocabulary`, `model/tensor`, `model/unused-tensor`, `checkpoint/*`, `hub/*`.
  */
-export async function initFrom(path: string, programs: StepPrograms, prepared: Prepared): Promise<void> {
+export async function initFrom(
+  path: string,
+  programs: StepPrograms,
+  prepared: Prepared,
+  onNote: (text: string) => void,
+): Promise<void> {
   const { tensors, files, where } = await weightsAt(path);
   if (differs("tokenizer.json", prepared, files)) {
     fail("model/vocabulary", "the other run has another vocabulary: its tokens mean something else", {
@@ -52,14 +57,26 @@ export async function initFrom(path: string, programs: StepPrograms, prepared: P
     });
   }
   requireAllUsed(parameterTypes, { tensors, path: where });
+  const others = otherSettings(files.get("model.json"), prepared.files["model.json"]);
+  if (others.length > 0) onNote(`the weights of ${path} were trained with other settings: ${others.join(", ")}`);
   writeParameters(programs, { tensors, path: where }, { fresh: (name) => isLoraName(name) && !tensors.has(name) });
+}
+
+/** Settings that two models have both, and not alike: `heads 4 → 2`. Of each its `model.json`. */
+function otherSettings(theirs = "{}", ours = "{}"): string[] {
+  const configOf = (text: string): { readonly [key: string]: unknown } => JSON.parse(text).config ?? {};
+  const [before, now] = [configOf(theirs), configOf(ours)];
+  return Object.keys(now).flatMap((key) => {
+    const [old, own] = [JSON.stringify(before[key]), JSON.stringify(now[key])];
+    return key in before && old !== own ? [`${key} ${old} → ${own}`] : [];
+  });
 }
 
 async function weightsAt(path: string) {
   if (await isHubFolder(path)) {
-    const { tensors, tokenizer } = await readHubModel(path);
+    const { tensors, tokenizer, config } = await readHubModel(path);
     const texts: [string, string][] = tokenizer === undefined ? [] : [["tokenizer.json", tokenizer]];
-    return { tensors, files: new Map(texts), where: path };
+    return { tensors, files: new Map([...texts, ["model.json", JSON.stringify({ config })]]), where: path };
   }
   const checkpoint = await checkpointAt(path);
   const files = textsOf(checkpoint);

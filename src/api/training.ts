@@ -144,7 +144,7 @@ async function makeReady(recipe: Recipe, options: TrainOptions, earlier?: Earlie
     const start = earlier && (await restore(earlier, programs, prepared, onNote));
     // A run that began with other weights and was cut off before its first checkpoint begins with them again.
     const origin = earlier === undefined ? options.initFrom : start === undefined ? earlier.record.origin : undefined;
-    if (origin !== undefined) await initFrom(origin, programs, prepared);
+    if (origin !== undefined) await initFrom(origin, programs, prepared, onNote);
     const startLoss = await time("loss", () => lossBefore(prepared, programs));
     return { prepared, programs, planned, start, isContinued: earlier !== undefined, startLoss, times };
   } catch (error) {

@@ -50,6 +50,12 @@ test("training goes on from it", async () => {
   expect(second.code, second.stderr).toBe(0);
   const before = first.records.find((record) => typeof record.loss === "number")!.loss as number;
   expect(lossOf(second.records)).toBeCloseTo(before, 4);
+  expect(second.stderr).not.toContain("other settings");
+  const halves = ["--set", "model.llama.heads=2", "--set", "model.llama.keyValueHeads=1"]; // every tensor has the same shape
+  for (const source of ["hub", "run"]) {
+    const other = await cli("train", recipe, ...halves, "--run-dir", `other-${source}`, "--init-from", source);
+    expect(other.stderr).toContain(`the weights of ${source} were trained with other settings: heads 4 → 2`);
+  }
 });
 
 test("what cannot be exported is refused, and nothing is written", async () => {
