@@ -51,6 +51,7 @@ export {
   type Loss,
   type LossSums,
   languageModelTask,
+  lbfgs,
   regressionTask,
   StepPrograms,
   type Task,

@@ -31,15 +31,15 @@ function flowers(): string {
   return `length,width,colour,species\n${rows.join("\n")}\n`;
 }
 
-/** 400 messages, half of which want something. */
+/** 400 messages, no two alike, half of which want something. */
 function messages(): string {
   const random = new RandomStream(1, "messages");
   const pick = (list: readonly string[], at: number, row: number) => list[random.below(list.length, at, row)];
   const rows = Array.from({ length: 400 }, (_, row) => {
     const name = pick(["Ann", "Bo", "Chen", "Dee", "Eli", "Fay"], 0, row);
     return row % 2 === 0
-      ? `${name} you won ${pick(["a car", "gold", "a prize"], 1, row)} click ${pick(["here", "now"], 2, row)},spam`
-      : `${name} shall we meet ${pick(["at noon", "today", "on Monday"], 1, row)} about ${pick(["lunch", "work"], 2, row)},ham`;
+      ? `${name} you won ${row + 1} ${pick(["cars", "coins", "prizes"], 1, row)} click ${pick(["here", "now"], 2, row)},spam`
+      : `${name} shall we meet ${pick(["at noon", "today", "on Monday"], 1, row)} in room ${row + 1} about ${pick(["lunch", "work"], 2, row)},ham`;
   });
   return `text,label\n${rows.join("\n")}\n`;
 }
