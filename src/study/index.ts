@@ -1,4 +1,5 @@
 // The door of `study`: proofs and benchmarks, programs over everything below.
+export { type Advice, type Advised, type AdviseOptions, adviseRun } from "./advise.ts";
 export { type BenchRun, benchMatmul, benchStep, type MatmulFigures, type StepFigures } from "./bench.ts";
 export {
   type BatchComparison,

@@ -86,7 +86,7 @@ export async function tuneBatchSize(recipe: Recipe, options: BatchTuneOptions = 
 }
 
 /** Where a recipe's rate stands: a number, or a schedule's peak. A schedule without one gives way to a number. */
-function rateKey({ optimizer }: Recipe): string {
+export function rateKey({ optimizer }: Recipe): string {
   const [name, settings] = Object.entries(optimizer).find(([, value]) => value !== undefined)!;
   const { lr } = settings!;
   const path = `optimizer.${name}.lr`;

@@ -1,5 +1,6 @@
 // The commands, in the order of `athanor --help`.
 import type { DefineCommand } from "../command.ts";
+import { defineAdvise } from "./advise.ts";
 import { defineBench } from "./bench.ts";
 import { defineDoctor } from "./doctor.ts";
 import { defineEngine } from "./engine.ts";
@@ -29,6 +30,7 @@ export const commands: readonly DefineCommand[] = [
   defineExplain,
   defineExport,
   defineRuns,
+  defineAdvise,
   defineReproduce,
   defineInspect,
   defineTune,
