@@ -144,6 +144,7 @@ test.each<[unknown, RegExp]>([
   [1.5, /expected int/],
   [{ exponential: { from: 8, to: 64, factor: 0.5, every: 10 } }, /factor: must lead from 8 to 64, got 0\.5/],
   [{ exponential: { from: 64, to: 8, factor: 2, every: 10 } }, /must lead from 64 to 8/],
+  [{ exponential: { from: 8, to: 64, factor: 1 + 1e-9, every: 10 } }, /from 8 to 64 in at most 10000 changes/],
   [{ exponential: { from: 8, to: 64, factor: 1, every: 10 } }, /got 1/],
   [{ staged: { sizes: [8, 16], boundaries: [] } }, /expected 1 rising positions/],
   [{ staged: { sizes: [8, 16, 8], boundaries: [20, 10] } }, /rising/],

@@ -10,6 +10,9 @@ const length = z.number().positive();
 const unit = z.enum(clockUnits).default("samples").describe("what lengths and positions are counted in");
 const from = rows.describe("rows of the first step");
 
+/** More are no schedule but a slip of the pen: each is a boundary that is kept. */
+const mostChanges = 10_000;
+
 const growth = z
   .strictObject({
     from,
@@ -19,8 +22,10 @@ const growth = z
     unit,
   })
   .check(({ value: { from, to, factor }, issues }) => {
-    if (factor !== 1 && factor > 1 === to > from) return;
-    const message = `must lead from ${from} to ${to}, got ${factor}`;
+    const changes = Math.log(to / from) / Math.log(factor);
+    if (factor !== 1 && factor > 1 === to > from && changes <= mostChanges) return;
+    const way = changes > mostChanges ? `${from} to ${to} in at most ${mostChanges} changes` : `${from} to ${to}`;
+    const message = `must lead from ${way}, got ${factor}`;
     issues.push({ code: "custom", path: ["factor"], message, input: factor });
   });
 
