@@ -186,7 +186,7 @@ function unstable(recipe: Recipe, { told }: Log): Advice | undefined {
   };
 }
 
-/** A tenth, or ten times, of the rate, and on in that direction as long as it helps. */
+/** A tenth, or ten times, of the rate, and on in that direction until it is worse: a rate that is far away changes nothing at first. */
 async function rateAdvice(
   recipe: Recipe,
   log: Log,
@@ -206,10 +206,9 @@ async function rateAdvice(
     let before = own;
     for (let factor = step; factor >= 1e-4 && factor <= 1e4; factor *= step) {
       const { start, end } = await ending(factor);
-      const gain = gainOf(start, before, end);
       tried.push({ factor, end, gain: gainOf(start, own, end) });
+      if (end > worse * before) break;
       before = end;
-      if (!(gain > someGain)) break;
     }
   }
   const best = tried.reduce((one, other) => (other.end < one.end ? other : one));
@@ -308,6 +307,7 @@ const gainOf = (start: number, own: number, tried: number): number =>
   tried < own && tried < start ? (Math.min(own, start) - tried) / (start - tried) : 0;
 const someGain = 0.1;
 const muchGain = 0.25;
+const worse = 1.05;
 
 const mean = (values: readonly number[]): number => values.reduce((sum, one) => sum + one, 0) / values.length;
 const endOf = (losses: readonly number[]): number => mean(losses.slice(-Math.ceil(losses.length / 4)));

@@ -63,6 +63,8 @@ const planted: readonly [what: string, recipe: (seed: number) => RecipeInput, pr
   ["a rate far too high, text", (seed) => text(seed, lr(0.5)), "rate too high"],
   ["a rate far too low, table", (seed) => table(seed, 1000, 0.05, lr(3e-5)), "rate too low"],
   ["a rate far too low, text", (seed) => text(seed, lr(1e-5)), "rate too low"],
+  ["a rate a hundred thousand times too high, table", (seed) => table(seed, 1000, 0.05, lr(100)), "rate too high"],
+  ["a rate ten thousand times too low, table", (seed) => table(seed, 1000, 0.05, lr(1e-6)), "rate too low"],
   [
     "few rows with wrong labels, and a large model",
     (seed) => table(seed, 80, 0.25, { model: { mlp: { hidden: [128, 128] } }, ...lr(3e-3) }),
