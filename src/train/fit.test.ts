@@ -98,3 +98,23 @@ test("one-hot rows and class ids are the same targets", async () => {
     expect(value).toBeCloseTo(b[at]!, 12);
   });
 });
+
+test.each([
+  ["too wide", [[1, 2]], "[rows, 1]", "[1, 2]"],
+  ["not in a list", [1], "[rows, 1]", "[1]"],
+])("rows that are %s are not predicted from", async (_, x, expected, got) => {
+  const model = await fit(new Linear(1, 1), line, options);
+  await expect(model.predict(x)).rejects.toMatchObject({ code: "data/rows", expected, got });
+  await expect(model.evaluate({ x, y: line.y.slice(0, 1) })).rejects.toMatchObject({ code: "data/rows" });
+});
+
+test("a misspelt option and a loss that is none are refused", () => {
+  const misspelt = { ...options, optimiser: sgd() };
+  expect(() => fit(new Linear(1, 1), line, misspelt)).toThrow(
+    expect.objectContaining({ code: "config/options", got: "optimiser", fix: "did you mean optimizer?" }),
+  );
+  const without = { ...options, loss: undefined } as unknown as typeof options;
+  expect(() => fit(new Linear(1, 1), line, without)).toThrow(
+    expect.objectContaining({ code: "config/options", where: "options.loss" }),
+  );
+});

@@ -1,6 +1,17 @@
 // fit(): a model, arrays and a loss in one call, which is what the loops of tutorials are. For lessons, experiments and small data in
 // memory; a run that should survive the process, with a folder and checkpoints, is train()'s.
-import { clockStart, type DType, fail, fromNumbers, type HostArray, sizeOf, toNumbers } from "../base/index.ts";
+import {
+  clockStart,
+  type DType,
+  didYouMean,
+  fail,
+  fromNumbers,
+  type HostArray,
+  type Shape,
+  sameShape,
+  sizeOf,
+  toNumbers,
+} from "../base/index.ts";
 import { type Tensor, where } from "../core/index.ts";
 import { makeSampler, rowsOfBatch } from "../data/index.ts";
 import { type FeedValue, loadNativeEngine, ReferenceEngine, toHostArray } from "../engine/index.ts";
@@ -87,13 +98,16 @@ export class FittedModel {
   private readonly programs: StepPrograms;
   private readonly predictor: Predictor;
   private readonly inputType: DType;
+  /** Of one row. */
+  private readonly inputShape: Shape;
 
   constructor(programs: StepPrograms, input: HostArray) {
     this.programs = programs;
     this.inputType = input.dtype;
+    this.inputShape = input.shape.slice(1);
     const { model, dtype, optimizer } = programs.graphs.description;
     const { engine, store } = programs;
-    const inputs = { x: { dtype: input.dtype, shape: input.shape.slice(1) } };
+    const inputs = { x: { dtype: input.dtype, shape: this.inputShape } };
     this.predictor = new Predictor({ module: model, inputs, engine, store, dtype, optimizer });
   }
 
@@ -102,17 +116,28 @@ export class FittedModel {
     return new Map([...this.programs.graphs.parameterTypes].map(({ name }) => [name, this.programs.store.read(name)]));
   }
 
-  /** The model's output for each row of `x`. */
+  /** The model's output for each row of `x`. Errors with `data/rows` for rows of another shape than it was fitted to. */
   async predict(x: FeedValue): Promise<number[][]> {
-    const rows = toHostArray(x, this.inputType, "x");
+    const rows = this.asFitted(toHostArray(x, this.inputType, "x"));
     const outputs = await this.predictor.run({ x: rows.data }, rows.shape[0] ?? 0);
     return outputs.map((output) => Array.from(output));
+  }
+
+  private asFitted(x: HostArray): HostArray {
+    if (x.shape.length > 0 && sameShape(x.shape.slice(1), this.inputShape)) return x;
+    return fail("data/rows", "the rows are not of the shape that the model was fitted to", {
+      where: "x",
+      expected: `[rows${this.inputShape.map((size) => `, ${size}`).join("")}]`,
+      got: `[${x.shape.join(", ")}]`,
+      fix: "give a list of rows, each as those of the fit; one row is a list of one",
+    });
   }
 
   /** The mean loss over the rows, in evaluation mode: nothing is dropped. */
   async evaluate({ x, y }: FitData): Promise<number> {
     const { task, evalBatchSize, dtype } = this.programs.graphs.description;
     const data = new Rows(x, y, dtype, task.feeds(1).y!.dtype);
+    this.asFitted(data.x);
     let [sum, count] = [0, 0];
     for (let start = 0; start < data.count; start += evalBatchSize) {
       const positions = Array.from({ length: Math.min(evalBatchSize, data.count - start) }, (_, i) => start + i);
@@ -219,6 +244,7 @@ function lossTask({ x, y }: Rows, loss: Loss): Task {
  * ```
  */
 export function fit(model: Module | LayerPlan, data: FitData, options: FitOptions): Fitting {
+  refuseUnknown(options);
   const { loss, optimizer = sgd(), shuffle = true, onShort, epochs = 1, seed = 1, precision = "f32" } = options;
   const rows = new Rows(data.x, data.y, precision);
   const { count } = rows;
@@ -275,6 +301,39 @@ export function fit(model: Module | LayerPlan, data: FitData, options: FitOption
       yield { epoch, step: clock.step, loss: sum / perEpoch, learningRate, model: fitted };
     }
   }
+}
+
+const optionNames = [
+  "loss",
+  "optimizer",
+  "batch",
+  "shuffle",
+  "onShort",
+  "epochs",
+  "seed",
+  "precision",
+  "parameters",
+] satisfies (keyof FitOptions)[];
+
+/** JavaScript has no compiler that would tell a misspelt option. Errors with `config/options`. */
+function refuseUnknown(options: FitOptions): void {
+  const unknown = Object.keys(options).find((name) => !optionNames.some((known) => known === name));
+  if (unknown !== undefined) {
+    const near = didYouMean(unknown, optionNames);
+    fail("config/options", `fit has no option ${unknown}`, {
+      where: "options",
+      expected: optionNames.join(", "),
+      got: unknown,
+      fix: near === undefined ? "take it out" : `did you mean ${near}?`,
+    });
+  }
+  if (typeof options.loss !== "function")
+    fail("config/options", "fit needs a loss", {
+      where: "options.loss",
+      expected: "a function, such as meanSquaredError",
+      got: typeof options.loss,
+      fix: 'import one: import { meanSquaredError } from "athanor"',
+    });
 }
 
 /** Writes given values over initial ones. Errors with `fit/parameters`. */

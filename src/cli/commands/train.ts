@@ -104,8 +104,9 @@ const endings = {
 function nextCommands(path: string, { folder }: { folder: string }, { model, samples }: Recipe): string {
   const run = shellWord(folder);
   const writesText = Object.keys(model).some((family) => modelFamily(family).tasks.includes("language-model"));
+  const prompt = samples?.prompt.trim() ?? ""; // one of ours might have a character that the data has not
   const use = writesText
-    ? `npx athanor generate ${run} --prompt ${shellWord(samples?.prompt.trim() || "The")}`
+    ? `npx athanor generate ${run}${prompt === "" ? "" : ` --prompt ${shellWord(prompt)}`}`
     : `npx athanor predict ${run} <file with rows to predict>`;
   return [
     "\ntry next:",
