@@ -1,5 +1,5 @@
 // A look at one step's gradients and updates, parameter by parameter: what is dead, and how far each moved. Reads, never writes.
-import { byteSize, type HostArray, sizeOf, toNumbers } from "../base/index.ts";
+import { byteSize, type DType, type HostArray, type Shape, sizeOf, toNumbers } from "../base/index.ts";
 import type { StepPrograms } from "./programs.ts";
 
 /** What a step did to one parameter. */
@@ -20,16 +20,31 @@ const sampled = 4096;
 /** Elements of each trained parameter, by name. */
 export type ParameterSample = ReadonlyMap<string, ArrayLike<number>>;
 
+/** One for all looks at a run, as large as its largest tensor: the plan counts one such, and a look is to leave no garbage behind. */
+const buffers = new WeakMap<StepPrograms, ArrayBuffer>();
+
+function bufferOf(programs: StepPrograms): ArrayBuffer {
+  const { trainedTypes, description } = programs.graphs;
+  const bytes = (dtype: DType, shape: Shape) => sizeOf(shape) * byteSize(dtype);
+  const sizes = trainedTypes.map(({ dtype, shape }) => Math.max(bytes(dtype, shape), bytes(description.dtype, shape)));
+  const buffer = buffers.get(programs) ?? new ArrayBuffer(Math.max(...sizes));
+  buffers.set(programs, buffer);
+  return buffer;
+}
+
 /** What a look after the step is compared with. Costs a read of every parameter, one after the other through one buffer. */
 export function sampleParameters(programs: StepPrograms): ParameterSample {
-  const types = programs.graphs.trainedTypes;
-  const buffer = new ArrayBuffer(Math.max(...types.map(({ dtype, shape }) => sizeOf(shape) * byteSize(dtype))));
-  return new Map(types.map(({ name }) => [name, sampleOf(programs.store.read(name, buffer))]));
+  const buffer = bufferOf(programs);
+  return new Map(programs.graphs.trainedTypes.map(({ name }) => [name, sampleOf(programs.store.read(name, buffer))]));
 }
 
 /** After the step whose beginning `before` shows. Costs another read, and one of the gradients. */
 export function lookAtParameters(programs: StepPrograms, before: ParameterSample): ParameterLook[] {
   const after = sampleParameters(programs);
+  const buffer = bufferOf(programs);
+  const parts = function* (name: string) {
+    for (const one of programs.graphs.gradientNames(name)) yield programs.store.read(one, buffer);
+  };
   return programs.graphs.trainedTypes.map(({ name, shape }) => {
     const [old, now] = [before.get(name)!, after.get(name)!];
     return {
@@ -38,7 +53,7 @@ export function lookAtParameters(programs: StepPrograms, before: ParameterSample
       elements: sizeOf(shape),
       size: rootMeanSquare(old.length, (at) => old[at]!),
       change: rootMeanSquare(old.length, (at) => now[at]! - old[at]!),
-      dead: deadUnits(programs.graphs.gradientNames(name).map((one) => programs.store.read(one))),
+      dead: deadUnits(shape.at(-1) ?? 1, parts(name)),
     };
   });
 }
@@ -59,11 +74,11 @@ function rootMeanSquare(count: number, value: (at: number) => number): number {
 }
 
 /** Ends at the row in which the last unit shows a gradient, mostly the first. */
-function deadUnits(parts: readonly HostArray[]): number {
-  const units = parts[0]!.shape.at(-1) ?? 1;
+function deadUnits(units: number, parts: Iterable<HostArray>): number {
   const alive = new Uint8Array(units);
   let waiting = units;
   for (const { data } of parts) {
+    if (waiting === 0) break;
     for (let at = 0; at < data.length && waiting > 0; at++) {
       if (data[at] === 0 || alive[at % units] === 1) continue;
       alive[at % units] = 1;

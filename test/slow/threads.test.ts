@@ -9,8 +9,10 @@ import { amount } from "../amount.ts";
 import { makeText, scratchFolder } from "../support/cli.ts";
 
 const recipes = fileURLToPath(new URL("../../recipes", import.meta.url));
+/** Those of public tables and images read nothing else; their model and optimizer are those of the other tables. */
+const needTheirData = ["adult.yaml", "mnist-mlp.yaml"];
 const cases = readdirSync(recipes)
-  .filter((file) => file.endsWith(".yaml"))
+  .filter((file) => file.endsWith(".yaml") && !needTheirData.includes(file))
   .flatMap((file) =>
     [["f32"], ["bf16"], ["bf16", "weights=bf16"]].map(([precision, ...set]) => ({ file, precision, set })),
   );
