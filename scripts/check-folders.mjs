@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { countLines, isTest, listFiles, reportAndExit } from "./source-files.mjs";
 
-const totals = { TypeScript: 45_000, "C++": 10_000 };
+const totals = { TypeScript: 58_000, "C++": 11_500 };
 const longFile = 400;
 
 const args = process.argv.slice(2);
