@@ -307,12 +307,37 @@ class StoreObject : public Napi::ObjectWrap<StoreObject> {
   Napi::Value read(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
       const Variable& variable = idleVariable(info[0]);
+      if (!info[2].IsUndefined()) return readPart(info, variable);
       if (info[1].IsUndefined()) return copyToBuffer(info.Env(), variable.data, variable.bytes);
       const Bytes into = bytesOf(info[1], "read");
       if (into.length < static_cast<size_t>(variable.bytes)) failArgument("read: the buffer is too small");
       if (variable.bytes > 0) std::memcpy(const_cast<void*>(into.data), variable.data, variable.bytes);
       return info[1];
     });
+  }
+
+  /** {start, step, count} of elements, gathered. */
+  static Napi::Value readPart(const Napi::CallbackInfo& info, const Variable& variable) {
+    if (!info[2].IsObject()) failArgument("read: expected {start, step, count}");
+    const Napi::Object part = info[2].As<Napi::Object>();
+    const size_t size = portable::elementBytes(variable.spec.dtype);
+    const auto elements = static_cast<double>(variable.bytes / size);
+    const int64_t start = toInteger(part.Get("start"), "start", 0, elements);
+    const int64_t step = toInteger(part.Get("step"), "step", 1, std::max(1.0, elements));
+    const int64_t count = toInteger(part.Get("count"), "count", 0, elements);
+    if (count > 0 && static_cast<double>(start) + static_cast<double>(count - 1) * static_cast<double>(step) >= elements) {
+      failArgument("read: the part is not within the variable");
+    }
+    Napi::Value target = info[1];
+    if (target.IsUndefined()) target = Napi::ArrayBuffer::New(info.Env(), count * size);
+    const Bytes into = bytesOf(target, "read");
+    if (into.length < count * size) failArgument("read: the buffer is too small");
+    auto* to = static_cast<char*>(const_cast<void*>(into.data));
+    if (step == 1 && count > 0) std::memcpy(to, variable.data + start * size, count * size);
+    if (step > 1) {
+      for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * size, variable.data + (start + i * step) * size, size);
+    }
+    return target;
   }
 
   Napi::Value write(const Napi::CallbackInfo& info) {

@@ -5,6 +5,13 @@ import type { Plan, PlanType, Target } from "../compiler/index.ts";
 /** Host arrays by name. */
 export type Feeds = { readonly [name: string]: HostArray };
 
+/** `count` elements of a tensor in row-major order, every `step`-th from `start` on. */
+export interface Part {
+  readonly start: number;
+  readonly step: number;
+  readonly count: number;
+}
+
 /** Named tensors that outlive a run: parameters, slots, statistics, caches. All programs of a model share one. */
 export interface Store {
   /** Makes variables, zeroed. Names already declared with the same type are left as they are. */
@@ -12,16 +19,27 @@ export interface Store {
   names(): string[];
   typeOf(name: string): PlanType;
   /**
-   * A copy of a variable's value, in a new buffer or at the start of `into`. Errors with `store/unknown`.
-   * Reading many large variables through one buffer leaves no garbage behind.
+   * A copy of a variable's value, or of a part of it as one axis, in a new buffer or at the start of `into`. Errors with `store/unknown`,
+   * and with `store/part` for what is not within the variable. Reading many variables through one buffer leaves no garbage behind.
    */
-  read(name: string, into?: ArrayBuffer): HostArray;
+  read(name: string, into?: ArrayBuffer, part?: Part): HostArray;
   /** Errors with `store/type` when dtype or shape differ. */
   write(name: string, value: HostArray): void;
   /** How often `write` was called. */
   readonly writes: number;
   /** Bytes of all variables. */
   readonly bytes: number;
+}
+
+/** Errors with `store/part` unless the part lies within the variable. */
+export function checkPart({ name, shape }: PlanType, { start, step, count }: Part): void {
+  const elements = sizeOf(shape);
+  const isWhole = [start, step, count].every((value) => Number.isSafeInteger(value) && value >= 0);
+  if (isWhole && step > 0 && (count === 0 || start + (count - 1) * step < elements)) return;
+  fail("store/part", `a part of "${name}" is not within it`, {
+    expected: `elements from 0 to ${elements - 1}`,
+    got: `${count} from ${start} on, every ${step}`,
+  });
 }
 
 /** A plan loaded on an engine, bound to a store. */

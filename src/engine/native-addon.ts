@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import type { DType } from "../base/index.ts";
+import type { Part } from "./engine.ts";
 
 /** A variable as the addon declares it. */
 export interface AddonVariable {
@@ -23,8 +24,8 @@ export interface AddonInfo {
 /** Values live in native memory. `read` and `write` throw `store/busy` while a run of this store is under way. */
 export interface AddonStore {
   declare(variables: readonly AddonVariable[]): void;
-  /** A new buffer, or `into`, which must be large enough, with the bytes at its start. */
-  read(name: string, into?: ArrayBuffer): ArrayBuffer;
+  /** A new buffer, or `into`, which must be large enough, with the bytes of all or of a part's elements at its start. */
+  read(name: string, into?: ArrayBuffer, part?: Part): ArrayBuffer;
   write(name: string, bytes: ArrayBufferView | ArrayBuffer): void;
   names(): string[];
   variables(): AddonVariable[];

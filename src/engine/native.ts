@@ -4,8 +4,10 @@ import { AthanorError, byteSize, fail, type HostArray, sizeOf, viewOf } from "..
 import { encodePlan, nativeTarget, type Plan, type PlanType, type Target } from "../compiler/index.ts";
 import {
   checkArray,
+  checkPart,
   type Engine,
   orderFeeds,
+  type Part,
   type Program,
   type ProgramCall,
   type RunResult,
@@ -57,10 +59,12 @@ class NativeStore implements Store {
     );
   }
 
-  read(name: string, into?: ArrayBuffer): HostArray {
-    const { dtype, shape } = this.typeOf(name);
-    const buffer = withSentences(undefined, () => this.handle.read(name, into));
-    return { dtype, shape, data: viewOf(dtype, buffer, 0, sizeOf(shape)) };
+  read(name: string, into?: ArrayBuffer, part?: Part): HostArray {
+    const type = this.typeOf(name);
+    if (part !== undefined) checkPart(type, part);
+    const shape = part === undefined ? type.shape : [part.count];
+    const buffer = withSentences(undefined, () => this.handle.read(name, into, part));
+    return { dtype: type.dtype, shape, data: viewOf(type.dtype, buffer, 0, sizeOf(shape)) };
   }
 
   write(name: string, value: HostArray): void {

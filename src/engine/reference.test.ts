@@ -1,6 +1,6 @@
 // The reference engine as engines are used: stores, feeds, guards and what it refuses.
 import { describe, expect, test } from "vitest";
-import { fromNumbers, type HostArray } from "../base/index.ts";
+import { fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
 import { assign, take, trace, variable } from "../core/index.ts";
 import { ReferenceEngine } from "./reference.ts";
@@ -30,6 +30,25 @@ describe("a store", () => {
     expect([...(read.data as Float32Array)]).toEqual([0, 0]);
     read.data[0] = 9;
     expect(store.read("count").data[0]).toBe(0);
+  });
+
+  test("gives parts of a variable", () => {
+    const store = engine.createStore();
+    store.declare([{ name: "x", dtype: "bf16", shape: [2, 3] }]);
+    store.write("x", fromNumbers("bf16", [2, 3], [0, 1, 2, 3, 4, 5]));
+    const read = store.read("x", undefined, { start: 1, step: 2, count: 3 });
+    expect([...toNumbers(read)]).toEqual([1, 3, 5]);
+    const { shape, data } = store.read("x", new ArrayBuffer(6), { start: 2, step: 1, count: 3 });
+    expect([shape, data.length]).toEqual([[3], 3]);
+    for (const [start, step, count] of [
+      [2, 2, 3],
+      [0, 0, 1],
+      [0.5, 1, 1],
+      [-1, 1, 1],
+    ] as const)
+      expect(() => store.read("x", undefined, { start, step, count })).toThrow(
+        expect.objectContaining({ code: "store/part" }),
+      );
   });
 
   test("is shared by programs that agree on types", () => {

@@ -15,9 +15,11 @@ import { type Instruction, type Plan, type PlanTensor, type PlanType, referenceT
 import { allOps, type Op } from "../core/index.ts";
 import {
   checkArray,
+  checkPart,
   type Engine,
   type Feeds,
   orderFeeds,
+  type Part,
   type Program,
   type ProgramCall,
   type RunResult,
@@ -45,12 +47,13 @@ class ReferenceStore implements Store {
     return { name, dtype, shape };
   }
 
-  read(name: string, into?: ArrayBuffer): HostArray {
+  read(name: string, into?: ArrayBuffer, part?: Part): HostArray {
     const { dtype, shape, data } = this.get(name);
-    if (into === undefined) return { dtype, shape, data: data.slice() };
-    const copy = viewOf(dtype, into, 0, data.length);
-    (copy as Float64Array).set(data as Float64Array);
-    return { dtype, shape, data: copy };
+    if (part !== undefined) checkPart(this.typeOf(name), part);
+    const { start, step, count } = part ?? { start: 0, step: 1, count: data.length };
+    const copy = (into === undefined ? allocate(dtype, count) : viewOf(dtype, into, 0, count)) as Float64Array;
+    for (let at = 0; at < count; at++) copy[at] = data[start + at * step] as number;
+    return { dtype, shape: part === undefined ? shape : [count], data: copy };
   }
 
   write(name: string, value: HostArray): void {

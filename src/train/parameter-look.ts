@@ -1,5 +1,5 @@
 // A look at one step's gradients and updates, parameter by parameter: what is dead, and how far each moved. Reads, never writes.
-import { byteSize, type DType, type HostArray, type Shape, sizeOf, toNumbers } from "../base/index.ts";
+import { type HostArray, sizeOf, toNumbers } from "../base/index.ts";
 import type { StepPrograms } from "./programs.ts";
 
 /** What a step did to one parameter. */
@@ -20,31 +20,32 @@ const sampled = 4096;
 /** Elements of each trained parameter, by name. */
 export type ParameterSample = ReadonlyMap<string, ArrayLike<number>>;
 
-/** One for all looks at a run, as large as its largest tensor: the plan counts one such, and a look is to leave no garbage behind. */
+/** Elements of a gradient that are looked at at once. */
+const chunk = 65_536;
+
+/** One for all looks at a run, so that they leave no garbage behind. */
 const buffers = new WeakMap<StepPrograms, ArrayBuffer>();
 
 function bufferOf(programs: StepPrograms): ArrayBuffer {
-  const { trainedTypes, description } = programs.graphs;
-  const bytes = (dtype: DType, shape: Shape) => sizeOf(shape) * byteSize(dtype);
-  const sizes = trainedTypes.map(({ dtype, shape }) => Math.max(bytes(dtype, shape), bytes(description.dtype, shape)));
-  const buffer = buffers.get(programs) ?? new ArrayBuffer(Math.max(...sizes));
+  const buffer = buffers.get(programs) ?? new ArrayBuffer(chunk * 8);
   buffers.set(programs, buffer);
   return buffer;
 }
 
-/** What a look after the step is compared with. Costs a read of every parameter, one after the other through one buffer. */
+/** What a look after the step is compared with: of each parameter at most 4096 elements, taken evenly. */
 export function sampleParameters(programs: StepPrograms): ParameterSample {
   const buffer = bufferOf(programs);
-  return new Map(programs.graphs.trainedTypes.map(({ name }) => [name, sampleOf(programs.store.read(name, buffer))]));
+  const sample = (name: string, elements: number) => {
+    const step = Math.ceil(elements / sampled) | 1; // odd, so that it is no multiple of a width and meets every unit
+    const part = { start: 0, step, count: Math.ceil(elements / step) };
+    return Float64Array.from(toNumbers(programs.store.read(name, buffer, part)));
+  };
+  return new Map(programs.graphs.trainedTypes.map(({ name, shape }) => [name, sample(name, sizeOf(shape))]));
 }
 
-/** After the step whose beginning `before` shows. Costs another read, and one of the gradients. */
+/** After the step whose beginning `before` shows. Costs another sample, and of each gradient as much as shows its last unit alive. */
 export function lookAtParameters(programs: StepPrograms, before: ParameterSample): ParameterLook[] {
   const after = sampleParameters(programs);
-  const buffer = bufferOf(programs);
-  const parts = function* (name: string) {
-    for (const one of programs.graphs.gradientNames(name)) yield programs.store.read(one, buffer);
-  };
   return programs.graphs.trainedTypes.map(({ name, shape }) => {
     const [old, now] = [before.get(name)!, after.get(name)!];
     return {
@@ -53,18 +54,21 @@ export function lookAtParameters(programs: StepPrograms, before: ParameterSample
       elements: sizeOf(shape),
       size: rootMeanSquare(old.length, (at) => old[at]!),
       change: rootMeanSquare(old.length, (at) => now[at]! - old[at]!),
-      dead: deadUnits(shape.at(-1) ?? 1, parts(name)),
+      dead: deadUnits(shape.at(-1) ?? 1, gradientOf(programs, name, sizeOf(shape))),
     };
   });
 }
 
-/** Every n-th element; n is odd, so that it is no multiple of a width and meets every unit. */
-function sampleOf(array: HostArray): ArrayLike<number> {
-  const { dtype, data } = array;
-  const stride = Math.ceil(data.length / sampled) | 1;
-  const taken = data.slice(0, Math.ceil(data.length / stride)) as Float32Array;
-  for (let at = 0; at < taken.length; at++) taken[at] = data[at * stride] as number;
-  return Float64Array.from(toNumbers({ dtype, shape: [taken.length], data: taken }));
+/** All elements of a parameter's gradient, piece by piece through one buffer, of one sum after the other. */
+function* gradientOf(
+  programs: StepPrograms,
+  name: string,
+  elements: number,
+): Iterable<readonly [start: number, HostArray]> {
+  const buffer = bufferOf(programs);
+  for (const one of programs.graphs.gradientNames(name))
+    for (let start = 0; start < elements; start += chunk)
+      yield [start, programs.store.read(one, buffer, { start, step: 1, count: Math.min(chunk, elements - start) })];
 }
 
 function rootMeanSquare(count: number, value: (at: number) => number): number {
@@ -74,16 +78,17 @@ function rootMeanSquare(count: number, value: (at: number) => number): number {
 }
 
 /** Ends at the row in which the last unit shows a gradient, mostly the first. */
-function deadUnits(units: number, parts: Iterable<HostArray>): number {
+function deadUnits(units: number, parts: Iterable<readonly [start: number, HostArray]>): number {
   const alive = new Uint8Array(units);
   let waiting = units;
-  for (const { data } of parts) {
-    if (waiting === 0) break;
+  for (const [start, { data }] of parts) {
     for (let at = 0; at < data.length && waiting > 0; at++) {
-      if (data[at] === 0 || alive[at % units] === 1) continue;
-      alive[at % units] = 1;
+      const unit = (start + at) % units;
+      if (data[at] === 0 || alive[unit] === 1) continue;
+      alive[unit] = 1;
       waiting--;
     }
+    if (waiting === 0) break;
   }
   return waiting / Math.max(1, units);
 }

@@ -109,6 +109,30 @@ describe("a run", () => {
     expect(() => store.read("w", new ArrayBuffer(15))).toThrow("too small");
   });
 
+  it("reads parts of a variable", () => {
+    const { store } = fresh(5);
+    store.write("w", Float32Array.of(0, 1, 2, 3, 4));
+    const part = (start: number, step: number, count: number, into?: ArrayBuffer) => [
+      ...new Float32Array(store.read("w", into, { start, step, count })),
+    ];
+    expect(part(1, 1, 3)).toEqual([1, 2, 3]);
+    expect(part(1, 3, 2)).toEqual([1, 4]);
+    expect(part(5, 1, 0)).toEqual([]);
+    expect(part(0, 2, 3, new Float32Array(4).fill(-1).buffer)).toEqual([0, 2, 4, -1]);
+    for (const [start, step, count] of [
+      [3, 1, 3],
+      [0, 3, 3],
+      [6, 1, 0],
+      [-1, 1, 1],
+      [0, 0, 1],
+      [0, 1, 6],
+      [0, 0.5, 1],
+    ])
+      expect(() => part(start!, step!, count!)).toThrow(expect.objectContaining({ code: "engine/argument" }));
+    expect(() => part(0, 1, 3, new ArrayBuffer(11))).toThrow("too small");
+    expect(() => store.read("w", undefined, 3 as never)).toThrow("expected {start, step, count}");
+  });
+
   it("copies feeds at the call", async () => {
     const { engine, store, program } = fresh();
     const x = Float32Array.of(1, 1, 1, 1);
