@@ -11,6 +11,7 @@ import {
 } from "../base/index.ts";
 import { type Checkpoint, loadCheckpoint, loadLatest } from "../checkpoint/index.ts";
 import { isHubFolder, readHubModel } from "../hub/index.ts";
+import { modelFamilies } from "../models/index.ts";
 import { isLoraName } from "../nn/index.ts";
 import { compareSchedules, type Prepared, type Recipe } from "../recipe/index.ts";
 import { requireAllUsed, type StepPrograms, type TrainerState } from "../train/index.ts";
@@ -27,7 +28,7 @@ export async function checkpointAt(path: string): Promise<Checkpoint> {
 
 /**
  * Writes the weights of another run, averaged where it averages, or of a Hugging Face folder over the initial ones; the optimizer
- * starts anew. Settings that shapes do not tell apart, such as heads, may differ: that is noted. Errors with `model/vocabulary`, `model/tensor`, `model/unused-tensor`, `checkpoint/*`, `hub/*`.
+ * starts anew, and so does the head of a model that was trained for another task. Settings that shapes do not tell apart, such as heads, may differ: that is noted. Errors with `model/vocabulary`, `model/tensor`, `model/unused-tensor`, `checkpoint/*`, `hub/*`.
  */
 export async function initFrom(
   path: string,
@@ -56,10 +57,26 @@ export async function initFrom(
       fix: `npx athanor export ${path} merged --layout huggingface, then --init-from merged`,
     });
   }
-  requireAllUsed(parameterTypes, { tensors, path: where });
+  const isFresh = freshHead(files.get("model.json"), prepared.files["model.json"]);
+  const kept = new Map([...tensors].filter(([name]) => !isFresh(name)));
+  requireAllUsed(parameterTypes, { tensors: kept, path: where });
   const others = otherSettings(files.get("model.json"), prepared.files["model.json"]);
   if (others.length > 0) onNote(`the weights of ${path} were trained with other settings: ${others.join(", ")}`);
-  writeParameters(programs, { tensors, path: where }, { fresh: (name) => isLoraName(name) && !tensors.has(name) });
+  const fresh = (name: string) => isFresh(name) || (isLoraName(name) && !tensors.has(name));
+  const anew = parameterTypes.filter(({ name }) => isFresh(name));
+  if (anew.length > 0)
+    onNote(
+      `${path} was trained for another task: ${anew.length} tensors of the head begin anew, ${anew[0]!.name} first`,
+    );
+  writeParameters(programs, { tensors: kept, path: where }, { fresh });
+}
+
+/** Which parameters are a head's, where two models of one family do another task. Of each its `model.json`. */
+function freshHead(theirs = "{}", ours = "{}"): (name: string) => boolean {
+  const [before, now] = [JSON.parse(theirs), JSON.parse(ours)];
+  const isSame = before.task === now.task && before.config?.outputs === now.config?.outputs;
+  const { isHead } = modelFamilies.get(now.family) ?? {};
+  return isSame || isHead === undefined ? () => false : isHead;
 }
 
 /** Settings that two models have both, and not alike: `heads 4 → 2`. Of each its `model.json`. */
@@ -74,9 +91,9 @@ function otherSettings(theirs = "{}", ours = "{}"): string[] {
 
 async function weightsAt(path: string) {
   if (await isHubFolder(path)) {
-    const { tensors, tokenizer, config } = await readHubModel(path);
+    const { tensors, tokenizer, config, task } = await readHubModel(path);
     const texts: [string, string][] = tokenizer === undefined ? [] : [["tokenizer.json", tokenizer]];
-    return { tensors, files: new Map([...texts, ["model.json", JSON.stringify({ config })]]), where: path };
+    return { tensors, files: new Map([...texts, ["model.json", JSON.stringify({ config, task })]]), where: path };
   }
   const checkpoint = await checkpointAt(path);
   const files = textsOf(checkpoint);

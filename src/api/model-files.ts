@@ -7,6 +7,7 @@ import { dirname, join, resolve } from "node:path";
 import { fail, fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
 import { onDisk, SafetensorsFile, syncFolder, writeDurably, writeSafetensors } from "../checkpoint/index.ts";
 import { type HubFiles, hubFiles, isHubFolder, peftFiles, readHubModel } from "../hub/index.ts";
+import type { TaskName } from "../models/index.ts";
 import type { AdapterConfig } from "../recipe/index.ts";
 import { makeFolders } from "../track/index.ts";
 import { checkpointAt, textsOf } from "./initial-state.ts";
@@ -21,7 +22,7 @@ export interface ModelDescription {
   readonly config: unknown;
   /** What was trained beside the model, if it was. */
   readonly adapter?: AdapterConfig;
-  readonly task: "language-model" | "classification" | "regression";
+  readonly task: TaskName;
   /** Class names by id, for classifiers. */
   readonly classes?: readonly string[];
   /** The column that a text classifier reads. */
@@ -75,12 +76,13 @@ async function readSaved(folder: string): Promise<ModelFiles> {
   return { folder, description: describe(files.get("model.json"), folder), tensors, files };
 }
 
-/** A language model in the layout of Hugging Face. */
+/** A model in the layout of Hugging Face. */
 async function readPublished(folder: string): Promise<ModelFiles> {
-  const { family, config, tensors, tokenizer } = await readHubModel(folder);
+  const { family, config, tensors, tokenizer, task, classes } = await readHubModel(folder);
+  const named = classes === undefined ? {} : { classes };
   return {
     folder,
-    description: { format: "athanor-model", family, config, task: "language-model", seed: 0 },
+    description: { format: "athanor-model", family, config, task, ...named, seed: 0 },
     tensors,
     files: new Map(tokenizer === undefined ? [] : [["tokenizer.json", tokenizer]]),
   };
@@ -90,7 +92,7 @@ export const modelLayouts = ["athanor", "huggingface", "peft"] as const;
 
 export interface SaveOptions {
   /**
-   * `huggingface`: config.json, model.safetensors and tokenizer.json, as Transformers reads a language model, adapters merged into its
+   * `huggingface`: config.json, model.safetensors and tokenizer.json, as Transformers reads a model, adapters merged into its
    * weights. `peft`: the adapters alone. Default `athanor`.
    */
   readonly layout?: (typeof modelLayouts)[number];
@@ -166,10 +168,10 @@ function published(
   layout: "huggingface" | "peft",
   dtype: SaveOptions["dtype"],
 ): HubFiles {
-  const { family, config, adapter } = description;
+  const { family, config, adapter, task, classes } = description;
   const stored = new Map([...tensors].map(([name, array]) => [name, storedAs(dtype ?? array.dtype, array, name)]));
   if (layout === "huggingface")
-    return hubFiles({ family, config, tensors: stored, tokenizer: files.get("tokenizer.json") });
+    return hubFiles({ family, config, task, classes, tensors: stored, tokenizer: files.get("tokenizer.json") });
   if (adapter?.lora === undefined)
     return fail("hub/export", "this model has no adapter", {
       where: "layout",
@@ -177,7 +179,7 @@ function published(
       got: "peft",
       fix: "--layout huggingface, which writes the whole model",
     });
-  return peftFiles({ family, config, adapter: adapter.lora, tensors: stored, base: "" });
+  return peftFiles({ family, config, task, adapter: adapter.lora, tensors: stored, base: "" });
 }
 
 /** A parameter in another dtype. Errors with `model/range` where f16 is too narrow for it. */

@@ -10,9 +10,12 @@ import {
   toNumbers,
 } from "../base/index.ts";
 import {
+  frameTokens,
   type ImageEncoder,
   parseTokenizer,
   readImageEncoder,
+  type SpecialIds,
+  specialIds,
   TableEncoder,
   type TableRecord,
   type Tokenizer,
@@ -77,6 +80,8 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   private readonly engine: Engine;
   private readonly store: Store;
   private readonly tokenizer: Tokenizer | undefined;
+  /** What frames a text, where the model's texts are framed. */
+  private readonly special: SpecialIds | undefined;
   private readonly images: ImageEncoder | undefined;
   private readonly predictor: Predictor;
   private textGenerator: TextGenerator | undefined;
@@ -91,11 +96,9 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     this.encoder = table === undefined ? undefined : TableEncoder.fromJSON(JSON.parse(table));
     const images = files.files.get("images.json");
     this.images = images === undefined ? undefined : readImageEncoder(images);
-    const { family, config, task } = files.description;
-    this.built = modelFamily(family).build(
-      config,
-      factsOf(task, tokenizer, this.encoder, this.images, files.description),
-    );
+    const { family, config } = files.description;
+    this.special = modelFamily(family).isFramed && tokenizer !== undefined ? specialIds(tokenizer) : undefined;
+    this.built = modelFamily(family).build(config, this.facts());
     adapt(this.built.module, files.description.adapter);
     this.store = engine.createStore();
     const dtype = this.fillStore(files.tensors);
@@ -114,6 +117,18 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
       options.engine === undefined ? chooseEngine(anyEngine) : { engine: options.engine, note: undefined };
     if (note !== undefined) options.onNote?.(note);
     return new TrainedModel<Label, Row>(files, engine, tokenizer === undefined ? undefined : parseTokenizer(tokenizer));
+  }
+
+  private facts(): DataFacts {
+    const { tokenizer, special, encoder, images } = this;
+    const { task, classes } = this.description;
+    return {
+      task,
+      ...(tokenizer === undefined ? {} : { vocab: special?.size ?? tokenizer.vocabSize }),
+      ...(encoder === undefined ? {} : { features: encoder.numFeatures }),
+      ...(images === undefined ? {} : { features: sizeOf(images.shape) }),
+      ...(classes === undefined ? {} : { outputs: classes.length }),
+    };
   }
 
   /** Writes the parameters, in the dtype that the engine has for them; an optimizer's slots are left behind. */
@@ -179,13 +194,15 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     }
     if (this.images !== undefined) return { features: encodeImages(rows, this.images) };
     const length = this.built.inputs.tokens!.shape[0]!;
+    const special = this.special;
     const tokens = new Int32Array(rows.length * length).fill(-1);
     const { textColumn = "text" } = this.description;
     rows.forEach((row, at) => {
       const text = typeof row === "object" && row !== null ? (row as Record<string, unknown>)[textColumn] : row;
       if (typeof text !== "string")
         this.refuseRow(at, "texts", `a string, or an object with the column ${textColumn}`, text, row);
-      tokens.set(tokenizer!.encode(text).subarray(0, length), at * length);
+      const ids = tokenizer!.encode(text);
+      tokens.set(special === undefined ? ids.subarray(0, length) : frameTokens(ids, special, length), at * length);
     });
     return { tokens };
   }
@@ -289,22 +306,6 @@ function encodeImages(rows: readonly PredictInput[], { shape, mean, scale }: Ima
     }
   });
   return features;
-}
-
-function factsOf(
-  task: ModelDescription["task"],
-  tokenizer: Tokenizer | undefined,
-  encoder: TableEncoder | undefined,
-  images: ImageEncoder | undefined,
-  { classes }: ModelDescription,
-): DataFacts {
-  return {
-    task,
-    ...(tokenizer === undefined ? {} : { vocab: tokenizer.vocabSize }),
-    ...(encoder === undefined ? {} : { features: encoder.numFeatures }),
-    ...(images === undefined ? {} : { features: sizeOf(images.shape) }),
-    ...(classes === undefined ? {} : { outputs: classes.length }),
-  };
 }
 
 /** A saved parameter as an engine takes it: f16 is for keeping alone, and the native engine has no f64. */

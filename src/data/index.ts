@@ -23,6 +23,8 @@ export type { TextData, TextDataOptions } from "./prepare-text.ts";
 export { prepareText } from "./prepare-text.ts";
 export type { SampleOrder, Sampler } from "./sampler.ts";
 export { makeSampler, sampleOrders } from "./sampler.ts";
+export type { SpecialIds } from "./special-tokens.ts";
+export { frameTokens, specialIds } from "./special-tokens.ts";
 export type { Split, SplitOptions } from "./split.ts";
 export { splitRows } from "./split.ts";
 export type { Cell, Table, TableInput, TableReadOptions, TableRecord } from "./table.ts";

@@ -7,6 +7,7 @@ import { BpeTokenizer, byteTokenizer } from "./bpe-tokenizer.ts";
 import { trainBpe, WordCounter } from "./bpe-trainer.ts";
 import { CharacterSet, CharTokenizer } from "./char-tokenizer.ts";
 import { loadTokenizer, parseTokenizer } from "./load-tokenizer.ts";
+import { frameTokens, type SpecialIds, specialIds } from "./special-tokens.ts";
 import { type SplitOptions, splitRows } from "./split.ts";
 import { readTable, type Table, type TableInput, type TableReadOptions } from "./table.ts";
 import { findColumn } from "./table-columns.ts";
@@ -26,6 +27,8 @@ export interface TextClassOptions<R extends object, L> extends TableReadOptions,
   readonly tokenizer: TokenizerSpec | Tokenizer;
   /** Tokens per text: longer ones are cut, shorter ones padded. */
   readonly length: number;
+  /** Texts stand between `[CLS]` and `[SEP]`, see `specialIds`. Default false. */
+  readonly framed?: boolean;
 }
 
 /** Texts as token ids. */
@@ -40,15 +43,22 @@ export class TextClassDataset implements Dataset<TextClassBatch> {
   /** Texts that are longer than what is read of them. */
   readonly cut: number;
 
-  constructor(ids: readonly Int32Array[], targets: Int32Array, width: number, fingerprint: string) {
+  /** `ids` of texts without a frame; with `frame` they get one. */
+  constructor(
+    ids: readonly Int32Array[],
+    targets: Int32Array,
+    options: { readonly width: number; readonly fingerprint: string; readonly frame?: SpecialIds | undefined },
+  ) {
+    const { width, fingerprint, frame } = options;
     this.length = ids.length;
     this.width = width;
     this.targets = targets;
     this.fingerprint = fingerprint;
     this.tokens = new Int32Array(ids.length * width);
-    this.cut = ids.filter((one) => one.length > width).length;
-    this.sizes = Int32Array.from(ids, (one) => Math.min(width, one.length));
-    for (const [i, one] of ids.entries()) this.tokens.set(one.subarray(0, width), i * width);
+    this.cut = ids.filter((one) => one.length > width - (frame === undefined ? 0 : 2)).length;
+    const rows = ids.map((one) => (frame === undefined ? one.subarray(0, width) : frameTokens(one, frame, width)));
+    this.sizes = Int32Array.from(rows, (row) => row.length);
+    for (const [i, row] of rows.entries()) this.tokens.set(row, i * width);
   }
 
   collate(positions: readonly number[]): TextClassBatch {
@@ -106,9 +116,13 @@ export async function prepareTextClassification<
   R extends object = { text: string; label: string },
   const L extends keyof R & string = "label" & keyof R & string,
 >(input: TableInput<R>, options: TextClassOptions<R, L>): Promise<TextClassData<R, L>> {
-  const { text = "text", label = "label", length } = options;
-  if (!Number.isInteger(length) || length < 1)
-    fail("data/length", "a text has at least one token", { expected: "length of at least 1", got: String(length) });
+  const { text = "text", label = "label", length, framed = false } = options;
+  const least = framed ? 3 : 1;
+  if (!Number.isInteger(length) || length < least)
+    fail("data/length", "a text has at least one token", {
+      expected: `length of at least ${least}`,
+      got: String(length),
+    });
   const table = await readTable(input, { missingMarkers: [""], ...options });
   const texts = readTexts(table, findColumn(table, text));
   const index = findColumn(table, label);
@@ -128,8 +142,14 @@ export async function prepareTextClassification<
     return new TextClassDataset(
       positions.map((row) => encodeRow(tokenizer, texts[row], () => `${table.name}, row ${table.rows[row]}`)),
       Int32Array.from(positions, (row) => ids[row]),
-      length,
-      order.digest("hex").slice(0, 16),
+      {
+        width: length,
+        fingerprint: order
+          .update(framed ? "/framed" : "")
+          .digest("hex")
+          .slice(0, 16),
+        frame: framed ? specialIds(tokenizer) : undefined,
+      },
     );
   };
   return {

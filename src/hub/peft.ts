@@ -1,19 +1,19 @@
 // An adapter alone, in PEFT's layout: adapter_config.json and adapter_model.safetensors.
 import type { HostArray } from "../base/index.ts";
 import { isLoraName, type LoraConfig } from "../nn/index.ts";
-import { writeConfig } from "./config.ts";
+import { type Written, writeConfig } from "./config.ts";
 import { transpose } from "./read.ts";
 import type { HubFiles } from "./write.ts";
 
 /** Its files. `base` names the model that it stands beside, as PEFT looks for it. Errors with `hub/export`. */
-export function peftFiles(model: {
-  readonly family: string;
-  readonly config: unknown;
-  readonly adapter: LoraConfig;
-  readonly tensors: ReadonlyMap<string, HostArray>;
-  readonly base: string;
-}): HubFiles {
-  const { layout } = writeConfig(model.family, model.config, "float32");
+export function peftFiles(
+  model: Written & {
+    readonly adapter: LoraConfig;
+    readonly tensors: ReadonlyMap<string, HostArray>;
+    readonly base: string;
+  },
+): HubFiles {
+  const { layout } = writeConfig(model, "float32");
   const { rank, alpha, dropout, rankStabilized } = model.adapter;
   const parts = [...model.tensors].filter(([name]) => isLoraName(name));
   const pathOf = (name: string) => layout.fileName(name.replace(/\.lora\.[AB]$/, ""));

@@ -3,7 +3,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fail, formatBytes, formatType, type HostArray, sameShape } from "../base/index.ts";
 import { SafetensorsFile } from "../checkpoint/index.ts";
-import { modelFamily } from "../models/index.ts";
+import { modelFamily, type TaskName } from "../models/index.ts";
 import { parseJson, readConfig } from "./config.ts";
 import type { HubLayout } from "./layout.ts";
 
@@ -12,6 +12,9 @@ export interface HubModel {
   /** Our family and its complete configuration. */
   readonly family: string;
   readonly config: unknown;
+  readonly task: TaskName;
+  /** Names by id, of a classifier. */
+  readonly classes: readonly string[] | undefined;
   /** Parameters by our names, in our layout, in the file's dtype. */
   readonly tensors: ReadonlyMap<string, HostArray>;
   /** `tokenizer.json`, as text, where there is one. */
@@ -44,13 +47,14 @@ export async function readHubModel(folder: string): Promise<HubModel> {
       got: `no ${configName}`,
       fix: "check the path: the whole folder of the model is needed",
     });
-  const { layout, config } = readConfig(text, join(folder, configName));
+  const { layout, config, classes } = readConfig(text, join(folder, configName));
+  const { family, task = "language-model" } = layout;
   const tensors = await readTensors(folder, layout, config);
-  return { folder, family: layout.family, config, tensors, tokenizer: await textOf(folder, "tokenizer.json") };
+  return { folder, family, config, task, classes, tensors, tokenizer: await textOf(folder, "tokenizer.json") };
 }
 
 async function readTensors(folder: string, layout: HubLayout, config: unknown): Promise<Map<string, HostArray>> {
-  const { module } = modelFamily(layout.family).build(config, { task: "language-model" });
+  const { module } = modelFamily(layout.family).build(config, { task: layout.task ?? "language-model" });
   const files: SafetensorsFile[] = [];
   try {
     for (const name of await tensorFiles(folder)) files.push(await SafetensorsFile.open(join(folder, name)));
@@ -86,7 +90,7 @@ async function readTensors(folder: string, layout: HubLayout, config: unknown): 
         where: folder,
         expected: `the tensors of ${layout.architecture}`,
         got: unknown,
-        fix: "a model with another head or further parts cannot be read as a language model",
+        fix: "a model with another head or further parts cannot be read as what config.json says it is",
       });
     return tensors;
   } finally {

@@ -1,7 +1,7 @@
 // From a model of ours to the files of a Hugging Face folder. Where they go, and that all of them arrive, is the caller's.
 import type { HostArray } from "../base/index.ts";
 import type { TensorSource } from "../checkpoint/index.ts";
-import { writeConfig } from "./config.ts";
+import { type Written, writeConfig } from "./config.ts";
 import { transpose } from "./read.ts";
 
 export interface HubFiles {
@@ -18,16 +18,16 @@ export interface HubFiles {
  * The files of a model by our names and in our layout; all tensors have one dtype. Errors with `hub/export` where no published
  * layout holds it.
  */
-export function hubFiles(model: {
-  readonly family: string;
-  readonly config: unknown;
-  readonly tensors: ReadonlyMap<string, HostArray>;
-  readonly tokenizer?: string | undefined;
-}): HubFiles {
+export function hubFiles(
+  model: Written & {
+    readonly tensors: ReadonlyMap<string, HostArray>;
+    readonly tokenizer?: string | undefined;
+  },
+): HubFiles {
   const dtypes = { f32: "float32", bf16: "bfloat16", f16: "float16" } as const;
   const [first] = model.tensors.values();
   const dtype = dtypes[first!.dtype as keyof typeof dtypes];
-  const { layout, json } = writeConfig(model.family, model.config, dtype);
+  const { layout, json } = writeConfig(model, dtype);
   const tensors = [...model.tensors].map(([name, array]): TensorSource => {
     const transposed = layout.isTransposed(name, array.shape);
     return {

@@ -1,5 +1,5 @@
-// BERT for masked language modelling (Devlin et al. 2018), with the parameter names of the checkpoints published by Hugging Face.
-// B batch, T time, C channels (width), H heads, D = C / H, V vocabulary.
+// BERT's encoder (Devlin et al. 2018), with the parameter names of the checkpoints published by Hugging Face. What is built on it,
+// masked language modelling among it, is in bert-heads.ts. B batch, T time, C channels (width), H heads, D = C / H.
 import type { Varying } from "../base/index.ts";
 import { attention, currentScope, gelu, type Tensor } from "../core/index.ts";
 import {
@@ -12,7 +12,6 @@ import {
   LayerNorm,
   Linear,
   Module,
-  Parameter,
   randomInputs,
   rateOf,
   within,
@@ -42,7 +41,8 @@ export const bertPresets = {
   "bert-large": { ...published, layers: 24, heads: 16, width: 1024, hidden: 4096 },
 } as const satisfies { readonly [name: string]: BertConfig };
 
-const init: Init = { name: "normal", std: 0.02 };
+/** Of every matrix, as published. */
+export const bertInit: Init = { name: "normal", std: 0.02 };
 
 class BertEmbeddings extends Module {
   readonly word_embeddings: Embedding;
@@ -53,9 +53,9 @@ class BertEmbeddings extends Module {
 
   constructor({ vocab, context, tokenTypes, width, dropout, eps }: BertConfig) {
     super();
-    this.word_embeddings = new Embedding(vocab, width, { init });
-    this.position_embeddings = new Embedding(context, width, { init });
-    this.token_type_embeddings = new Embedding(tokenTypes, width, { init });
+    this.word_embeddings = new Embedding(vocab, width, { init: bertInit });
+    this.position_embeddings = new Embedding(context, width, { init: bertInit });
+    this.token_type_embeddings = new Embedding(tokenTypes, width, { init: bertInit });
     this.LayerNorm = new LayerNorm(width, { eps });
     this.dropout = new Dropout(dropout);
   }
@@ -80,9 +80,9 @@ class BertSelfAttention extends Module {
     super();
     this.heads = checkHeads(heads, width);
     this.dropout = checkRate(dropout);
-    this.query = new Linear(width, width, { init });
-    this.key = new Linear(width, width, { init });
-    this.value = new Linear(width, width, { init });
+    this.query = new Linear(width, width, { init: bertInit });
+    this.key = new Linear(width, width, { init: bertInit });
+    this.value = new Linear(width, width, { init: bertInit });
   }
 
   forward(x: Tensor, mask?: Tensor): Tensor {
@@ -104,7 +104,7 @@ class BertOutput extends Module {
 
   constructor(inputs: number, { width, dropout, eps }: BertConfig) {
     super();
-    this.dense = new Linear(inputs, width, { init });
+    this.dense = new Linear(inputs, width, { init: bertInit });
     this.LayerNorm = new LayerNorm(width, { eps });
     this.dropout = new Dropout(dropout);
   }
@@ -123,7 +123,7 @@ class BertLayer extends Module {
     super();
     const { width, hidden } = config;
     this.attention = { self: new BertSelfAttention(config), output: new BertOutput(width, config) };
-    this.intermediate = { dense: new Linear(width, hidden, { init }) };
+    this.intermediate = { dense: new Linear(width, hidden, { init: bertInit }) };
     this.output = new BertOutput(hidden, config);
   }
 
@@ -136,56 +136,44 @@ class BertLayer extends Module {
 }
 
 /**
- * An encoder that sees both ways, and the head that guesses masked words; the head's matrix is the table of words.
- * Linear weights are stored [inputs, outputs], the transpose of the checkpoints'.
+ * An encoder that sees both ways. Linear weights are stored [inputs, outputs], the transpose of the checkpoints'.
  *
  * @example
  * ```ts
  * import { Bert, bertPresets } from "athanor";
- * const model = new Bert(bertPresets["bert-base"]);
+ * const model = new Bert(bertPresets["bert-base"]); // 109,482,240 parameters
  * ```
  */
 export class Bert extends Module {
   readonly config: BertConfig;
-  readonly bert: { readonly embeddings: BertEmbeddings; readonly encoder: { readonly layer: readonly BertLayer[] } };
-  readonly cls: {
-    readonly predictions: {
-      readonly bias: Parameter;
-      readonly transform: { readonly dense: Linear; readonly LayerNorm: LayerNorm };
-    };
-  };
+  readonly embeddings: BertEmbeddings;
+  readonly encoder: { readonly layer: readonly BertLayer[] };
+  readonly pooler: { readonly dense: Linear } | undefined;
 
-  constructor(config: BertConfig) {
+  /** `pooler`: one more layer that makes a vector of a text, which heads for single tokens leave out. Default true. */
+  constructor(config: BertConfig, { pooler = true }: { readonly pooler?: boolean } = {}) {
     super();
-    const { vocab, width, layers, eps } = config;
+    const { width, layers } = config;
     this.config = config;
-    const layer = Array.from({ length: layers }, () => new BertLayer(config));
-    this.bert = { embeddings: new BertEmbeddings(config), encoder: { layer } };
-    const transform = { dense: new Linear(width, width, { init }), LayerNorm: new LayerNorm(width, { eps }) };
-    this.cls = { predictions: { bias: new Parameter([vocab], { init: "zeros" }), transform } };
-  }
-
-  /** Tokens i32 (B, T) → logits (B, T, V); `mask` and `tokenTypes` as `encode` takes them. */
-  forward(tokens: Tensor, mask?: Tensor, tokenTypes?: Tensor): Tensor {
-    return this.predict(this.encode(tokens, mask, tokenTypes));
+    this.embeddings = new BertEmbeddings(config);
+    this.encoder = { layer: Array.from({ length: layers }, () => new BertLayer(config)) };
+    this.pooler = pooler ? { dense: new Linear(width, width, { init: bertInit }) } : undefined;
   }
 
   /**
    * Tokens i32 (B, T) → (B, T, C). `mask` bool (B, T): true may be seen, false is padding; default all. `tokenTypes` i32
    * (B, T): the sentence of each token; default 0. Errors with `model/context` when T is greater than the context.
    */
-  encode(tokens: Tensor, mask?: Tensor, tokenTypes?: Tensor): Tensor {
+  forward(tokens: Tensor, mask?: Tensor, tokenTypes?: Tensor): Tensor {
     checkTokens(tokens, this.config.context);
-    const { embeddings, encoder } = this.bert;
+    const { embeddings, encoder } = this;
     const embedded = within(embeddings, () => embeddings.forward(tokens, tokenTypes));
     return encoder.layer.reduce((x, layer) => within(layer, () => layer.forward(x, mask)), embedded);
   }
 
-  /** Scores of the words from rows of `encode`'s, all or the masked ones alone: (…, C) → (…, V). */
-  predict(encoded: Tensor): Tensor {
-    const { bias, transform } = this.cls.predictions;
-    const words = this.bert.embeddings.word_embeddings;
-    const guess = call(transform.LayerNorm, gelu(call(transform.dense, encoded)));
-    return within(words, () => words.attend(guess)).add(bias.tensor);
+  /** The pooler's vector of each text, made of its first token: `forward`'s (B, T, C) → (B, C). */
+  pool(encoded: Tensor): Tensor {
+    const first = encoded.slice(1, 0, 1).reshape(encoded.shape[0]!, -1);
+    return call(this.pooler!.dense, first).tanh();
   }
 }

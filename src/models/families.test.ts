@@ -8,6 +8,19 @@ import { type BuiltModel, type DataFacts, modelFamilies, modelFamily, textClassi
 
 /** Facts and small settings of each family, for each task it names. */
 const facts: { readonly [family: string]: readonly [settings: object, facts: DataFacts][] } = {
+  bert: (
+    [
+      "masked-language-model",
+      "classification",
+      "regression",
+      "token-classification",
+      "question-answering",
+      "embedding",
+    ] as const
+  ).map((task) => [
+    { layers: 2, heads: 2, width: 4, context: 6, tokenTypes: 7, pooling: "mean" },
+    { task, vocab: 7, outputs: 3 },
+  ]),
   gpt: [
     [
       { layers: 2, heads: 2, width: 4, context: 6 },

@@ -4,7 +4,16 @@ import type { z } from "zod";
 import type { DType, Shape } from "../base/index.ts";
 import type { Module } from "../nn/index.ts";
 
-export const taskNames = ["language-model", "classification", "regression"] as const;
+export const taskNames = [
+  "language-model",
+  "classification",
+  "regression",
+  "masked-language-model",
+  "token-classification",
+  "question-answering",
+  "multiple-choice",
+  "embedding",
+] as const;
 /** What a model is trained to do. */
 export type TaskName = (typeof taskNames)[number];
 
@@ -35,6 +44,10 @@ export interface ModelFamily<Config = unknown> {
   readonly tasks: readonly TaskName[];
   /** What a row of its data is: a text, or a record of numbers and categories. */
   readonly reads: "texts" | "records";
+  /** Its texts begin with `[CLS]` and end with `[SEP]`. */
+  readonly isFramed?: true;
+  /** True for a parameter of one task's alone: what is trained for another task begins with fresh ones. */
+  readonly isHead?: (name: string) => boolean;
   /** What a recipe may write: types, defaults, checks and descriptions. */
   readonly schema: z.ZodType;
   /** Errors with `config/invalid` and all problems at once, and with `model/*` where settings and data disagree. */

@@ -1,4 +1,6 @@
 export * from "./bert.ts";
+export * from "./bert-config.ts";
+export * from "./bert-heads.ts";
 export * from "./family.ts";
 export * from "./gpt.ts";
 export * from "./gpt-config.ts";

@@ -1,5 +1,6 @@
 // The families by name. The one list of models; nothing else in the system names one.
 import { didYouMean, fail } from "../base/index.ts";
+import { bertFamily } from "./bert-config.ts";
 import type { ModelFamily } from "./family.ts";
 import { gptFamily } from "./gpt-config.ts";
 import { llamaFamily } from "./llama-config.ts";
@@ -8,7 +9,7 @@ import { textClassifierFamily } from "./text-classifier.ts";
 
 /** Every model family, by the key a recipe uses. */
 export const modelFamilies: ReadonlyMap<string, ModelFamily> = new Map(
-  [gptFamily, llamaFamily, mlpFamily, textClassifierFamily].map((family) => [family.name, family]),
+  [bertFamily, gptFamily, llamaFamily, mlpFamily, textClassifierFamily].map((family) => [family.name, family]),
 );
 
 /** A family by its name. Errors with `model/unknown`. */

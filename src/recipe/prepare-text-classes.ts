@@ -4,6 +4,7 @@ import {
   type Batch,
   type Dataset,
   prepareTextClassification,
+  specialIds,
   type TableInput,
   type TextClassBatch,
 } from "../data/index.ts";
@@ -27,6 +28,7 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
   const { data } = recipe;
   const [family, config] = chosenModel(recipe);
   const length = contextOf(family, config);
+  const { isFramed = false } = modelFamily(family);
   const input: TableInput<Row> =
     data.path === undefined ? { records: data.rows as Iterable<Row> | AsyncIterable<Row> } : { path: data.path };
   const { target: label = "label", text: textColumn = "text" } = data;
@@ -45,6 +47,7 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
       label,
       tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte", options),
       length,
+      framed: isFramed,
       validation: data.heldOut,
       seed: recipe.seed,
       invalid: data.invalid,
@@ -54,7 +57,7 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
   const classes = classNames.map(String);
   const built = modelFamily(family).build(config, {
     task: "classification",
-    vocab: tokenizer.vocabSize,
+    vocab: isFramed ? specialIds(tokenizer).size : tokenizer.vocabSize,
     outputs: classes.length,
   });
   options.onNote?.(

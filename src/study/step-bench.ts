@@ -4,8 +4,8 @@ import { chooseEngine } from "../api/index.ts";
 import { fail, type HostArray, RandomStream, sizeOf } from "../base/index.ts";
 import { constant, crossEntropy, take } from "../core/index.ts";
 import { type Engine, type Feeds, Profiler } from "../engine/index.ts";
-import { Bert, Gpt } from "../models/index.ts";
-import { Mlp, type Module } from "../nn/index.ts";
+import { BertForMaskedLM, Gpt } from "../models/index.ts";
+import { call, Mlp, type Module } from "../nn/index.ts";
 import { adam, adamw, type Optimizer, sgd } from "../optim/index.ts";
 import {
   classificationTask,
@@ -167,9 +167,10 @@ function workload(shape: StepShape): { model: Module; task: Task; feeds: () => F
   if (shape.model === "bert") {
     const masked = numMasked(context);
     const guesses = { dtype: "i32", shape: [batch, masked] } as const;
-    const model = new Bert({ ...sizes, context: Math.max(context, 512), hidden: 4 * width, tokenTypes: 2, eps: 1e-12 });
+    const longest = Math.max(context, 512);
+    const model = new BertForMaskedLM({ ...sizes, context: longest, hidden: 4 * width, tokenTypes: 2, eps: 1e-12 });
     const loss: Task["loss"] = (_, { tokens, places, targets }) => {
-      const encoded = take(model.encode(tokens!).reshape(-1, width), places!.reshape(-1)); // (batch · masked, C)
+      const encoded = take(call(model.bert, tokens!).reshape(-1, width), places!.reshape(-1)); // (batch · masked, C)
       const losses = crossEntropy(model.predict(encoded), targets!.reshape(-1));
       return { sum: losses.sum(), count: constant(batch * masked, losses.dtype) };
     };

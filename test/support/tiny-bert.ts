@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { type FloatDType, fromNumbers, type HostArray } from "../../src/base/index.ts";
 import type { Graph } from "../../src/core/index.ts";
-import { Bert, type BertConfig } from "../../src/models/index.ts";
+import { type BertConfig, BertForMaskedLM } from "../../src/models/index.ts";
+import { within } from "../../src/nn/index.ts";
 import { type StatedStart, startOf } from "./tiny-gpt.ts";
 import { traceWithNorms } from "./trace-with-norms.ts";
 
@@ -32,7 +33,7 @@ export function traceTinyBert(
 ): { graph: Graph; feeds: Record<string, HostArray> } {
   const { config, tokens, batch } = tinyBert;
   const ids = (values: number[]) => fromNumbers("i32", [batch, config.context], values);
-  const model = new Bert(config);
+  const model = new BertForMaskedLM(config);
   return traceWithNorms(model, startOf(tinyBert, dtype), {
     inputs: {
       ...{ tokens: ids(tokens), targets: ids(targets) },
@@ -40,6 +41,7 @@ export function traceTinyBert(
       ...(types === null ? {} : { types: ids(types) }),
     },
     dtype,
-    logits: ({ tokens, mask, types }) => model.forward(tokens!, mask, types),
+    logits: ({ tokens, mask, types }) =>
+      model.predict(within(model.bert, () => model.bert.forward(tokens!, mask, types))),
   });
 }
