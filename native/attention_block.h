@@ -66,21 +66,30 @@ struct Attention {
   bool causal;
   int64_t window;  // 0: none
   float scale;
+  int64_t shift;  // where the queries stand among the keys
   Heads q, k, v;
   bool hasMask;
-  View mask;       // bool (B|1, H|1, T|1, S), or documents: i32 (B, S)
+  View mask;       // bool (B|1, H|1, T|1, S), or documents: i32 (B, S), or positions: i32 (B)
   bool hasDropout;
   int32_t stream;
   View p, key, rows;
 
   /** Where the keys end that query i may see by its position: causal attention ends at the last key with the last query. */
   int64_t endOfKeys(int64_t i) const {
-    const int64_t own = i + S - T;
+    const int64_t own = i + shift;
     const int64_t end = causal ? own + 1 : (window > 0 ? own + window : S);
     return maxOf<int64_t>(0, minOf(S, end));
   }
   /** Where they begin. */
-  int64_t firstKey(int64_t i) const { return window > 0 ? maxOf<int64_t>(0, i + S - T - window + 1) : 0; }
+  int64_t firstKey(int64_t i) const { return window > 0 ? maxOf<int64_t>(0, i + shift - window + 1) : 0; }
+  /** The same for one batch row: positions say where its queries stand, and hide nothing else. */
+  Attention ofBatch(int64_t b) const {
+    Attention one = *this;
+    if (!hasMask || mask.rank != 1) return one;
+    one.shift = static_cast<const int32_t*>(mask.data)[b * mask.strides[0]];
+    one.hasMask = false;
+    return one;
+  }
 };
 
 /** Keys [first, end). */
@@ -135,6 +144,7 @@ ATHANOR_INLINE Attention readAttention(const View* in, const View* mask, const d
   x.D = q.shape[3];
   x.S = k.shape[1];
   x.G = k.shape[2];
+  x.shift = x.S - x.T;
   x.causal = params[0] != 0;
   x.scale = static_cast<float>(params[1]);
   x.hasDropout = params[2] >= 0;
@@ -170,6 +180,7 @@ ATHANOR_INLINE const char* checkAttention(const View* in, const View* maskOrNull
   if (maskOrNull == nullptr) return nullptr;
   const View& mask = *maskOrNull;
   if (isIndex(mask)) {
+    if (mask.rank == 1) return mask.shape[0] == q.shape[0] && params[0] != 0 ? nullptr : "positions must be i32 (B), of causal attention";
     const bool fits = mask.rank == 2 && mask.shape[0] == k.shape[0] && mask.shape[1] == k.shape[1] && q.shape[1] == k.shape[1];
     return fits ? nullptr : "documents must be i32 (B, S), with as many queries as keys";
   }

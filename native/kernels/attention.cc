@@ -103,22 +103,23 @@ ATHANOR_INLINE void scaleRow(float* row, int64_t D, float scale) {
 }
 
 void run(const Call& call) {
-  const Attention x = readAttention(call.in, maskOf(call), call.params);
+  const Attention all = readAttention(call.in, maskOf(call), call.params);
   const Heads o = headsOf(call.out[0]);
   const View& lse = call.out[1];
   Scratch measure{nullptr};
-  layoutThread(x, o.data.narrow, measure);
-  const bool pairs = multipliesPairs(x);
-  const float scoreScale = pairs ? x.scale : 1;  // else q has it
-  const int64_t blockKeys = forwardKeys(x);
+  layoutThread(all, o.data.narrow, measure);
+  const bool pairs = multipliesPairs(all);
+  const float scoreScale = pairs ? all.scale : 1;  // else q has it
+  const int64_t blockKeys = forwardKeys(all);
   const int64_t stride = scoreStride(blockKeys);
-  const int64_t numHeads = x.B * x.H;
-  const int64_t numQueryChunks = ceilDiv(x.T, chunkQueries);
+  const int64_t numHeads = all.B * all.H;
+  const int64_t numQueryChunks = ceilDiv(all.T, chunkQueries);
 
   call.pool->parallelFor(numHeads * numQueryChunks, [&](int64_t chunk, int thread) {
     Scratch scratch{call.workspace + static_cast<size_t>(thread) * measure.used};
+    const int64_t b = chunk % numHeads / all.H, h = chunk % numHeads % all.H;
+    const Attention x = all.ofBatch(b);
     const ThreadScratch s = layoutThread(x, o.data.narrow, scratch);
-    const int64_t b = chunk % numHeads / x.H, h = chunk % numHeads % x.H;
     const int64_t group = h / (x.H / x.G);
     const int64_t start = (numQueryChunks - 1 - chunk / numHeads) * chunkQueries;  // with causal attention the long ones first
     const int64_t end = minOf(x.T, start + chunkQueries);

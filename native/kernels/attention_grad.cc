@@ -23,6 +23,7 @@ const char* check(const Call& call) {
   if (call.numIn != 9 && call.numIn != 10) return "attentionGrad needs g, q, k, v, p, key, rows, o, lse and perhaps a mask";
   if (call.numOut != 3) return "attentionGrad gives dq, dk and dv";
   if (const char* reason = checkAttention(call.in + 1, maskOf(call), call.params, call.numParams)) return reason;
+  if (call.numIn == 10 && call.in[9].rank == 1) return "queries over a cache have no gradient";
   const View &g = call.in[0], &q = call.in[1], &o = call.in[7], &lse = call.in[8];
   if (!isHeads(g) || !sameShape(g, q) || !isHeads(o) || !sameShape(o, q)) {
     return "g and o must be like q with a dense last dim";

@@ -2,7 +2,7 @@
 //   copy        (x -> y)                      same shape and dtype, any strides: makes views dense, writes parts of concats
 //   fill        (-> y) [value]
 //   iota        (-> y i32) [axis]             the index along an axis
-//   updateSlice (x, value, start -> y) [axis] x with `value` written from `start` (clamped) on; in place when y is x
+//   updateSlice (x, value, start -> y) [axis] x with `value` written from `start` (clamped; one, or one per row) on; in place when y is x
 #include <string.h>
 
 #include "../kernel.h"
@@ -268,7 +268,8 @@ const char* checkUpdateSlice(const Call& call) {
   const View &x = call.in[0], &value = call.in[1], &start = call.in[2], &y = call.out[0];
   if (!sameShape(x, y)) return "x and y differ in shape";
   if (x.dtype != y.dtype || value.dtype != y.dtype) return "dtypes differ";
-  if (start.dtype != DType::i32 || start.size != 1) return "expected start to be one i32";
+  const bool isPerRow = start.rank == 1 && x.rank > 0 && start.size == x.shape[0] && call.params[0] > 0;
+  if (start.dtype != DType::i32 || (start.size != 1 && !isPerRow)) return "expected start to be one i32, or one per row";
   if (value.rank != x.rank) return "x and value differ in rank";
   if (!isWhole(call.params[0], 0, x.rank - 1)) return "the axis is out of range";
   for (int d = 0; d < x.rank; ++d) {
@@ -278,17 +279,29 @@ const char* checkUpdateSlice(const Call& call) {
   return nullptr;
 }
 
+/** Row `i` of the first dim, as a view of as many dims. */
+View rowOf(View view, int64_t i) {
+  view.data = static_cast<char*>(view.data) + i * view.strides[0] * elementBytes(view.dtype);
+  view.size /= view.shape[0];
+  view.shape[0] = 1;
+  return view;
+}
+
 void runUpdateSlice(const Call& call) {
   const int axis = static_cast<int>(call.params[0]);
-  const View& value = call.in[1];
+  const View &whole = call.in[1], &starts = call.in[2];
   copyView(call.pool, call.in[0], call.out[0]);
-  View window = call.out[0];
-  const int64_t last = window.shape[axis] - value.shape[axis];
-  const int64_t start = maxOf<int64_t>(0, minOf<int64_t>(*static_cast<const int32_t*>(call.in[2].data), last));
-  window.data = static_cast<char*>(window.data) + start * window.strides[axis] * elementBytes(window.dtype);
-  window.shape[axis] = value.shape[axis];
-  window.size = value.size;
-  copyView(call.pool, value, window);
+  const int32_t* firsts = static_cast<const int32_t*>(starts.data);
+  const int64_t last = call.out[0].shape[axis] - whole.shape[axis];
+  for (int64_t i = 0; i < starts.size; ++i) {
+    View value = whole, window = call.out[0];
+    if (starts.size > 1) value = rowOf(value, i), window = rowOf(window, i);
+    const int64_t start = maxOf<int64_t>(0, minOf<int64_t>(firsts[starts.rank > 0 ? i * starts.strides[0] : 0], last));
+    window.data = static_cast<char*>(window.data) + start * window.strides[axis] * elementBytes(window.dtype);
+    window.shape[axis] = value.shape[axis];
+    window.size = value.size;
+    copyView(call.pool, value, window);
+  }
 }
 
 constexpr Kernel copyKernel{"copy", checkCopy, nullptr, runCopy};

@@ -24,8 +24,8 @@ import type { Engine, Store } from "../engine/index.ts";
 import {
   createGenerator,
   type GeneratedText,
-  type GenerationOptions,
   isCachedLanguageModel,
+  type TextGenerationOptions,
   type TextGenerator,
 } from "../generate/index.ts";
 import { type BuiltModel, type DataFacts, modelFamily } from "../models/index.ts";
@@ -235,12 +235,17 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   }
 
   /** The text that follows a prompt. Errors with `model/task` for other than language models. */
-  async generate(prompt: string, options: GenerationOptions = {}): Promise<GeneratedText> {
+  async generate(prompt: string, options: TextGenerationOptions = {}): Promise<GeneratedText> {
     return await this.generator().generate(prompt, options);
   }
 
+  /** What follows each of many prompts, `samples` times each: first all of the first prompt. Several texts grow at once. */
+  async generateAll(prompts: readonly string[], options: TextGenerationOptions = {}): Promise<GeneratedText[]> {
+    return await this.generator().generateAll(prompts, options);
+  }
+
   /** The same, piece by piece as it is made. */
-  stream(prompt: string, options: GenerationOptions = {}): AsyncGenerator<string, GeneratedText> {
+  stream(prompt: string, options: TextGenerationOptions = {}): AsyncGenerator<string, GeneratedText> {
     return this.generator().stream(prompt, options);
   }
 

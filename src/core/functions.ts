@@ -293,6 +293,6 @@ export const scatterAdd = (index: Tensor, source: Tensor, rows: number): Tensor 
 export const takeAlong = (x: Tensor, index: Tensor): Tensor => applyOp(ix.takeAlong, [x, index], {});
 export const scatterAlong = (index: Tensor, source: Tensor, width: number): Tensor =>
   applyOp(ix.scatterAlong, [index, source], { width });
-/** `x` with `value` written from position `start` (an i32 scalar tensor) of `axis` on. */
+/** `x` with `value` written from position `start` of `axis` on: an i32 scalar, or one for each row of the first axis. */
 export const updateSlice = (x: Tensor, value: Tensor, start: Tensor, axis: number): Tensor =>
   applyOp(ix.updateSlice, [x, value, start], { axis: normalizeAxis(axis, x.rank, "updateSlice") });

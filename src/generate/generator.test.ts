@@ -1,5 +1,6 @@
 // Generation over the cache against whole forward passes, seeds, ends, streaming, and prompts that must be refused.
 import { beforeAll, expect, test } from "vitest";
+import { assertClose } from "../../test/support/close.ts";
 import { fromNumbers, parseConfig, RandomStream, toNumbers } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
 import { trace, variable } from "../core/index.ts";
@@ -9,6 +10,7 @@ import { functionalCall, initialize } from "../nn/index.ts";
 import {
   chooseToken,
   createGenerator,
+  type GeneratedTokens,
   type GenerationOptions,
   generationSchema,
   type TextTokenizer,
@@ -40,7 +42,7 @@ beforeAll(() => {
 
 /** The logits after the last of `tokens`, by a whole forward pass without any cache. */
 const programs = new Map<number, Program>();
-function wholePass(tokens: readonly number[]): number[] {
+function wholePass(tokens: readonly number[], numIds = letters.length): number[] {
   const program =
     programs.get(tokens.length) ??
     engine.load(
@@ -60,7 +62,7 @@ function wholePass(tokens: readonly number[]): number[] {
   programs.set(tokens.length, program);
   const feeds = { tokens: fromNumbers("i32", [1, tokens.length], tokens) };
   const logits = toNumbers(engine.runNow({ program, feeds }).outputs.result!);
-  return Array.from(logits.slice(-config.vocab).subarray(0, letters.length));
+  return Array.from(logits.slice(-config.vocab).subarray(0, numIds));
 }
 
 /** What generation must give, without a cache: the window of what is seen is written out here. */
@@ -169,6 +171,53 @@ test("generating changes nothing in the store but its cache", async () => {
   ).toBe(true);
 });
 
+test("many texts at once are the texts that each prompt gives alone, in the order of the prompts", async () => {
+  const options = { temperature: 0.7, seed: 4, maxTokens: 11, samples: 2, logProbabilities: true } as const;
+  const generator = new TokenGenerator({ engine, store, model, chunk: 3, batch: 3, vocabSize: letters.length });
+  const together = await generator.generateAll(prompts, options);
+  const alone: GeneratedTokens[] = [];
+  for (const prompt of prompts)
+    for (const sample of [0, 1])
+      alone.push(...(await generator.generateAll([prompt], { ...options, sample, samples: 1 })));
+  expect(together.map(({ tokens }) => tokens)).toEqual(alone.map(({ tokens }) => tokens));
+  expect(new Set(together.map(({ tokens }) => tokens.join())).size).toBeGreaterThan(together.length / 2);
+  together.forEach(({ logProbabilities }, i) => {
+    assertClose(logProbabilities!, alone[i]!.logProbabilities!, { absolute: 1e-12, what: "log-probabilities" });
+  });
+});
+
+test("log-probabilities are those of a whole pass, whatever temperature and topK are", async () => {
+  const [{ tokens, logProbabilities }] = (await new TokenGenerator({ engine, store, model }).generateAll([[3, 1]], {
+    ...{ temperature: 3, topK: 5, maxTokens: 4, logProbabilities: true },
+  })) as [GeneratedTokens];
+  const wanted = tokens.map((token, i) => {
+    const logits = wholePass([3, 1, ...tokens.slice(0, i)], config.vocab);
+    return logits[token]! - Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
+  });
+  assertClose(logProbabilities!, wanted, { absolute: 1e-12, what: "log-probabilities" });
+});
+
+test("a text ends before a stop string that reaches over tokens, and its beginning is shown only if it is none", async () => {
+  const generator = createGenerator({ engine, store, model, tokenizer });
+  const options = { maxTokens: 12, seed: 1 };
+  const { text } = await generator.generate("bad", options);
+  const stop = text.slice(4, 7);
+  const at = text.indexOf(stop);
+  const never = `${text.slice(1, 3)}!`; // its beginning comes, not it
+  const pieces: string[] = [];
+  const source = generator.stream("bad", { ...options, stop: [never, stop] });
+  let next = await source.next();
+  for (; !next.done; next = await source.next()) pieces.push(next.value);
+  expect(next.value).toMatchObject({ text: text.slice(0, at), ending: "stopString" });
+  expect(pieces.join("")).toBe(text.slice(0, at));
+  expect(next.value.tokens).toEqual(tokenizer.encode(text.slice(0, at + stop.length)));
+  const whole = await generator.generate("bad", { ...options, stop: `${text.slice(-2)}!` });
+  expect(whole).toMatchObject({ text, ending: "maxTokens" }); // what was held back is given at the end
+  const [first, second] = await generator.generateAll(["bad", "face"], { ...options, stop });
+  expect(first!.text).toBe(text.slice(0, at));
+  expect(second).toEqual(await generator.generate("face", { ...options, stop }));
+});
+
 test("wrong prompts and settings are refused", async () => {
   const generator = createGenerator({ engine, store, model, tokenizer });
   await expect(generator.generate("")).rejects.toThrow("there is nothing to go on from");
@@ -177,6 +226,7 @@ test("wrong prompts and settings are refused", async () => {
     "at most 8 tokens",
   );
   await expect(generator.generate("a", { maxTokens: 0 })).rejects.toThrow("maxTokens: must be greater than 0, got 0");
+  await expect(generator.generate("a", { stop: "" })).rejects.toThrow("generate.stop");
   await expect(generator.generate("a", { temprature: 1 } as GenerationOptions)).rejects.toThrow(
     "did you mean temperature?",
   );

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { parseConfig, RandomStream } from "../base/index.ts";
-import { chooseToken, type SamplingOptions, samplingSchema } from "./index.ts";
+import { chooseToken, logProbability, type SamplingOptions, samplingSchema } from "./index.ts";
 
 const sampling = (options: SamplingOptions) => parseConfig(samplingSchema, options, "sampling");
 
@@ -52,6 +52,33 @@ test("topP keeps the smallest set that reaches the probability", () => {
   expectShares(shares(given, { topP: 0.9 }), [0.5 / 0.9, 0.25 / 0.9, 0.15 / 0.9, 0]);
   expectShares(shares(given, { topP: 1 }), p);
   expectShares(shares(given, { topK: 3, topP: 0.6 }), [2 / 3, 1 / 3, 0, 0]); // of the three that stay: .56, .28, .17
+});
+
+test("minP keeps what is at least that share of the likeliest", () => {
+  const p = [0.5, 0.25, 0.15, 0.1];
+  const given = p.map(Math.log);
+  expectShares(shares(given, { minP: 0.31 }), [2 / 3, 1 / 3, 0, 0]);
+  expectShares(shares(given, { minP: 0 }), p);
+  expect(shares(given, { minP: 1 })).toEqual([1, 0, 0, 0]);
+});
+
+test("repetitionPenalty divides the logits of what was seen, once each, and multiplies negative ones", () => {
+  const settings = sampling({ repetitionPenalty: 2 });
+  const wanted = softmax([0.75, -1, 2.5, 0, 2.4]);
+  const counts = logits.map(() => 0);
+  for (let i = 0; i < 5000; i++) counts[chooseToken(logits, settings, (i + 0.5) / 5000, [0, 1, 0, 3])]!++;
+  expectShares(
+    counts.map((count) => count / 5000),
+    wanted,
+  );
+  expect(chooseToken(logits, sampling({ repetitionPenalty: 1.1, temperature: 0 }), 0, [2])).toBe(4);
+});
+
+test("the log-probability of a token is ln of its softmax", () => {
+  softmax(logits).forEach((p, id) => {
+    expect(logProbability(logits, id)).toBeCloseTo(Math.log(p), 14);
+  });
+  expect(logProbability([1e4, 0], 1)).toBe(-1e4);
 });
 
 test("temperature comes before topP", () => {

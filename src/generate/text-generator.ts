@@ -1,10 +1,10 @@
-// Text from a language model: a tokenizer around the token generator. Streaming never shows half a character.
-import {
-  type GenerationEnding,
-  type GenerationOptions,
-  type GeneratorOptions,
-  TokenGenerator,
-} from "./token-generator.ts";
+// Text from a language model: a tokenizer around the token generator. Streaming never shows half a character, nor the beginning
+// of a stop string.
+import { z } from "zod";
+import { parseConfig } from "../base/index.ts";
+import type { GeneratedTokens, GenerationOptions, Sequence } from "./sequence.ts";
+import { TextTail } from "./text-tail.ts";
+import { type GeneratorOptions, TokenGenerator } from "./token-generator.ts";
 
 /** The part of a tokenizer that generation needs. */
 export interface TextTokenizer {
@@ -14,20 +14,33 @@ export interface TextTokenizer {
   decodeStream(): { push(id: number): string; end(): string };
 }
 
-/** A generated text, without its prompt. */
-export interface GeneratedText {
+/** Settings, and strings at which a text ends; they are not part of it. */
+export type TextGenerationOptions = GenerationOptions & { readonly stop?: string | readonly string[] };
+
+/** A generated text, without its prompt. Its tokens are all that were drawn, those of a stop string too. */
+export interface GeneratedText extends GeneratedTokens {
   readonly text: string;
-  readonly tokens: readonly number[];
-  readonly ending: GenerationEnding;
 }
 
 export interface TextGenerator {
   readonly tokens: TokenGenerator;
   /** The text that follows the prompt, whole. */
-  generate(prompt: string, options?: GenerationOptions): Promise<GeneratedText>;
-  /** The same piece by piece, as it is made; `break` ends it. Joined, the pieces are the text that `generate` gives. */
-  stream(prompt: string, options?: GenerationOptions): AsyncGenerator<string, GeneratedText>;
+  generate(prompt: string, options?: TextGenerationOptions): Promise<GeneratedText>;
+  /** What follows every prompt, `samples` times each: first all of the first prompt, and so on. Many grow at once. */
+  generateAll(prompts: readonly string[], options?: TextGenerationOptions): Promise<GeneratedText[]>;
+  /** One text piece by piece, as it is made; `break` ends it. Joined, the pieces are the text that `generate` gives. */
+  stream(prompt: string, options?: TextGenerationOptions): AsyncGenerator<string, GeneratedText>;
 }
+
+const stopSchema = z
+  .union([
+    z
+      .string()
+      .min(1)
+      .transform((stop) => [stop]),
+    z.array(z.string().min(1)),
+  ])
+  .default([]);
 
 /**
  * A generator of text over trained weights. No copy of the weights is made: programs share the store.
@@ -39,37 +52,71 @@ export interface TextGenerator {
  * async function tell(engine: Engine, store: Store, model: Gpt, tokenizer: TextTokenizer) {
  *   const generator = createGenerator({ engine, store, model, tokenizer });
  *   for await (const piece of generator.stream("Once", { maxTokens: 100, temperature: 0.8 })) process.stdout.write(piece);
+ *   const both = await generator.generateAll(["Q: 1 + 1 = ?", "Q: 2 + 3 = ?"], { stop: "\n", temperature: 0 });
+ *   console.log(both.map(({ text }) => text));
  * }
  * ```
  */
 export function createGenerator(options: GeneratorOptions & { readonly tokenizer: TextTokenizer }): TextGenerator {
   const { tokenizer } = options;
   const tokens = new TokenGenerator({ ...options, vocabSize: options.vocabSize ?? tokenizer.vocabSize });
-  async function* stream(prompt: string, settings: GenerationOptions = {}): AsyncGenerator<string, GeneratedText> {
-    const source = tokens.generate(Array.from(tokenizer.encode(prompt)), settings);
-    const ids: number[] = [];
-    const decoder = tokenizer.decodeStream();
-    let text = "";
-    try {
-      for (let next = await source.next(); ; next = await source.next()) {
-        const piece = next.done ? decoder.end() : decoder.push(next.value);
-        text += piece;
-        if (piece !== "") yield piece;
-        if (next.done) return { text, tokens: ids, ending: next.value };
-        ids.push(next.value);
-      }
-    } finally {
-      await source.return("aborted"); // gives the cache back when the reader stops early
+
+  /** Texts in the making; `grow` gives each piece with the number of its text. */
+  function begin(prompts: readonly string[], { stop, ...settings }: TextGenerationOptions) {
+    const stops = parseConfig(stopSchema, stop, "generate.stop");
+    const encoded = prompts.map((prompt) => Array.from(tokenizer.encode(prompt)));
+    const sequences = tokens.sequences(encoded, settings);
+    const texts = new Map(sequences.map((one) => [one, new DecodedText(one, tokenizer, stops)]));
+    async function* grow() {
+      for await (const sequence of tokens.grow(sequences, settings.signal)) yield texts.get(sequence)!.update();
     }
+    return { grow, results: () => sequences.map((sequence) => texts.get(sequence)!.result()) };
   }
+
+  async function* stream(prompt: string, settings: TextGenerationOptions = {}): AsyncGenerator<string, GeneratedText> {
+    const { grow, results } = begin([prompt], { ...settings, samples: 1 });
+    for await (const piece of grow()) if (piece !== "") yield piece;
+    return results()[0]!;
+  }
+
+  async function generateAll(prompts: readonly string[], settings: TextGenerationOptions = {}) {
+    const { grow, results } = begin(prompts, settings);
+    for await (const _ of grow());
+    return results();
+  }
+
   return {
     tokens,
     stream,
-    generate: async (prompt, settings) => {
-      const source = stream(prompt, settings);
-      let next = await source.next();
-      while (!next.done) next = await source.next();
-      return next.value;
-    },
+    generateAll,
+    generate: async (prompt, settings) => (await generateAll([prompt], { ...settings, samples: 1 }))[0]!,
   };
+}
+
+/** A sequence read as text. */
+class DecodedText {
+  private readonly sequence: Sequence;
+  private readonly decoder: ReturnType<TextTokenizer["decodeStream"]>;
+  private readonly tail: TextTail;
+  private numRead = 0;
+
+  constructor(sequence: Sequence, tokenizer: TextTokenizer, stops: readonly string[]) {
+    this.sequence = sequence;
+    this.decoder = tokenizer.decodeStream();
+    this.tail = new TextTail(stops);
+  }
+
+  /** Takes what the sequence gained, and ends it at a stop string; gives what may be shown. */
+  update(): string {
+    const { sequence, decoder, tail } = this;
+    let shown = "";
+    while (this.numRead < sequence.tokens.length) shown += tail.push(decoder.push(sequence.tokens[this.numRead++]!));
+    if (sequence.ending !== undefined) shown += tail.push(decoder.end()) + tail.end();
+    if (tail.stopped) sequence.ending = "stopString";
+    return shown;
+  }
+
+  result(): GeneratedText {
+    return { text: this.tail.text, ...this.sequence.result() };
+  }
 }

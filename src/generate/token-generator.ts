@@ -1,58 +1,26 @@
-// Token after token from a language model, over a cache of keys and values. Knows ids, no text.
+// Token after token from a language model, for one prompt or many at once. Knows ids, no text.
 //
-// Two programs share the store with whatever trained the weights: `prefill` reads a chunk of the prompt, `decode` one token.
-// The cache is a multiple of the chunk long; what lies behind the tokens given is written over before it is ever seen.
-import { z } from "zod";
-import { fail, fromNumbers, parseConfig, RandomStream, toNumbers } from "../base/index.ts";
-import { compile } from "../compiler/index.ts";
-import { type Tensor, trace } from "../core/index.ts";
-import type { Engine, Program, Store } from "../engine/index.ts";
-import { functionalCall, KeyValueCache, type Module, storedParameters } from "../nn/index.ts";
-import { chooseToken, samplingSchema } from "./sampling.ts";
+// Programs share the store with whatever trained the weights. Several texts grow in the rows of one cache; a row whose text has
+// ended takes the next that waits. A text does not depend on what else grows beside it.
+import { fail } from "../base/index.ts";
+import { CachedDecoder, type DecoderOptions } from "./cached-decoder.ts";
+import {
+  type GeneratedTokens,
+  type GenerationEnding,
+  type GenerationOptions,
+  parseGeneration,
+  Sequence,
+} from "./sequence.ts";
 
-/** A model that can be asked for the logits (B, V) of one of the tokens given, the earlier ones being in a cache. */
-export interface CachedLanguageModel extends Module {
-  readonly config: { readonly context: number; readonly vocab: number };
-  decodeRow(tokens: Tensor, cache: KeyValueCache, row: Tensor): Tensor;
-}
-
-/** True for modules that can decode step by step. */
-export function isCachedLanguageModel(model: object): model is CachedLanguageModel {
-  return "decodeRow" in model && typeof model.decodeRow === "function";
-}
-
-export const contextEnds = ["slide", "stop"] as const;
-
-export const generationSchema = samplingSchema.extend({
-  maxTokens: z.number().int().positive().default(200),
-  seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0).describe("same seed, same text"),
-  sample: z.number().int().nonnegative().default(0).describe("number of the sample: several differ under one seed"),
-  stopTokens: z.array(z.number().int()).default([]).describe("ids that end the text; not part of it"),
-  atContextEnd: z
-    .enum(contextEnds)
-    .default("slide")
-    .describe("when the context is full: go on from its last half, read anew; or stop"),
-});
-
-/** Plain settings, and the signal that ends generation after the token under way. */
-export type GenerationOptions = z.input<typeof generationSchema> & { readonly signal?: AbortSignal };
-
-/** Why a text ended. */
-export type GenerationEnding = "maxTokens" | "stopToken" | "contextEnd" | "aborted";
-
-export interface GeneratorOptions {
-  readonly engine: Engine;
-  /** Holds the model's parameters under their names. */
-  readonly store: Store;
-  readonly model: CachedLanguageModel;
-  /** Makes the weights, traced; left out, they are the parameters in the store. */
-  readonly weights?: () => ReadonlyMap<string, Tensor>;
+export interface GeneratorOptions extends DecoderOptions {
   /** Ids below this are drawn; default all rows of the head. A padded vocabulary has more rows than ids. */
   readonly vocabSize?: number;
   /** Tokens of the prompt read by one run; default 64. */
   readonly chunk?: number;
   /** Tokens that the cache has room for, at most the model's context; default that, up to 4,096. */
   readonly context?: number;
+  /** Most texts that grow at once; default 8. Each has its part of the cache. */
+  readonly batch?: number;
 }
 
 /** Published models reach much further than their cache should by itself: a gigabyte or more. */
@@ -60,26 +28,23 @@ const mostContext = 4096;
 
 export class TokenGenerator {
   readonly context: number;
-  private readonly engine: Engine;
+  private readonly options: GeneratorOptions;
   private readonly vocabSize: number;
   private readonly chunk: number;
-  private readonly prefill: Program;
-  private readonly decode: Program;
+  private readonly batch: number;
+  private readonly decoders = new Map<number, CachedDecoder>();
   /** Ends when no generation is under way: there is one cache, so they wait for each other. */
   private free: Promise<void> = Promise.resolve();
 
-  /** Compiles the programs. Errors with `store/unknown` when the store lacks a parameter. */
+  /** Compiles the programs for one text. Errors with `store/unknown` when the store lacks a parameter. */
   constructor(options: GeneratorOptions) {
-    const { engine, store, model, vocabSize = model.config.vocab } = options;
-    const context = Math.min(options.context ?? mostContext, model.config.context);
-    this.engine = engine;
-    this.context = context;
+    const { model, vocabSize = model.config.vocab } = options;
+    this.options = options;
+    this.context = Math.min(options.context ?? mostContext, model.config.context);
     this.vocabSize = Math.min(vocabSize, model.config.vocab);
-    this.chunk = Math.min(options.chunk ?? 64, context);
-    const length = Math.ceil(context / this.chunk) * this.chunk;
-    const load = (numTokens: number) => engine.load(decodePlan(options, { numTokens, length }), store);
-    this.prefill = load(this.chunk);
-    this.decode = load(1);
+    this.chunk = Math.min(options.chunk ?? 64, this.context);
+    this.batch = options.batch ?? 8;
+    this.decoderFor(1);
   }
 
   /**
@@ -93,33 +58,67 @@ export class TokenGenerator {
     prompt: readonly number[],
     options: GenerationOptions = {},
   ): AsyncGenerator<number, GenerationEnding> {
-    const { signal, ...plain } = options;
-    const settings = parseConfig(generationSchema, plain, "generate");
-    const slides = settings.atContextEnd === "slide";
-    this.checkPrompt(prompt, slides);
-    const random = new RandomStream(settings.seed, "generate");
+    const [sequence] = this.sequences([prompt], { ...options, samples: 1 });
+    let shown = 0;
+    for await (const { tokens } of this.grow([sequence!], options.signal))
+      if (tokens.length > shown) yield tokens[shown++]!;
+    return sequence!.ending ?? "aborted";
+  }
+
+  /**
+   * What follows every prompt, `samples` times each: first all of the first prompt, and so on. As many as `batch` grow at once.
+   * Errors as `generate`.
+   */
+  async generateAll(
+    prompts: readonly (readonly number[])[],
+    options: GenerationOptions = {},
+  ): Promise<GeneratedTokens[]> {
+    const sequences = this.sequences(prompts, options);
+    for await (const _ of this.grow(sequences, options.signal));
+    return sequences.map((sequence) => sequence.result());
+  }
+
+  /** The texts to be, not yet begun. Errors as `generate`. */
+  sequences(prompts: readonly (readonly number[])[], options: GenerationOptions): Sequence[] {
+    const settings = parseGeneration(options);
+    for (const prompt of prompts) this.checkPrompt(prompt, settings.atContextEnd === "slide");
+    const numbers = Array.from({ length: settings.samples }, (_, i) => settings.sample + i);
+    const { context } = this;
+    return prompts.flatMap((prompt) => numbers.map((sample) => new Sequence(prompt, { settings, sample, context })));
+  }
+
+  /** Lets the texts grow to their ends. Yields a text whenever it gained a token or ended; whoever reads may end it, too. */
+  async *grow(sequences: readonly Sequence[], signal?: AbortSignal): AsyncGenerator<Sequence> {
     const release = await this.acquire();
     try {
-      let window = prompt.slice(-this.context);
-      let logits = await this.read(window);
-      for (let count = 0; ; count++) {
-        const uniform = random.uniform(count, settings.sample);
-        const token = chooseToken(logits, settings, uniform);
-        if (settings.stopTokens.includes(token)) return "stopToken";
-        yield token;
-        if (count + 1 === settings.maxTokens) return "maxTokens";
-        if (signal?.aborted) return "aborted";
-        if (window.length < this.context) {
-          window.push(token);
-          logits = await this.run(this.decode, [token], window.length - 1, 0);
-        } else if (slides) {
-          window = [...window, token].slice(-Math.ceil(this.context / 2));
-          logits = await this.read(window);
-        } else return "contextEnd";
+      const decoder = this.decoderFor(Math.min(sequences.length, this.batch));
+      const waiting = [...sequences];
+      let rows = new Array<Sequence | undefined>(decoder.rows).fill(undefined);
+      for (;;) {
+        rows = rows.map((row) => (row === undefined || row.ending !== undefined ? waiting.shift() : row));
+        if (rows.every((row) => row === undefined)) return;
+        const parts = rows.map((row) => row?.unread(this.chunk) ?? { tokens: [], position: 0 });
+        const logits = await decoder.read(parts);
+        for (const [at, row] of rows.entries()) {
+          if (row === undefined) continue;
+          if (!row.take(parts[at]!.tokens.length, logits[at]!.subarray(0, this.vocabSize))) continue;
+          if (signal?.aborted) row.ending ??= "aborted";
+          yield row;
+        }
+        if (signal?.aborted) waiting.length = 0;
       }
     } finally {
       release();
     }
+  }
+
+  /** Programs for `count` texts at once, in as many rows as the next power of two. */
+  private decoderFor(count: number): CachedDecoder {
+    const rows = 2 ** Math.ceil(Math.log2(Math.max(1, count)));
+    const { context, chunk } = this;
+    const decoder = this.decoders.get(rows) ?? new CachedDecoder(this.options, { rows, context, chunk });
+    this.decoders.set(rows, decoder);
+    return decoder;
   }
 
   private async acquire(): Promise<() => void> {
@@ -130,34 +129,6 @@ export class TokenGenerator {
     });
     await before;
     return release;
-  }
-
-  /** Fills the cache with `tokens` from position 0 on; the logits after the last. */
-  private async read(tokens: readonly number[]): Promise<Float64Array> {
-    if (tokens.length === 1) return this.run(this.decode, tokens, 0, 0);
-    let logits = new Float64Array();
-    for (let start = 0; start < tokens.length; start += this.chunk) {
-      const part = tokens.slice(start, start + this.chunk);
-      const filled = [...part, ...new Array<number>(this.chunk - part.length).fill(0)];
-      logits = await this.run(this.prefill, filled, start, part.length - 1);
-    }
-    return logits;
-  }
-
-  private async run(
-    program: Program,
-    tokens: readonly number[],
-    position: number,
-    row: number,
-  ): Promise<Float64Array<ArrayBuffer>> {
-    const feeds = {
-      tokens: fromNumbers("i32", [1, tokens.length], tokens),
-      position: fromNumbers("i32", [], [position]),
-      // a program for one token may have no use for it
-      ...(program.plan.feeds.some(({ name }) => name === "row") ? { row: fromNumbers("i32", [], [row]) } : {}),
-    };
-    const [result] = await this.engine.run([{ program, feeds }]);
-    return Float64Array.from(toNumbers(result!.outputs.logits!).subarray(0, this.vocabSize));
   }
 
   private checkPrompt(prompt: readonly number[], slides: boolean): void {
@@ -182,25 +153,4 @@ export class TokenGenerator {
       });
     }
   }
-}
-
-function decodePlan(
-  { engine, store, model, weights }: GeneratorOptions,
-  { numTokens, length }: { numTokens: number; length: number },
-) {
-  const types = [...model.parameters().keys()].map((name) => store.typeOf(name));
-  const graph = trace(
-    {
-      tokens: { dtype: "i32", shape: [1, numTokens] },
-      position: { dtype: "i32", shape: [] },
-      row: { dtype: "i32", shape: [] },
-    },
-    ({ tokens, position, row }) => {
-      const cache = new KeyValueCache({ position, length, prefix: `cache.${length}` });
-      const parameters = weights?.() ?? storedParameters(types);
-      return { logits: functionalCall(model, parameters, () => model.decodeRow(tokens, cache, row)) };
-    },
-    { mode: "eval", floatDType: types[0]!.dtype === "f64" ? "f64" : "f32" },
-  );
-  return compile(graph, engine.target);
 }

@@ -1,7 +1,7 @@
 // The GPT-2 family (Radford et al. 2019; Brown et al. 2020), with the parameter names of the published checkpoints.
 // B batch, T time, C channels (width), H heads, V vocabulary, S cached time.
 import type { Varying } from "../base/index.ts";
-import { iota, minimum, type Tensor, take } from "../core/index.ts";
+import { minimum, type Tensor } from "../core/index.ts";
 import {
   type ActivationName,
   activate,
@@ -16,7 +16,7 @@ import {
   Module,
   within,
 } from "../nn/index.ts";
-import { checkTokens } from "./tokens.ts";
+import { checkTokens, pickPosition } from "./tokens.ts";
 
 export interface GptConfig {
   readonly vocab: number;
@@ -136,17 +136,16 @@ export class Gpt extends Module {
     return this.logits(this.decodeHidden(tokens, cache));
   }
 
-  /** The same for one of the n tokens alone, chosen by `row` (i32 scalar): logits (B, V). The head is the dearest part. */
-  decodeRow(tokens: Tensor, cache: KeyValueCache, row: Tensor): Tensor {
-    const hidden = this.decodeHidden(tokens, cache).permute(1, 0, 2); // (n, B, C)
-    return this.logits(take(hidden, row.reshape(1)).reshape(tokens.shape[0]!, 1, -1)).reshape(tokens.shape[0]!, -1);
+  /** The same for one of each row's n tokens alone, chosen by `at` (i32 (B)): logits (B, V). The head is the dearest part. */
+  decodeAt(tokens: Tensor, cache: KeyValueCache, at: Tensor): Tensor {
+    return this.logits(pickPosition(this.decodeHidden(tokens, cache), at));
   }
 
   private decodeHidden(tokens: Tensor, cache: KeyValueCache): Tensor {
     const { context } = this.config;
     checkTokens(tokens, this.config.context);
     // Filling behind a short prompt may stand beyond the table: its rows are never looked at, any position will do.
-    const positions = minimum(iota([tokens.shape[1]!], 0).add(cache.position), context - 1);
+    const positions = minimum(cache.positions(tokens.shape[1]!), context - 1);
     const embedded = call(this.wte, tokens).add(call(this.wpe, positions)); // (B, n, C)
     return this.h.reduce((x, block) => within(block, () => block.decode(x, cache)), embedded);
   }

@@ -1,7 +1,7 @@
 // The Llama family (Touvron et al. 2023; Grattafiori et al. 2024) and what is shaped like it (Mistral, Qwen2, Qwen3), with the
 // parameter names of the published checkpoints.
 // B batch, T time, C channels (width), H heads of queries, G of keys and values, D channels of a head, V vocabulary, S cached time.
-import { attention, currentScope, iota, rotary, type Tensor, take } from "../core/index.ts";
+import { attention, currentScope, iota, rotary, type Tensor } from "../core/index.ts";
 import {
   activate,
   call,
@@ -15,7 +15,7 @@ import {
   rotaryFrequencies,
   within,
 } from "../nn/index.ts";
-import { checkTokens } from "./tokens.ts";
+import { checkTokens, pickPosition } from "./tokens.ts";
 
 export interface LlamaConfig {
   readonly vocab: number;
@@ -73,9 +73,7 @@ class LlamaAttention extends Module {
 
   /** The same for the next tokens alone, over what is in the cache. */
   decode(x: Tensor, positions: Tensor, cache: KeyValueCache): Tensor {
-    const { q, k, v } = this.project(x, positions);
-    const { keys, values } = cache.extend(currentScope(), k, v); // (B, S, G, D)
-    return this.merge(attention(q, keys, values, { mask: cache.visible(q.shape[1]!, this.config.window) }));
+    return this.merge(cache.attend(currentScope(), this.project(x, positions), this.config.window));
   }
 
   /** (B, T, C) → q (B, T, H, D), k and v (B, T, G, D) */
@@ -165,7 +163,7 @@ class LlamaModel extends Module {
   }
 
   decode(tokens: Tensor, cache: KeyValueCache): Tensor {
-    const positions = iota([1, tokens.shape[1]!], 1).add(cache.position);
+    const positions = cache.positions(tokens.shape[1]!);
     const blocks = (x: Tensor, block: LlamaBlock) => within(block, () => block.decode(x, positions, cache));
     return call(this.norm, this.layers.reduce(blocks, call(this.embed_tokens, tokens)));
   }
@@ -206,11 +204,9 @@ export class Llama extends Module {
     return this.logits(this.decodeHidden(tokens, cache));
   }
 
-  /** The same for one of the n tokens alone, chosen by `row` (i32 scalar): logits (B, V). */
-  decodeRow(tokens: Tensor, cache: KeyValueCache, row: Tensor): Tensor {
-    const hidden = this.decodeHidden(tokens, cache).permute(1, 0, 2); // (n, B, C)
-    const batch = tokens.shape[0]!;
-    return this.logits(take(hidden, row.reshape(1)).reshape(batch, 1, -1)).reshape(batch, -1);
+  /** The same for one of each row's n tokens alone, chosen by `at` (i32 (B)): logits (B, V). */
+  decodeAt(tokens: Tensor, cache: KeyValueCache, at: Tensor): Tensor {
+    return this.logits(pickPosition(this.decodeHidden(tokens, cache), at));
   }
 
   private decodeHidden(tokens: Tensor, cache: KeyValueCache): Tensor {

@@ -1,6 +1,6 @@
 // What every model of text asks of its tokens.
 import { fail } from "../base/index.ts";
-import type { Tensor } from "../core/index.ts";
+import { iota, type Tensor, take } from "../core/index.ts";
 
 /** Errors with `model/context` unless the tokens are i32 (B, T) with T up to the context. */
 export function checkTokens(tokens: Tensor, context: number): void {
@@ -10,6 +10,12 @@ export function checkTokens(tokens: Tensor, context: number): void {
     got: tokens.toString(),
     fix: "cut the text into windows of at most context tokens, or make a model with a longer context",
   });
+}
+
+/** One position of each row: (B, n, C) at i32 (B) → (B, C). */
+export function pickPosition(hidden: Tensor, at: Tensor): Tensor {
+  const [batch, time, width] = hidden.shape as [number, number, number];
+  return take(hidden.reshape(batch * time, width), at.add(iota([batch], 0).mul(time)));
 }
 
 /** Rows of a token table: as many as are given, else the tokenizer's, else a preset's. Errors with `model/vocab`. */

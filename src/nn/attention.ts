@@ -51,8 +51,7 @@ export class CausalSelfAttention extends Module {
   /** The same for the next tokens alone: their keys and values go into `cache`, and they see all that is in it up to them. */
   decode(x: Tensor, cache: KeyValueCache): Tensor {
     const [q, k, v] = this.project(x);
-    const { keys, values } = cache.extend(currentScope(), k, v); // (B, S, H, D)
-    return this.merge(attention(q, keys, values, { mask: cache.visible(q.shape[1]!, this.window) }));
+    return this.merge(cache.attend(currentScope(), { q, k, v }, this.window));
   }
 
   /** (B, T, C) → three of (B, T, H, D) */

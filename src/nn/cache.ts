@@ -1,9 +1,9 @@
 // The key/value cache of step-by-step generation: variables of the store that attention layers extend. Only text models use it.
-import { assign, iota, type Tensor, updateSlice, variable } from "../core/index.ts";
+import { assign, attention, iota, type Tensor, updateSlice, variable } from "../core/index.ts";
 
-/** Keys and values of all layers for positions 0 … length − 1, of which those before `position` are filled. */
+/** Keys and values of all layers, B rows of positions 0 … length − 1, of which those before the row's `position` are filled. */
 export class KeyValueCache {
-  /** i32 scalar: where the tokens given now begin. */
+  /** i32 (B): where the tokens given now begin. */
   readonly position: Tensor;
   /** Positions that the cache has room for. */
   readonly length: number;
@@ -16,9 +16,19 @@ export class KeyValueCache {
     this.prefix = options.prefix;
   }
 
-  /** Writes the keys and values (B, n, H, D) of the tokens given now, and returns those of all positions (B, S, H, D). */
-  extend(layer: string, k: Tensor, v: Tensor): { keys: Tensor; values: Tensor } {
-    return { keys: this.write(`${layer}.k`, k), values: this.write(`${layer}.v`, v) };
+  /**
+   * Attention of the n tokens given now, q (B, n, H, D): their keys and values k and v (B, n, G, D) go into the cache, and each
+   * sees all that is in its row up to itself, or the last `window` of it (0: all).
+   */
+  attend(layer: string, { q, k, v }: { q: Tensor; k: Tensor; v: Tensor }, window = 0): Tensor {
+    const keys = this.write(`${layer}.k`, k); // (B, S, G, D)
+    const values = this.write(`${layer}.v`, v);
+    return attention(q, keys, values, { causal: true, window, mask: this.position });
+  }
+
+  /** i32 (B, n): where each of the n tokens given now stands. */
+  positions(numTokens: number): Tensor {
+    return iota([1, numTokens], 1).add(this.position.reshape(-1, 1));
   }
 
   private write(name: string, value: Tensor): Tensor {
@@ -28,13 +38,5 @@ export class KeyValueCache {
     const after = updateSlice(before, value, this.position, 1);
     assign(full, after);
     return after;
-  }
-
-  /** bool (1, 1, n, S): token i of those given now sees positions up to `position + i`, the last `window` of them (0: all). */
-  visible(numTokens: number, window = 0): Tensor {
-    const shape = [1, 1, numTokens, this.length];
-    const last = iota(shape, 2).add(this.position);
-    const before = iota(shape, 3).lessEqual(last);
-    return window === 0 ? before : before.and(iota(shape, 3).greater(last.sub(window)));
   }
 }

@@ -1,7 +1,7 @@
 // Modules as trees of names, dropout's masks, and what a model may not do.
 import { expect, test } from "vitest";
 import { fromNumbers, hashName, philox, toNumbers, wordToUniform } from "../base/index.ts";
-import { currentScope, type Tensor, trace } from "../core/index.ts";
+import { attention, currentScope, type Tensor, trace, zeros } from "../core/index.ts";
 import { evaluate, type FeedValue } from "../engine/index.ts";
 import {
   CausalSelfAttention,
@@ -9,7 +9,6 @@ import {
   Dropout,
   functionalCall,
   initialize,
-  KeyValueCache,
   Linear,
   Mlp,
   Module,
@@ -131,16 +130,21 @@ test("attention with a window: a token sees itself and the one before", () => {
   for (const t of [1, 2]) expect(token(after, t)).not.toEqual(token(before, t));
 });
 
-test("over a cache a token sees the window before its own position, wherever the cache is", () => {
-  const visible = (position: number) =>
-    Array.from(
-      evaluate((at) => new KeyValueCache({ position: at!, length: 6, prefix: "c" }).visible(2, 3), {
-        at: fromNumbers("i32", [], [position]),
-      }).data,
-      Number,
-    );
-  expect(visible(0)).toEqual([1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0]);
-  expect(visible(3)).toEqual([0, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 0]);
+test("over a cache a token sees the window before its own position, wherever its row stands", () => {
+  // equal scores, and values that name their position: what comes out shows what was seen
+  const values = Array.from({ length: 2 * 36 }, (_, i) => Number(Math.floor(i / 6) % 6 === i % 6));
+  const seen = evaluate(
+    (position, v) => {
+      const q = zeros([2, 2, 1, 6], "f64");
+      return attention(q, zeros([2, 6, 1, 6], "f64"), v!, { causal: true, window: 3, mask: position! }).greater(0);
+    },
+    { position: fromNumbers("i32", [2], [0, 3]), v: fromNumbers("f64", [2, 6, 1, 6], values) },
+  );
+  const [first, second] = [
+    [1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0],
+    [0, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 0],
+  ];
+  expect(Array.from(seen.data, Number)).toEqual([...first!, ...second!]);
 });
 
 test("attention: no token sees a later one, and dropout on probabilities acts in train mode", () => {

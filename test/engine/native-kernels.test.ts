@@ -174,7 +174,7 @@ describe.each(engines)("kernels on $isa", ({ engine }) => {
     }
   });
 
-  it("updateSlice writes a window, clamped, in place or not", async () => {
+  it("updateSlice writes a window, clamped, in place or not, one start for all or one per row", async () => {
     const random = randomSource(4);
     for (let round = 0; round < 60; round++) {
       const shape = random.pick([[6], [4, 5], [3, 7, 2], [2, 200, 9]]);
@@ -182,18 +182,20 @@ describe.each(engines)("kernels on $isa", ({ engine }) => {
       const part = shape.map((dim, d) => (d === axis ? random.below(dim + 1) : dim));
       const x = fillWith(anyLayout(random, "f32", shape), normalish(random));
       const value = fillWith(anyLayout(random, "f32", part, true), normalish(random));
-      const start = random.below(14) - 4;
+      const perRow = axis > 0 && random.below(2) === 0;
+      const starts = Array.from({ length: perRow ? shape[0]! : 1 }, () => random.below(14) - 4);
       const y = random.below(2) === 0 ? x : fillWith(anyLayout(random, "f32", shape), () => 5);
-      const first = Math.min(Math.max(start, 0), shape[axis]! - part[axis]!);
+      const first = starts.map((start) => Math.min(Math.max(start, 0), shape[axis]! - part[axis]!));
       const want = elements(x);
       const strides = denseStrides(shape);
       const values = elements(value);
       eachIndex(part, (index, at) => {
-        want[index.reduce((sum, i, d) => sum + (i + (d === axis ? first : 0)) * strides[d]!, 0)] = values[at]!;
+        const from = first[perRow ? index[0]! : 0]!;
+        want[index.reduce((sum, i, d) => sum + (i + (d === axis ? from : 0)) * strides[d]!, 0)] = values[at]!;
       });
       const [got] = await runKernel(engine, {
         kernel: "updateSlice",
-        inputs: [x, value, dense("i32", [], [start])],
+        inputs: [x, value, dense("i32", perRow ? [shape[0]!] : [], starts)],
         outputs: [y],
         params: [axis],
       });

@@ -22,7 +22,7 @@ export function decodeInPieces(
   const store = engine.createStore();
   const load = (numTokens: number) => {
     const graph = trace(
-      { tokens: { dtype: "i32", shape: [batch, numTokens] }, position: { dtype: "i32", shape: [] } },
+      { tokens: { dtype: "i32", shape: [batch, numTokens] }, position: { dtype: "i32", shape: [batch] } },
       ({ tokens, position }) => {
         const parameters = new Map([...values].map(([name, { dtype, shape }]) => [name, variable(name, dtype, shape)]));
         const cache = new KeyValueCache({ position, length: time, prefix: "cache" });
@@ -42,7 +42,7 @@ export function decodeInPieces(
       [batch, count],
       rows.flatMap((row) => row.slice(from, from + count)),
     );
-    const feeds = { tokens, position: fromNumbers("i32", [], [from]) };
+    const feeds = { tokens, position: fromNumbers("i32", [batch], new Array<number>(batch).fill(from)) };
     const { outputs } = engine.runNow({ program: count === 3 ? three : one, feeds });
     toNumbers(outputs.result!).forEach((logit, at) => {
       const [row, rest] = [Math.floor(at / (count * vocab)), at % (count * vocab)];

@@ -12,6 +12,10 @@ interface GenerateFlags {
   readonly temperature: number;
   readonly topK?: number;
   readonly topP?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  readonly stop?: readonly string[];
+  readonly samples: number;
   readonly seed: number;
   readonly greedy?: boolean;
   readonly raw?: boolean;
@@ -27,6 +31,14 @@ export const defineGenerate: DefineCommand = (program, run) => {
     .option("--temperature <t>", "1 as trained, lower is safer", numberOption("--temperature"), 0.8)
     .option("--top-k <k>", "draw from the k likeliest tokens", wholeOption("--top-k"))
     .option("--top-p <p>", "draw from the likeliest tokens that together have probability p", numberOption("--top-p"))
+    .option(
+      "--min-p <p>",
+      "draw from tokens at least so probable as this share of the likeliest",
+      numberOption("--min-p"),
+    )
+    .option("--repetition-penalty <x>", "make tokens less likely that were there", numberOption("--repetition-penalty"))
+    .option("--stop <text...>", "end before this text comes")
+    .option("--samples <n>", "texts to write, all at once", wholeOption("--samples"), 1)
     .option("--greedy", "always the likeliest token")
     .option("--seed <n>", "same seed, same text", numberOption("--seed"), 0)
     .option("--raw", rawHelp)
@@ -34,7 +46,7 @@ export const defineGenerate: DefineCommand = (program, run) => {
 };
 
 async function generate({ output, signal }: CommandContext, folder: string, flags: GenerateFlags): Promise<number> {
-  const { greedy = false, topK, topP } = flags;
+  const { greedy = false, topK, topP, minP, repetitionPenalty, stop = [], samples } = flags;
   const settings = parseConfig(
     generationSchema,
     {
@@ -43,6 +55,9 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
       temperature: greedy ? 0 : flags.temperature,
       ...(topK === undefined ? {} : { topK }),
       ...(topP === undefined ? {} : { topP }),
+      ...(minP === undefined ? {} : { minP }),
+      ...(repetitionPenalty === undefined ? {} : { repetitionPenalty }),
+      samples,
     },
     "generate",
   );
@@ -56,7 +71,15 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
       fix: `npx athanor predict ${shellWord(folder)} FILE, where FILE holds rows to predict`,
     });
   const started = performance.now();
-  const stream = model.stream(flags.prompt, { ...settings, signal });
+  if (samples > 1) {
+    const texts = await model.generateAll([flags.prompt], { ...settings, stop, signal });
+    for (const { text, tokens, ending } of texts) {
+      output.record({ prompt: flags.prompt, text, tokens: tokens.length, ending });
+      output.print(`${flags.prompt}${text}\n`);
+    }
+    return texts.some(({ ending }) => ending === "aborted") ? exitCodes.interrupted : exitCodes.done;
+  }
+  const stream = model.stream(flags.prompt, { ...settings, stop, signal });
   let next = await stream.next(); // a prompt that cannot be encoded is refused before anything is printed
   if (!output.json) process.stdout.write(flags.prompt);
   while (!next.done) {

@@ -7,7 +7,7 @@ import type { Tensor } from "../tensor.ts";
 import { checkRandomInputs } from "./random.ts";
 
 export type AttentionAttrs = {
-  /** Query i sees keys j ≤ i + (S − T): the last query sees all. */
+  /** Query i sees keys j ≤ i + (S − T), the last one all; or, given the positions of the first queries, j ≤ i + position. */
   readonly causal: boolean;
   /** Query i sees keys less than this far from i + (S − T), before it and, if not causal, after it; 0: any distance. */
   readonly window: number;
@@ -16,7 +16,7 @@ export type AttentionAttrs = {
   readonly dropoutStream: string;
 };
 
-function check(q: ValueType, k: ValueType, v: ValueType, mask: ValueType | undefined): void {
+function check(q: ValueType, k: ValueType, v: ValueType, mask: ValueType | undefined, causal: boolean): void {
   const [batch, queries, heads, width] = q.shape;
   const fits =
     q.shape.length === 4 &&
@@ -42,10 +42,11 @@ function check(q: ValueType, k: ValueType, v: ValueType, mask: ValueType | undef
   const keys = k.shape[1]!;
   const full = [batch!, heads!, queries!, keys];
   const isMask = mask.shape.length === 4 && mask.shape.every((dim, at) => dim === full[at] || (dim === 1 && at < 3));
+  const isPositions = causal && formatType("i32", mask.shape) === formatType("i32", [batch!]);
   const isDocuments = queries === keys && formatType("i32", mask.shape) === formatType("i32", [batch!, keys]);
-  if (mask.dtype === "bool" ? !isMask : mask.dtype !== "i32" || !isDocuments) {
+  if (mask.dtype === "bool" ? !isMask : mask.dtype !== "i32" || !(isDocuments || isPositions)) {
     fail("shape/attention-mask", "the mask does not fit", {
-      expected: `bool[${full}], dimensions but the last may be 1, true = may be seen; or, where T = S, i32[${[batch!, keys]}], the document of each position`,
+      expected: `bool[${full}], dimensions but the last may be 1, true = may be seen; or, where T = S, i32[${[batch!, keys]}], the document of each position; or, if causal, i32[${batch}], where each row's queries begin`,
       got: formatType(mask.dtype, mask.shape),
     });
   }
@@ -63,19 +64,21 @@ function checkWindow(window: number): void {
 function visibility(q: Tensor, k: Tensor, mask: Tensor | undefined, attrs: AttentionAttrs): Tensor | undefined {
   const [batch, queries] = q.shape as [number, number];
   const keys = k.shape[1]!;
-  const ahead = f.iota([queries, keys], 1).sub(f.iota([queries, keys], 0).add(keys - queries)); // of the key
+  const shape = [1, 1, queries, keys];
+  const start = mask !== undefined && isPositions(mask) ? mask.reshape(batch, 1, 1, 1) : keys - queries;
+  const ahead = f.iota(shape, 3).sub(f.iota(shape, 2).add(start)); // of the key
   const rules: Tensor[] = [];
   if (attrs.causal) rules.push(ahead.lessEqual(0));
   if (attrs.window > 0) rules.push(ahead.greater(-attrs.window));
   if (attrs.window > 0 && !attrs.causal) rules.push(ahead.less(attrs.window));
-  const byPosition = rules.map((rule) => rule.reshape(1, 1, queries, keys));
-  const byContent =
-    mask?.dtype === "i32" ? mask.reshape(batch, 1, queries, 1).equal(mask.reshape(batch, 1, 1, keys)) : mask;
-  return [...byPosition, ...(byContent ? [byContent] : [])].reduce<Tensor | undefined>(
-    (all, one) => (all ? all.and(one) : one),
-    undefined,
-  );
+  if (mask?.dtype === "bool") rules.push(mask);
+  else if (mask !== undefined && !isPositions(mask))
+    rules.push(mask.reshape(batch, 1, queries, 1).equal(mask.reshape(batch, 1, 1, keys)));
+  return rules.reduce<Tensor | undefined>((all, one) => (all ? all.and(one) : one), undefined);
 }
+
+/** Whether a mask says where each row's queries begin: queries over a cache. */
+const isPositions = (mask: Tensor) => mask.dtype === "i32" && mask.rank === 1;
 
 /** The composition: T×S probabilities are materialized, which kernels avoid. */
 function compose(
@@ -175,6 +178,13 @@ const cases = [
     attrs: { ...plain, causal: false, window: 2, dropoutStream: "d" },
   },
   {
+    inputs: [
+      ...[{ shape: [2, 2, 4, 4] }, { shape: [2, 7, 2, 4] }, { shape: [2, 7, 2, 4] }, rate, key, rowsOf(2)],
+      { shape: [2], dtype: "i32" as const, values: [4, 1] },
+    ],
+    attrs: { ...plain, window: 3 },
+  },
+  {
     inputs: [{ shape: [0, 3, 2, 4] }, { shape: [0, 3, 2, 4] }, { shape: [0, 3, 2, 4] }, rate, key, rowsOf(0)],
     attrs: plain,
   },
@@ -188,8 +198,8 @@ export const attention = defineOp<["q", "k", "v", "p", "key", "rows", "mask"], A
   doc: "softmax(q·kᵀ·scale)·v per head; also returns the log-sum-exp of the scores [B,H,T]",
   inputs: ["q", "k", "v", "p", "key", "rows", "mask"],
   optional: 1,
-  infer: ([q, k, v, p, key, rows, mask], { window }) => {
-    check(q, k, v, mask);
+  infer: ([q, k, v, p, key, rows, mask], { window, causal }) => {
+    check(q, k, v, mask, causal);
     checkWindow(window);
     if (p.shape.length !== 0)
       fail("shape/attention", "the dropout rate is a scalar", { got: formatType(p.dtype, p.shape) });
@@ -200,7 +210,7 @@ export const attention = defineOp<["q", "k", "v", "p", "key", "rows", "mask"], A
   params,
   vjp: ({ grads, inputs, outputs: [o, lse], attrs }) => {
     const [q, k, v, p, key, rows, mask] = inputs;
-    if (grads[1] !== undefined) {
+    if (grads[1] !== undefined || (mask !== undefined && isPositions(mask))) {
       const three = f.gradientOfMany((a, b, c) => compose(a!, b!, c!, p, key, rows, mask, attrs), [q, k, v], grads);
       return [...(three as [Tensor, Tensor, Tensor]), null, null, null, null];
     }

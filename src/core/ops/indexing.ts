@@ -164,11 +164,14 @@ export const scatterAlong = defineOp<["index", "source"], { readonly width: numb
 export const updateSlice = defineOp<["x", "value", "start"], { readonly axis: number }>({
   name: "updateSlice",
   kind: "index",
-  doc: "x with `value` written from position `start` of one axis on; the start is clamped so that it fits",
+  doc: "x with `value` written from position `start` of one axis on, or each row of it from its own; starts are clamped to fit",
   inputs: ["x", "value", "start"],
   infer: ([x, value, start], { axis }) => {
-    if (start.dtype !== "i32" || start.shape.length !== 0)
-      fail("dtype/index", "start is an i32 scalar", { got: formatType(start.dtype, start.shape) });
+    const isPerRow = axis > 0 && sameShape(start.shape, x.shape.slice(0, 1));
+    if (start.dtype !== "i32" || !(start.shape.length === 0 || isPerRow))
+      fail("dtype/index", "start is an i32 scalar, or one per row of the first axis", {
+        got: formatType(start.dtype, start.shape),
+      });
     const fits =
       value.dtype === x.dtype &&
       value.shape.length === x.shape.length &&
@@ -185,12 +188,15 @@ export const updateSlice = defineOp<["x", "value", "start"], { readonly axis: nu
   reference: ([x, value, start], { axis }, [y]) => {
     const inner = sizeOf(x!.shape.slice(axis + 1));
     const [row, width] = [x!.shape[axis]! * inner, value!.shape[axis]! * inner];
-    const first = Math.min(Math.max(Number(start!.data[0]), 0), x!.shape[axis]! - value!.shape[axis]!) * inner;
+    const last = x!.shape[axis]! - value!.shape[axis]!;
+    const perStart = sizeOf(x!.shape.slice(0, axis)) / start!.data.length;
     const target = y!.data as Float64Array;
     target.set(x!.data as Float64Array);
     if (width === 0) return;
-    for (let o = 0; o * width < value!.data.length; o++)
+    for (let o = 0; o * width < value!.data.length; o++) {
+      const first = Math.min(Math.max(Number(start!.data[Math.floor(o / perStart)]), 0), last) * inner;
       target.set((value!.data as Float64Array).subarray(o * width, (o + 1) * width), o * row + first);
+    }
   },
   params: ({ axis }) => [axis],
   inPlace: [[0, 0]],
@@ -199,6 +205,10 @@ export const updateSlice = defineOp<["x", "value", "start"], { readonly axis: nu
     {
       inputs: [{ shape: [2, 5, 3] }, { shape: [2, 2, 3] }, { shape: [], dtype: "i32", values: [2] }],
       attrs: { axis: 1 },
+    },
+    {
+      inputs: [{ shape: [3, 2, 5] }, { shape: [3, 2, 2] }, { shape: [3], dtype: "i32", values: [3, -1, 2] }],
+      attrs: { axis: 2 },
     },
     { inputs: [{ shape: [4] }, { shape: [1] }, { shape: [], dtype: "i32", values: [9] }], attrs: { axis: 0 } },
     { inputs: [{ shape: [4] }, { shape: [2] }, { shape: [], dtype: "i32", values: [-3] }], attrs: { axis: 0 } },
