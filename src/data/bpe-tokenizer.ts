@@ -189,9 +189,10 @@ export class BpeTokenizer implements Tokenizer {
   }
 }
 
-/** The tokenizer whose tokens are the 256 bytes: nothing to train, any text, long sequences. */
-export function byteTokenizer(): BpeTokenizer {
-  return new BpeTokenizer({ tokens: alphabetOrder.map((byte) => byteToChar[byte]), merges: [], specialTokens: [] });
+/** The tokenizer whose tokens are the 256 bytes, and special tokens behind them: nothing to train, any text, long sequences. */
+export function byteTokenizer(specialTokens: readonly string[] = []): BpeTokenizer {
+  const tokens = [...alphabetOrder.map((byte) => byteToChar[byte]), ...specialTokens];
+  return new BpeTokenizer({ tokens, merges: [], specialTokens });
 }
 
 function refuse(what: string): never {

@@ -6,6 +6,22 @@ export { BpeTokenizer, byteTokenizer } from "./bpe-tokenizer.ts";
 export type { BpeTrainingOptions, BpeVocabulary } from "./bpe-trainer.ts";
 export { trainBpe, WordCounter } from "./bpe-trainer.ts";
 export { CharacterSet, CharTokenizer } from "./char-tokenizer.ts";
+export type { ChatData, ChatDataOptions, LongPolicy } from "./chat-data.ts";
+export { longPolicies, prepareChat } from "./chat-data.ts";
+export type { ChatLoss, TokenSequence } from "./chat-format.ts";
+export { ChatFormat, chatLosses } from "./chat-format.ts";
+export type { ChatLayout, ChatMessage, ChatRowOptions, Conversation } from "./chat-rows.ts";
+export { chatLayouts, chatRoles, readConversation } from "./chat-rows.ts";
+export type { ChatTemplate, ChatTemplateName } from "./chat-templates.ts";
+export {
+  chatTemplateNames,
+  chatTemplates,
+  readChatTemplate,
+  templateFileName,
+  templateOf,
+  tokenizerConfig,
+  tokenizerConfigName,
+} from "./chat-templates.ts";
 export type { Separator } from "./csv.ts";
 export type { ByteLimits } from "./files.ts";
 export { listFiles } from "./files.ts";
@@ -14,6 +30,8 @@ export type { IdxArray, IdxOptions } from "./idx.ts";
 export { readIdx } from "./idx.ts";
 export type { ImageData, ImageEncoder, ImageOptions } from "./image-dataset.ts";
 export { prepareImages, readImageEncoder } from "./image-dataset.ts";
+export type { JsonInput, JsonRecords } from "./json-records.ts";
+export { readJsonRecords } from "./json-records.ts";
 export { loadTokenizer, parseTokenizer } from "./load-tokenizer.ts";
 export type { EvaluationBatch, LoadedBatch, LoaderOptions, LoaderState } from "./loader.ts";
 export { evaluationBatches, ignoreIndex, Loader, rowsOfBatch } from "./loader.ts";
@@ -43,6 +61,8 @@ export type { TextInput, TextOptions, TextReport, TextSource, TextTally } from "
 export { countCharacters, openText, readText, scanText } from "./text-source.ts";
 export type { TextBatch } from "./text-windows.ts";
 export { SequentialWindows, TextWindows } from "./text-windows.ts";
+export type { PackedBatch } from "./token-sequences.ts";
+export { PackedSequences, PaddedSequences, packRows, TokenSequences } from "./token-sequences.ts";
 export type { TokenArray, TokenFileInfo, TokenStore } from "./token-store.ts";
 export { FileTokens, MemoryTokens, openTokens, TokenWriter } from "./token-store.ts";
 export type { TokenizerSpec } from "./tokenize-text.ts";

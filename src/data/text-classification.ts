@@ -179,7 +179,8 @@ function encodeRow(tokenizer: Tokenizer, text: string, where: () => string): Int
   return ids.length > 0 ? ids : fail("data/empty-text", "a text has no tokens", { where: where() });
 }
 
-async function makeTokenizer(
+/** The tokenizer that a spec names; one that is trained learns from `trainTexts`, characters from all texts. */
+export async function makeTokenizer(
   spec: TokenizerSpec | Tokenizer,
   trainTexts: readonly string[],
   allTexts: readonly string[],

@@ -48,6 +48,8 @@ export interface ModelFamily<Config = unknown> {
   readonly isFramed?: true;
   /** True for a parameter of one task's alone: what is trained for another task begins with fresh ones. */
   readonly isHead?: (name: string) => boolean;
+  /** Whether `forward` takes positions and documents behind the tokens, so that rows may be packed. */
+  readonly packs?: boolean;
   /** What a recipe may write: types, defaults, checks and descriptions. */
   readonly schema: z.ZodType;
   /** Errors with `config/invalid` and all problems at once, and with `model/*` where settings and data disagree. */

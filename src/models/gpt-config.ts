@@ -72,6 +72,7 @@ export const gptFamily: ModelFamily<GptConfig> = {
   doc: "decoder-only transformer of the GPT-2 family, for text",
   tasks: ["language-model"],
   reads: "texts",
+  packs: true,
   schema: gptSchema,
   build: (config, facts) => {
     const { presetVocab, vocab: given, ...rest } = parseConfig(gptSchema, config, "model.gpt");

@@ -75,8 +75,9 @@ class GptBlock extends Module {
     this.mlp = new GptMlp(config, projectionInit);
   }
 
-  forward(x: Tensor): Tensor {
-    return this.feedForward(x.add(call(this.attn, call(this.ln_1, x))));
+  forward(x: Tensor, documents?: Tensor): Tensor {
+    const normed = call(this.ln_1, x);
+    return this.feedForward(x.add(within(this.attn, () => this.attn.forward(normed, documents))));
   }
 
   decode(x: Tensor, cache: KeyValueCache): Tensor {
@@ -119,12 +120,19 @@ export class Gpt extends Module {
     this.lm_head = tiedHead ? undefined : new Embedding(vocab, width, { init: { name: "normal", std } });
   }
 
-  /** Errors with `model/context` when T is greater than the context. */
-  forward(tokens: Tensor): Tensor {
-    const time = tokens.shape[1]!;
+  /**
+   * `positions` i32 (B, T), default 0 … T − 1; `documents` i32 (B, T): a token sees those of its own document alone.
+   * Errors with `model/context` when T is greater than the context.
+   */
+  forward(tokens: Tensor, positions?: Tensor, documents?: Tensor): Tensor {
     checkTokens(tokens, this.config.context);
-    const embedded = call(this.wte, tokens).add(this.wpe.weight.tensor.slice(0, 0, time)); // (B, T, C)
-    const hidden = this.h.reduce((x, block) => call(block, x), call(this.drop, embedded));
+    const table = this.wpe.weight.tensor;
+    const placed = positions === undefined ? table.slice(0, 0, tokens.shape[1]!) : call(this.wpe, positions);
+    const embedded = call(this.wte, tokens).add(placed); // (B, T, C)
+    const hidden = this.h.reduce(
+      (x, block) => within(block, () => block.forward(x, documents)),
+      call(this.drop, embedded),
+    );
     return this.logits(hidden);
   }
 

@@ -150,6 +150,7 @@ export const llamaFamily: ModelFamily<LlamaConfig> = {
   doc: "decoder-only transformer with rotary positions, gated feed-forward parts and shared key and value heads, for text",
   tasks: ["language-model"],
   reads: "texts",
+  packs: true,
   schema: llamaSchema,
   build: (config, facts) => {
     const { presetVocab, vocab: given, ...rest } = parseConfig(llamaSchema, config, "model.llama");

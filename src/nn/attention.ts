@@ -40,12 +40,14 @@ export class CausalSelfAttention extends Module {
     this.resid_dropout = new Dropout(dropout);
   }
 
-  forward(x: Tensor): Tensor {
+  /** `documents` i32 (B, T): a token sees those of its own document alone; default all. */
+  forward(x: Tensor, documents?: Tensor): Tensor {
     const [q, k, v] = this.project(x);
+    const separate = documents === undefined ? {} : { documents };
     const dropped = randomInputs(this.dropout) !== undefined;
     const stream = `${currentScope()}.probabilities`;
     const dropout = dropped ? { dropout: { rate: rateOf(this.dropout, x.dtype), stream } } : {};
-    return this.merge(attention(q, k, v, { causal: true, window: this.window, ...dropout }));
+    return this.merge(attention(q, k, v, { causal: true, window: this.window, ...separate, ...dropout }));
   }
 
   /** The same for the next tokens alone: their keys and values go into `cache`, and they see all that is in it up to them. */

@@ -11,7 +11,7 @@ import {
 import { modelFamily } from "../models/index.ts";
 import { classificationTask } from "../train/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
-import { chosenModel } from "./chosen-model.ts";
+import { chosenModel, contextOf } from "./chosen-model.ts";
 import { classWeights } from "./class-weights.ts";
 import { given, readingSettings } from "./given.ts";
 import { classificationLoss, isCrossEntropy, isPlain } from "./loss.ts";
@@ -27,7 +27,7 @@ type Row = Record<string, string>;
 export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const { data } = recipe;
   const [family, config] = chosenModel(recipe);
-  const length = contextOf(family, config);
+  const length = contextOf(family, config, "classification");
   const { isFramed = false } = modelFamily(family);
   const input: TableInput<Row> =
     data.path === undefined ? { records: data.rows as Iterable<Row> | AsyncIterable<Row> } : { path: data.path };
@@ -85,12 +85,6 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
     tokenizer,
     files: { "tokenizer.json": JSON.stringify(tokenizer) },
   };
-}
-
-/** Tokens of a text that the model reads: the family's default when the recipe names none. */
-function contextOf(family: string, config: unknown): number {
-  const facts = { task: "classification", vocab: 1, outputs: 1 } as const;
-  return modelFamily(family).build(config, facts).inputs.tokens!.shape[0]!;
 }
 
 /** Padding as token −1, which models of texts leave out, in place of a mask. */

@@ -86,5 +86,7 @@ export function tokenizerSpec(tokenizer: NonNullable<Recipe["tokenizer"]>, { fil
   const saved = files?.get("tokenizer.json");
   if (saved !== undefined) return { content: JSON.parse(saved) as TokenizerFile };
   if (tokenizer === "char" || tokenizer === "byte") return tokenizer;
-  return typeof tokenizer === "string" ? { file: tokenizer } : { bpe: tokenizer.bpe };
+  if (typeof tokenizer === "string") return { file: tokenizer };
+  const { bpe, specialTokens = [] } = tokenizer;
+  return { bpe, specialTokens };
 }

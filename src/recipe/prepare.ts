@@ -1,7 +1,7 @@
 // From a validated recipe to what training needs: data read and encoded, model built, task, optimizer, batches. The names in
 // the recipe are resolved here and nowhere else.
 import { AthanorError, type Clock, fail, parseBytes } from "../base/index.ts";
-import type { Tokenizer } from "../data/index.ts";
+import type { ChatFormat, Tokenizer } from "../data/index.ts";
 import { type BuiltModel, modelFamily } from "../models/index.ts";
 import {
   type BatchSizes,
@@ -16,6 +16,7 @@ import type { Batch, BatchSource, StepDescription } from "../train/index.ts";
 import { adapt, freezeBeside } from "./adapter.ts";
 import { type Batches, evaluationRows } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
+import { prepareConversations } from "./prepare-chat.ts";
 import { prepareImageRows, readsImages } from "./prepare-images.ts";
 import { prepareTableData } from "./prepare-table.ts";
 import { prepareLanguageModel } from "./prepare-text.ts";
@@ -47,6 +48,8 @@ export interface PreparedData {
   readonly warnings: readonly AthanorError[];
   /** For models of text. */
   readonly tokenizer?: Tokenizer;
+  /** How a model of conversations writes them. */
+  readonly chat?: ChatFormat;
   /** Small files that a checkpoint carries: `tokenizer.json`, `table.json`. */
   readonly files: { readonly [name: string]: string };
   /** Closes the token files, where the data lies in some. */
@@ -83,7 +86,8 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
   const [name] = chosenModel(recipe);
   const { tasks, reads } = modelFamily(name);
   const rows = readsImages(recipe) ? "images" : "table";
-  const reader = tasks.includes("language-model") ? "text" : reads === "texts" ? "labelledTexts" : rows;
+  const texts = recipe.data.chat === undefined ? "text" : "conversations";
+  const reader = tasks.includes("language-model") ? texts : reads === "texts" ? "labelledTexts" : rows;
   refuseUnread(recipe, reader, name);
   // With a trained model's encoders no batch is trained on: the data may well be smaller than one.
   const read = options.files === undefined ? recipe : { ...recipe, data: { ...recipe.data, onShort: "wrap" as const } };
@@ -104,6 +108,7 @@ function tellSource(error: unknown, { data: { path, source } }: Recipe): never {
 
 const readers = {
   text: prepareLanguageModel,
+  conversations: prepareConversations,
   labelledTexts: prepareTextClasses,
   table: prepareTableData,
   images: prepareImageRows,
@@ -126,10 +131,12 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.missing": ["table"],
   "data.missingTarget": ["table"],
   "data.notFinite": ["table"],
-  "data.onShort": ["labelledTexts", "table", "images"],
+  "data.chat": ["conversations"],
+  "data.packing": ["conversations"],
+  "data.onShort": ["conversations", "labelledTexts", "table", "images"],
   loss: ["labelledTexts", "table", "images"],
-  tokenizer: ["text", "labelledTexts"],
-  samples: ["text"],
+  tokenizer: ["text", "conversations", "labelledTexts"],
+  samples: ["text", "conversations"],
 };
 
 /** A setting that nothing reads is a mistake, not a decoration. Errors with `config/unread`. */

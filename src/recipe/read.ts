@@ -114,9 +114,13 @@ function resolvePaths(raw: Raw, folder: string): void {
   const { data, tokenizer } = raw;
   for (const key of ["path", "heldOutPath", "cache"])
     if (isRecord(data) && typeof data[key] === "string") data[key] = resolve(folder, data[key]);
+  const chat = isRecord(data) && isRecord(data.chat) ? data.chat : {};
+  if (isTemplateFile(chat.template)) (data as Raw).chat = { ...chat, template: resolve(folder, chat.template) };
   if (typeof tokenizer === "string" && tokenizer.endsWith(".json")) raw.tokenizer = resolve(folder, tokenizer);
   replaceRateTable(raw, (path) => resolve(folder, path));
 }
+
+const isTemplateFile = (value: unknown): value is string => typeof value === "string" && value.endsWith(".jinja");
 
 function applySets(source: Source, { set = [], cwd = process.cwd() }: ReadOptions): Source {
   const changed = set.map((change) => {
@@ -124,7 +128,8 @@ function applySets(source: Source, { set = [], cwd = process.cwd() }: ReadOption
     const key = keys.join(".");
     const isPath =
       /^(data\.(path|heldOutPath|cache)|optimizer\.\w+\.lr\.table)$/.test(key) ||
-      (key === "tokenizer" && String(value).endsWith(".json"));
+      (key === "tokenizer" && String(value).endsWith(".json")) ||
+      (key === "data.chat.template" && isTemplateFile(value));
     assignDeep(source.raw, keys, isPath && typeof value === "string" ? resolve(cwd, value) : value);
     return key;
   });

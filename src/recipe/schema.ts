@@ -6,6 +6,7 @@ import { modelFamilies } from "../models/index.ts";
 import { batchSizeSchema, optimizerSchema } from "../optim/index.ts";
 import { anomalyPolicies, recomputeModes } from "../train/index.ts";
 import { adapterSchema } from "./adapter.ts";
+import { chatSchema } from "./chat.ts";
 import { lossSchema } from "./loss.ts";
 
 const positive = z.number().int().positive();
@@ -112,6 +113,13 @@ export const dataSchema = z
       .enum(["error", "missing"])
       .optional()
       .describe("table: numbers that are NaN or infinite: refuse them, or take them as missing; left out, error"),
+    chat: chatSchema.optional().describe("language models: rows are conversations to learn from, not texts"),
+    packing: z
+      .boolean()
+      .default(false)
+      .describe(
+        "conversations: several share a row of the context, none sees another; left out, each has a row to itself",
+      ),
     onShort: z
       .enum(["error", "truncate", "wrap"])
       .default("error")
@@ -151,7 +159,13 @@ const settings = z.strictObject({
     .union([
       z.literal("char"),
       z.literal("byte"),
-      z.strictObject({ bpe: z.number().int().min(256).max(1_000_000) }),
+      z.strictObject({
+        bpe: z.number().int().min(256).max(1_000_000),
+        specialTokens: z
+          .array(z.string().min(1))
+          .optional()
+          .describe("tokens that no text becomes, such as those of a chat template; left out, none or the template's"),
+      }),
       z.string().regex(/\.json$/),
     ])
     .optional()

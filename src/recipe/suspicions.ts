@@ -76,6 +76,14 @@ export async function textWarnings<B extends Batch>(
   ];
 }
 
+/** Conversations that stand on both sides. */
+export async function conversationWarnings<B extends Batch>(
+  { train, heldOut }: { readonly train: Dataset<B>; readonly heldOut: Dataset<B> },
+  where: string,
+): Promise<AthanorError[]> {
+  return seenWarning(await seenRows(train, heldOut), "conversations", where);
+}
+
 /** A text that is cut into a training and a held-out part. */
 export async function tokenWarnings(train: TokenStore, heldOut: TokenStore, where: string): Promise<AthanorError[]> {
   return seenWarning(await seenTokens(train, heldOut), "stretches of 32 tokens", where);

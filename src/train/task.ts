@@ -39,17 +39,19 @@ function forward(model: Module, ...inputs: Tensor[]): Tensor {
   return output as Tensor;
 }
 
-/** Next-token prediction: tokens i32[B,T] → logits (B,T,V), targets i32[B,T] with −1 ignored. */
-export function languageModelTask(context: number): Task {
+/**
+ * Next-token prediction: tokens i32[B,T] → logits (B,T,V), targets i32[B,T] with −1 ignored. Of `packed` rows the model is also given
+ * positions and documents, i32[B,T].
+ */
+export function languageModelTask(context: number, { packed = false } = {}): Task {
+  const rowInputs = packed ? ["tokens", "positions", "documents"] : ["tokens"];
   return {
     name: "language-model",
     itemsPerRow: context,
-    feeds: (rows) => ({
-      tokens: { dtype: "i32", shape: [rows, context] },
-      targets: { dtype: "i32", shape: [rows, context] },
-    }),
-    loss: (model, { tokens, targets }) => {
-      const logits = forward(model, tokens!); // (B, T, V)
+    feeds: (rows) =>
+      Object.fromEntries([...rowInputs, "targets"].map((name) => [name, { dtype: "i32", shape: [rows, context] }])),
+    loss: (model, { targets, ...given }) => {
+      const logits = forward(model, ...rowInputs.map((name) => given[name]!)); // (B, T, V)
       const flat = targets!.reshape(-1);
       const losses = crossEntropy(logits.reshape(-1, logits.shape.at(-1)!), flat, -1);
       return { sum: losses.sum(), count: flat.notEqual(-1).cast(losses.dtype).sum() };
