@@ -76,7 +76,7 @@ export class ChatFormat {
         where: "data.chat.template",
         expected: template.tokens.join(", "),
         got: [...tokenizer.specialTokens.keys()].join(", ") || "no special tokens",
-        fix: "choose the template that the model was trained with, or train a tokenizer with these tokens: tokenizer: { bpe: 4096, specialTokens: [...] }",
+        fix: "choose the template that the model was trained with, or a tokenizer that has these tokens",
       });
     if (template.source.length > maxTemplateLength)
       fail("data/chat-template", "the chat template is longer than its bound", {

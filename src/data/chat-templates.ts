@@ -13,8 +13,8 @@ export interface ChatTemplate {
 }
 
 /** `<mark>role\ncontent<end>\n` for each message. */
-const marked = (mark: string, end: string, assistant = "assistant") =>
-  `{% for message in messages %}{{ '${mark}' + ('${assistant}' if message.role == 'assistant' else message.role) + '\\n' + message.content + '${end}\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '${mark}${assistant}\\n' }}{% endif %}`;
+const marked = (mark: string, end: string, { assistant = "assistant", content = "message.content" } = {}) =>
+  `{% for message in messages %}{{ '${mark}' + ('${assistant}' if message.role == 'assistant' else message.role) + '\\n' + ${content} + '${end}\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '${mark}${assistant}\\n' }}{% endif %}`;
 
 export const chatTemplateNames = ["chatml", "llama3", "gemma", "mistral", "alpaca"] as const;
 export type ChatTemplateName = (typeof chatTemplateNames)[number];
@@ -31,14 +31,14 @@ export const chatTemplates: { readonly [name in ChatTemplateName]: ChatTemplate 
     tokens: ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
   },
   gemma: {
-    source: `{{ bos_token }}${marked("<start_of_turn>", "<end_of_turn>", "model")}`,
+    source: `{{ bos_token }}${marked("<start_of_turn>", "<end_of_turn>", { assistant: "model", content: "message.content | trim" })}`,
     bos: "<bos>",
     eos: "<end_of_turn>",
     tokens: ["<bos>", "<start_of_turn>", "<end_of_turn>"],
   },
   mistral: {
     source:
-      "{{ bos_token }}{% for message in messages %}{% if message.role == 'assistant' %}{{ ' ' + message.content + eos_token }}{% elif message.role == 'system' %}{{ '[INST] ' + message.content + '\\n\\n' }}{% elif loop.index0 > 0 and messages[loop.index0 - 1].role == 'system' %}{{ message.content + ' [/INST]' }}{% else %}{{ '[INST] ' + message.content + ' [/INST]' }}{% endif %}{% endfor %}",
+      "{{ bos_token }}{% for message in messages %}{% if message.role == 'assistant' %}{{ message.content + eos_token + ' ' }}{% elif message.role == 'user' %}{{ '[INST] ' + message.content + ' [/INST]' }}{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}",
     bos: "<s>",
     eos: "</s>",
     tokens: ["<s>", "</s>"],

@@ -123,7 +123,9 @@ export const dataSchema = z
     onShort: z
       .enum(["error", "truncate", "wrap"])
       .default("error")
-      .describe("table, labelled texts, images: a batch larger than the data: refuse, make it smaller, or repeat rows"),
+      .describe(
+        "conversations, table, labelled texts, images: a batch larger than the data: refuse, make it smaller, or repeat rows",
+      ),
   })
   .describe("where the data comes from");
 
@@ -170,7 +172,7 @@ const settings = z.strictObject({
     ])
     .optional()
     .describe(
-      '"char", "byte", { bpe: vocabulary size }, or the path of a tokenizer.json; left out, char for language models and byte for text classifiers',
+      '"char", "byte", { bpe: vocabulary size }, or the path of a tokenizer.json; left out, char for language models and byte for conversations and text classifiers',
     ),
   model: oneOf(Object.fromEntries([...modelFamilies].map(([name, { schema }]) => [name, schema]))).describe(
     "one model family and its configuration, such as gpt: { layers, heads, width, context }",
