@@ -76,7 +76,7 @@ describe.each(Object.keys(models))("%s", (name) => {
     const found = new Map<string, Batch>();
     for (let row = 0; row < packed.length; row++) {
       const batch = packed.collate([row]);
-      for (let document = 0; document <= Math.max(...batch.documents.data); document++) {
+      for (let document = 0; document <= Math.max(...toNumbers(batch.documents)); document++) {
         const one = only(batch, document);
         found.set(inputs(one), one);
       }
