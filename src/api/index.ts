@@ -18,7 +18,7 @@ export {
   type Prediction,
   TrainedModel,
 } from "./model.ts";
-export { modelLayouts, type SaveOptions, savedDTypes } from "./model-files.ts";
+export { modelLayouts, requireSavePlace, type SaveOptions, savedDTypes } from "./model-files.ts";
 export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan.ts";
 export { type RunReport, renderReport, type Stage, type StageName } from "./report.ts";
 export { recipeHash } from "./run-folder.ts";

@@ -6,7 +6,7 @@ import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fail, fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
 import { onDisk, SafetensorsFile, syncFolder, writeDurably, writeSafetensors } from "../checkpoint/index.ts";
-import { type HubFiles, hubFiles, isHubFolder, peftFiles, readHubModel } from "../hub/index.ts";
+import { type HubFiles, hubFiles, isHubFolder, peftFiles, readHubModel, type StoredTensor } from "../hub/index.ts";
 import type { TaskName } from "../models/index.ts";
 import type { AdapterConfig } from "../recipe/index.ts";
 import { makeFolders } from "../track/index.ts";
@@ -34,8 +34,13 @@ export interface ModelFiles {
   readonly folder: string;
   readonly description: ModelDescription;
   readonly tensors: ReadonlyMap<string, HostArray>;
-  /** `tokenizer.json`, `table.json`, `recipe.json`, as text. */
+  /** `tokenizer.json`, `table.json`, `images.json`, `recipe.json`, as text. */
   readonly files: ReadonlyMap<string, string>;
+}
+
+/** A model to be saved; its tensors are made one by one, when their turn comes. */
+export interface SavedModel extends Omit<ModelFiles, "folder" | "tensors"> {
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
 }
 
 const tensorsName = "model.safetensors";
@@ -70,7 +75,7 @@ async function readSaved(folder: string): Promise<ModelFiles> {
     await file.close();
   }
   const files = new Map<string, string>();
-  for (const name of ["model.json", "tokenizer.json", "table.json", "recipe.json"]) {
+  for (const name of ["model.json", "tokenizer.json", "table.json", "images.json", "recipe.json"]) {
     if (await exists(join(folder, name))) files.set(name, await readFile(join(folder, name), "utf8"));
   }
   return { folder, description: describe(files.get("model.json"), folder), tensors, files };
@@ -109,7 +114,7 @@ export const savedDTypes = ["f32", "bf16", "f16"] as const;
  */
 export async function writeModelFiles(
   folder: string,
-  model: Omit<ModelFiles, "folder">,
+  model: SavedModel,
   { replace = false, dtype, layout = "athanor" }: SaveOptions = {},
 ): Promise<void> {
   if (dtype !== undefined && !savedDTypes.includes(dtype))
@@ -120,14 +125,7 @@ export async function writeModelFiles(
       fix: "name one of these, or leave it out: as they were trained",
     });
   const files = layout === "athanor" ? own(model, dtype) : published(model, layout, dtype);
-  const taken = await exists(folder);
-  if (taken && !(replace && (await exists(join(folder, sumsName)))))
-    fail("path/exists", "there is something at this path already", {
-      where: folder,
-      expected: replace ? "nothing, or a model that save() wrote" : "nothing",
-      got: "a file or folder",
-      fix: replace ? "choose another folder" : "choose a new folder, or save(folder, { replace: true })",
-    });
+  const taken = await requireSavePlace(folder, replace);
   const staging = `${resolve(folder)}.tmp-${process.pid}`;
   try {
     await makeFolders(dirname(staging));
@@ -153,23 +151,30 @@ export async function writeModelFiles(
   }
 }
 
-function own({ tensors, files }: Omit<ModelFiles, "folder">, dtype: SaveOptions["dtype"]): HubFiles {
-  const sources = [...tensors].map(([name, array]) => ({
-    name,
-    shape: array.shape,
-    dtype: dtype ?? array.dtype,
-    data: () => storedAs(dtype ?? array.dtype, array, name).data,
-  }));
+/** Whether a model is there that may be replaced. Errors with `path/exists` for anything else there. */
+export async function requireSavePlace(folder: string, replace = false): Promise<boolean> {
+  if (!(await exists(folder))) return false;
+  if (replace && (await exists(join(folder, sumsName)))) return true;
+  return fail("path/exists", "there is something at this path already", {
+    where: folder,
+    expected: replace ? "nothing, or a model that save() wrote" : "nothing",
+    got: "a file or folder",
+    fix: replace ? "choose another folder" : "choose a new folder, or save(folder, { replace: true })",
+  });
+}
+
+function own({ tensors, files }: SavedModel, dtype: SaveOptions["dtype"]): HubFiles {
+  const sources = [...tensors].map(([name, tensor]) => ({ name, ...storedAs(dtype, tensor, name) }));
   return { tensorsName, tensors: sources, metadata: {}, texts: files };
 }
 
 function published(
-  { description, tensors, files }: Omit<ModelFiles, "folder">,
+  { description, tensors, files }: SavedModel,
   layout: "huggingface" | "peft",
   dtype: SaveOptions["dtype"],
 ): HubFiles {
   const { family, config, adapter, task, classes } = description;
-  const stored = new Map([...tensors].map(([name, array]) => [name, storedAs(dtype ?? array.dtype, array, name)]));
+  const stored = new Map([...tensors].map(([name, tensor]) => [name, storedAs(dtype, tensor, name)]));
   if (layout === "huggingface")
     return hubFiles({ family, config, task, classes, tensors: stored, tokenizer: files.get("tokenizer.json") });
   if (adapter?.lora === undefined)
@@ -182,13 +187,21 @@ function published(
   return peftFiles({ family, config, task, adapter: adapter.lora, tensors: stored, base: "" });
 }
 
-/** A parameter in another dtype. Errors with `model/range` where f16 is too narrow for it. */
-function storedAs(dtype: HostArray["dtype"], array: HostArray, name: string): HostArray {
-  if (dtype === array.dtype) return array;
-  const values = toNumbers(array);
-  const stored = fromNumbers(dtype, array.shape, values);
-  const beyond =
-    dtype === "f16" ? toNumbers(stored).findIndex((v, at) => !Number.isFinite(v) && Number.isFinite(values[at])) : -1;
+/** A parameter in another dtype. Its data errors with `model/range` where f16 is too narrow for it. */
+function storedAs(dtype: SaveOptions["dtype"], tensor: StoredTensor, name: string): StoredTensor {
+  const { shape, data } = tensor;
+  if (dtype === undefined || dtype === tensor.dtype) return tensor;
+  const convert = async () => {
+    const values = toNumbers({ dtype: tensor.dtype, shape, data: typeof data === "function" ? await data() : data });
+    const stored = fromNumbers(dtype, shape, values);
+    if (dtype === "f16") requireRange(values, toNumbers(stored), name);
+    return stored.data;
+  };
+  return { dtype, shape, data: convert };
+}
+
+function requireRange(values: ArrayLike<number>, stored: ArrayLike<number>, name: string): void {
+  const beyond = Array.from(stored).findIndex((value, at) => !Number.isFinite(value) && Number.isFinite(values[at]));
   if (beyond >= 0)
     fail("model/range", "a parameter is too large for f16", {
       where: name,
@@ -196,7 +209,6 @@ function storedAs(dtype: HostArray["dtype"], array: HostArray, name: string): Ho
       got: String(values[beyond]),
       fix: 'save(folder, { dtype: "bf16" }), which reaches as far as f32',
     });
-  return stored;
 }
 
 /** Every file that the sums name is what was saved. A folder without sums was put together by hand: nothing is known of it. */

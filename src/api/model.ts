@@ -93,7 +93,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     this.engine = engine;
     this.tokenizer = tokenizer;
     const table = files.files.get("table.json");
-    this.encoder = table === undefined ? undefined : TableEncoder.fromJSON(JSON.parse(table));
+    this.encoder = table === undefined ? undefined : TableEncoder.parse(table);
     const images = files.files.get("images.json");
     this.images = images === undefined ? undefined : readImageEncoder(images);
     const { family, config } = files.description;
@@ -269,10 +269,13 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
    * the place of one saved before. Errors with `path/exists`, `run/disk`, `checkpoint/no-space` and the others of the disk.
    */
   async save(folder: string, options: SaveOptions = {}): Promise<void> {
-    const { description, texts: files } = this;
-    const all = new Map([...this.built.module.parameters().keys()].map((name) => [name, this.store.read(name)]));
+    const { description, texts: files, store } = this;
+    const names = [...this.built.module.parameters().keys()];
     const lora = options.layout === "huggingface" ? description.adapter?.lora : undefined;
-    const tensors = lora === undefined ? all : await mergeLora(all, lora, this.engine);
+    const tensors =
+      lora === undefined
+        ? new Map(names.map((name) => [name, { ...store.typeOf(name), data: () => store.read(name).data }]))
+        : await mergeLora(new Map(names.map((name) => [name, store.read(name)])), lora, this.engine);
     await writeModelFiles(folder, { description, tensors, files }, options);
   }
 }

@@ -16,19 +16,13 @@ export interface RunPlan extends Forecast {
   /** What else changes over it: rows of a batch with the samples they add up to, momentum, decay, dropout, label smoothing. */
   readonly changing: readonly ScheduleCurve[];
   readonly totalFlops: number;
-  /** From a short measurement of matrix products on this machine; undefined without one. */
-  readonly expectedSeconds: number | undefined;
   readonly availableBytes: number;
 }
 
 /**
- * The forecast of a recipe. `flopsPerSecond` is what steps reach on this machine. Errors with `plan/memory` when it cannot fit,
- * with `optim/learning-rate` when the schedule has a rate that no step may have.
+ * The forecast of a recipe. Errors with `plan/memory` when it cannot fit, with `optim/learning-rate` when the schedule has a rate that no step may have.
  */
-export async function planRecipe(
-  recipe: Recipe,
-  options: { flopsPerSecond?: number; onNote?: (text: string) => void } = {},
-): Promise<RunPlan> {
+export async function planRecipe(recipe: Recipe, options: { onNote?: (text: string) => void } = {}): Promise<RunPlan> {
   const { prepared, graphs, plans, engine } = await compileRecipe(recipe, { weigh: true, ...options });
   const planned = forecast(graphs, plans, engine);
   const available = availableMemory();
@@ -46,7 +40,6 @@ export async function planRecipe(
     steps: recipe.steps,
     items: tokens,
     totalFlops,
-    expectedSeconds: options.flopsPerSecond === undefined ? undefined : totalFlops / options.flopsPerSecond,
     availableBytes: available.bytes,
   };
 }
@@ -99,11 +92,20 @@ export async function inspectRecipe(recipe: Recipe, programs: readonly string[])
     });
 }
 
+/** Above it, compiling takes two seconds and more. */
+const manyTensors = 700;
+
+/** Says what is being waited for, where a model is deep. */
+export function tellCompiling({ parameterTypes: { length } }: StepGraphs, onNote?: (text: string) => void): void {
+  if (length > manyTensors) onNote?.(`compiling the step of ${length.toLocaleString("en")} parameter tensors`);
+}
+
 async function compileRecipe(recipe: Recipe, options: { weigh?: boolean; onNote?: (text: string) => void } = {}) {
   const { engine, note } = chooseEngine(recipe);
   if (note !== undefined) options.onNote?.(note);
   const prepared = await prepare(recipe, options);
   await prepared.close?.(); // nothing is read from here on
   const graphs = new StepGraphs(prepared.description);
+  tellCompiling(graphs, options.onNote);
   return { prepared, graphs, plans: graphs.compile(engine, options), engine };
 }

@@ -27,6 +27,7 @@ import {
 } from "../train/index.ts";
 import { chooseEngine, refuseHours } from "./engine.ts";
 import { initFrom, restore, trainerState, writeState } from "./initial-state.ts";
+import { tellCompiling } from "./plan.ts";
 import { lossBefore, type RunReport, reportOf, StageTimes, writeReport } from "./report.ts";
 import {
   type EarlierRun,
@@ -124,6 +125,7 @@ async function makeReady(recipe: Recipe, options: TrainOptions, earlier?: Earlie
     requirePrompt(prepared);
     const { graphs, plans, planned } = time("model", () => {
       const graphs = new StepGraphs(prepared.description);
+      tellCompiling(graphs, onNote);
       const plans = graphs.compile(engine);
       return { graphs, plans, planned: forecast(graphs, plans, engine) };
     });

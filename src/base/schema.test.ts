@@ -38,7 +38,7 @@ test("every problem is told, each once, at its place", () => {
       sise: 1,
     }),
   ).toEqual([
-    expect.stringMatching(/^size: .*int.*, got 0.5$/),
+    expect.stringMatching(/^size: expected a whole number, got 0.5$/),
     "rate.cosine.peak: must be greater than 0, got -1",
     "rate.cosine.peek: unknown key; did you mean peak?",
     expect.stringMatching(/^mode: expected one of "fast"\|"slow", got "fats"$/),

@@ -76,7 +76,10 @@ function messageOf(issue: z.core.$ZodIssue): string {
     return `must be ${issue.inclusive ? "at least" : "greater than"} ${issue.minimum}`;
   if (issue.code === "too_big" && issue.origin === "number")
     return `must be ${issue.inclusive ? "at most" : "less than"} ${issue.maximum}`;
-  return issue.message.replace(/^Invalid (input|option|value): /, "").replace(/, received .*$/, "");
+  return issue.message
+    .replace(/^Invalid (input|option|value): /, "")
+    .replace(/, received .*$/, "")
+    .replace("expected int", "expected a whole number");
 }
 
 /** True for "expected a number, got an object" at the union itself. */
@@ -86,13 +89,17 @@ function isWrongKind(issue: z.core.$ZodIssue): boolean {
 
 function wantedKind(issue: z.core.$ZodIssue): string | undefined {
   if (issue.path.length > 0) return undefined;
-  if (issue.code === "invalid_type") return issue.expected;
+  if (issue.code === "invalid_type") return issue.expected === "int" ? "a whole number" : issue.expected;
   if (issue.code === "invalid_value") return issue.values.map((one) => JSON.stringify(one)).join(" or ");
   return undefined;
 }
 
+/** What was written at a path; a number, or a word that is no choice's name, may stand for a key inside of it, as `batch: 0` does. */
 function at(value: unknown, path: Path): unknown {
-  return path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key], value);
+  return path.reduce<unknown>((inner, key) => {
+    if (typeof inner === "number" || (typeof inner === "string" && inner !== key)) return inner;
+    return (inner as Record<PropertyKey, unknown> | undefined)?.[key];
+  }, value);
 }
 
 function shown(value: unknown): string {

@@ -137,5 +137,6 @@ describe("images", () => {
     const encoder = { format: "athanor-image-encoder", version: 1, shape: [2], mean: 1, scale: 0, classes: ["0", "1"] };
     expect(() => readImageEncoder(JSON.stringify(encoder))).toThrow("images.json: scale");
     expect(() => readImageEncoder("[]")).toThrow("not an image encoder");
+    expect(() => readImageEncoder('{"format":')).toThrow(/data\/encoder[\s\S]*images\.json[\s\S]*expected *JSON/);
   });
 });

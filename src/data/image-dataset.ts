@@ -7,6 +7,7 @@ import type { Dataset } from "./batch.ts";
 import { type IdxArray, type IdxOptions, readIdx } from "./idx.ts";
 import { type Split, splitRows } from "./split.ts";
 import type { TableBatch } from "./table-dataset.ts";
+import { parseEncoder } from "./table-encoder-check.ts";
 
 const encoderSchema = z.strictObject({
   format: z.literal("athanor-image-encoder"),
@@ -25,7 +26,7 @@ export type ImageEncoder = z.output<typeof encoderSchema>;
 
 /** An encoder from its JSON text, of which nothing is believed. Errors with `data/encoder`. */
 export function readImageEncoder(json: string): ImageEncoder {
-  const { data, error } = encoderSchema.safeParse(JSON.parse(json));
+  const { data, error } = encoderSchema.safeParse(parseEncoder(json, "images.json"));
   if (data !== undefined) return data;
   const [issue] = error.issues;
   return fail("data/encoder", "this is not an image encoder that this version can read", {

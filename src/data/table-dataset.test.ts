@@ -272,5 +272,7 @@ describe("policies and refusals", () => {
       (data) => ({ ...data, ignored: "all" }),
     ];
     for (const damage of damages) expect(() => TableEncoder.fromJSON(damage(json()))).toThrow("[data/encoder]");
+    expect(TableEncoder.parse(JSON.stringify(json())).toJSON()).toEqual(json());
+    expect(() => TableEncoder.parse("{")).toThrow(/data\/encoder[\s\S]*table\.json[\s\S]*expected *JSON/);
   });
 });

@@ -2,6 +2,21 @@
 // anywhere, so nothing of it is believed.
 import { fail } from "../base/index.ts";
 
+/** JSON of an encoder's file. Errors with `data/encoder` where it is none. */
+export function parseEncoder(json: string, where: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    return fail("data/encoder", "the encoder's file is not JSON", {
+      where,
+      expected: "JSON, as it was saved",
+      got: (cause as Error).message,
+      fix: "use the file that was saved with the model",
+      cause,
+    });
+  }
+}
+
 /** Errors with `data/encoder`, naming the first thing that is wrong. */
 export function checkTableEncoder(data: unknown): void {
   const root = object(data, "the encoder");

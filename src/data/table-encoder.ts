@@ -3,7 +3,7 @@
 import { AthanorError, didYouMean, fail, formatBytes } from "../base/index.ts";
 import type { Cell, Table, TableRecord } from "./table.ts";
 import { toNumber } from "./table-columns.ts";
-import { checkTableEncoder } from "./table-encoder-check.ts";
+import { checkTableEncoder, parseEncoder } from "./table-encoder-check.ts";
 import { type Feature, type FeaturePolicy, FeatureWriter, featureNames } from "./table-features.ts";
 
 /** How the target becomes numbers: an id per class, or a number (standardized when `mean` and `scale` say so). */
@@ -75,6 +75,11 @@ export class TableEncoder<R extends object = TableRecord, K extends keyof R = ke
   /** Reads what `JSON.stringify(encoder)` wrote. Errors with `data/encoder`. */
   static fromJSON(json: unknown): TableEncoder {
     return new TableEncoder(json as TableEncoderData);
+  }
+
+  /** The same from the text of a file. Errors with `data/encoder`. */
+  static parse(text: string): TableEncoder {
+    return TableEncoder.fromJSON(parseEncoder(text, "table.json"));
   }
 
   toJSON(): TableEncoderData {

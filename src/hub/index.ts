@@ -3,4 +3,4 @@ export { hubModelTypes } from "./config.ts";
 export { peftFiles } from "./peft.ts";
 export { type HubModel, isHubFolder, readHubModel } from "./read.ts";
 export { readStateDict } from "./state-dict.ts";
-export { type HubFiles, hubFiles } from "./write.ts";
+export { type HubFiles, hubFiles, type StoredTensor } from "./write.ts";

@@ -1,15 +1,13 @@
 // An adapter alone, in PEFT's layout: adapter_config.json and adapter_model.safetensors.
-import type { HostArray } from "../base/index.ts";
 import { isLoraName, type LoraConfig } from "../nn/index.ts";
 import { type Written, writeConfig } from "./config.ts";
-import { transpose } from "./read.ts";
-import type { HubFiles } from "./write.ts";
+import { type HubFiles, type StoredTensor, transposedData } from "./write.ts";
 
 /** Its files. `base` names the model that it stands beside, as PEFT looks for it. Errors with `hub/export`. */
 export function peftFiles(
   model: Written & {
     readonly adapter: LoraConfig;
-    readonly tensors: ReadonlyMap<string, HostArray>;
+    readonly tensors: ReadonlyMap<string, StoredTensor>;
     readonly base: string;
   },
 ): HubFiles {
@@ -21,7 +19,7 @@ export function peftFiles(
     name: `base_model.model.${pathOf(name)}.lora_${name.at(-1)}.weight`,
     dtype: array.dtype,
     shape: array.shape.toReversed(),
-    data: () => transpose(array).data,
+    data: () => transposedData(array),
   }));
   const config = {
     peft_type: "LORA",

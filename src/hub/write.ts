@@ -1,5 +1,5 @@
 // From a model of ours to the files of a Hugging Face folder. Where they go, and that all of them arrive, is the caller's.
-import type { HostArray } from "../base/index.ts";
+import type { HostData } from "../base/index.ts";
 import type { TensorSource } from "../checkpoint/index.ts";
 import { type Written, writeConfig } from "./config.ts";
 import { transpose } from "./read.ts";
@@ -14,13 +14,16 @@ export interface HubFiles {
   readonly texts: ReadonlyMap<string, string>;
 }
 
+/** A tensor of a model to be written; a function makes its data when its turn comes. */
+export type StoredTensor = Omit<TensorSource, "name">;
+
 /**
  * The files of a model by our names and in our layout; all tensors have one dtype. Errors with `hub/export` where no published
  * layout holds it.
  */
 export function hubFiles(
   model: Written & {
-    readonly tensors: ReadonlyMap<string, HostArray>;
+    readonly tensors: ReadonlyMap<string, StoredTensor>;
     readonly tokenizer?: string | undefined;
   },
 ): HubFiles {
@@ -34,10 +37,15 @@ export function hubFiles(
       name: layout.fileName(name),
       dtype: array.dtype,
       shape: transposed ? array.shape.toReversed() : array.shape,
-      data: transposed ? () => transpose(array).data : array.data,
+      data: transposed ? () => transposedData(array) : array.data,
     };
   });
   const texts = new Map([["config.json", `${JSON.stringify(json, undefined, 2)}\n`]]);
   if (model.tokenizer !== undefined) texts.set("tokenizer.json", model.tokenizer);
   return { tensorsName: "model.safetensors", tensors, metadata: { format: "pt" }, texts };
+}
+
+/** The data of a matrix, its rows and columns exchanged. */
+export async function transposedData({ dtype, shape, data }: StoredTensor): Promise<HostData> {
+  return transpose({ dtype, shape, data: typeof data === "function" ? await data() : data }).data;
 }

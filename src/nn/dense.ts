@@ -1,8 +1,8 @@
 // Layers whose input width the data decides: `sequential([dense(64, "relu"), dense(10, "softmax")])`. What is written is a plan; `build`
 // makes the modules of it.
-import { fail } from "../base/index.ts";
+import { didYouMean, fail } from "../base/index.ts";
 import { softmax, type Tensor } from "../core/index.ts";
-import { type ActivationName, activate } from "./activation.ts";
+import { type ActivationName, activate, activationNames } from "./activation.ts";
 import { Dropout } from "./dropout.ts";
 import { type Init, requireUnlike } from "./init.ts";
 import { Linear } from "./linear.ts";
@@ -42,7 +42,9 @@ export class Dense extends Linear {
   }
 }
 
-/** A plan of `Dense`. Errors with `nn/units` for a width that is not a positive whole number. */
+const activations = [...activationNames, "softmax"];
+
+/** A plan of `Dense`. Errors with `nn/units` for a width that is not a positive whole number, `nn/activation` for a name that is none. */
 export function dense(
   units: number,
   activation: DenseActivation = "identity",
@@ -54,6 +56,15 @@ export function dense(
       expected: "1 or more",
       got: String(units),
       fix: "dense(64)",
+    });
+  }
+  if (!activations.includes(activation)) {
+    const near = didYouMean(String(activation), activations);
+    fail("nn/activation", "there is no activation of this name", {
+      where: `dense(${units}, ${JSON.stringify(activation)})`,
+      expected: activations.join(", "),
+      got: String(activation),
+      fix: near === undefined ? "choose one of these" : `did you mean ${near}?`,
     });
   }
   return { outputs: () => units, build: (inputs) => new Dense(inputs, units, activation, options) };

@@ -7,6 +7,7 @@ import {
   CausalSelfAttention,
   call,
   Dropout,
+  dense,
   functionalCall,
   initialize,
   Linear,
@@ -217,5 +218,9 @@ test("what a model may not do is said with its place", () => {
   }
   expect(() => run(new Wrong(), [[1, 2]])).toThrow(/inner/);
   expect(() => new Linear(0, 2)).toThrow("positive whole dimensions");
+  expect(() => dense(3, "rellu" as "relu")).toThrow(
+    expect.objectContaining({ code: "nn/activation", where: 'dense(3, "rellu")', fix: "did you mean relu?" }),
+  );
+  expect(() => dense(3, 7 as never)).toThrow(/nn\/activation[\s\S]*identity, relu, .*softmax/);
   expect(() => new Linear(2, 2).forward({} as Tensor)).toThrow();
 });

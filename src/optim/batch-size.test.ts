@@ -141,7 +141,7 @@ test("a coupled rate follows the size or its root", () => {
 
 test.each<[unknown, RegExp]>([
   [0, /greater than 0/],
-  [1.5, /expected int/],
+  [1.5, /expected a whole number/],
   [{ exponential: { from: 8, to: 64, factor: 0.5, every: 10 } }, /factor: must lead from 8 to 64, got 0\.5/],
   [{ exponential: { from: 64, to: 8, factor: 2, every: 10 } }, /must lead from 64 to 8/],
   [{ exponential: { from: 8, to: 64, factor: 1 + 1e-9, every: 10 } }, /from 8 to 64 in at most 10000 changes/],

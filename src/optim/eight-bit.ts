@@ -8,15 +8,21 @@ export interface EightBitSlots {
   readonly signed: readonly string[];
   /** Slots that are never below 0, such as `adam.v`: their codes are twice as dense. */
   readonly unsigned: readonly string[];
-  /** Parameters of fewer numbers keep their slots whole. Default 4096 (Dettmers et al. 2021). */
+  /** Parameters of fewer numbers keep their slots whole. Default `fewestInEightBits`. */
   readonly least?: number;
 }
+
+/** Dettmers et al. 2021. */
+export const fewestInEightBits = 4096;
 
 /**
  * The transform with the slots named kept as one byte per number and one scale per 256, read and written anew at each update. A slot
  * `adam.m.x` keeps its name for its codes; its scales are `adam.mScale.x`.
  */
-export function inEightBits(transform: Transform, { signed, unsigned, least = 4096 }: EightBitSlots): Transform {
+export function inEightBits(
+  transform: Transform,
+  { signed, unsigned, least = fewestInEightBits }: EightBitSlots,
+): Transform {
   /** How a slot is kept: whether its codes have a sign, and what its scales are called. `undefined`: whole. */
   const kept = (slot: string, shape: Shape) => {
     const rule = [...signed, ...unsigned].find((name) => slot.startsWith(`${name}.`));

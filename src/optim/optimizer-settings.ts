@@ -1,7 +1,7 @@
 // What every optimizer can be told, whatever its rule: learning rate, penalty and decay, clipping, rates by parameter, averages. And
 // how a chain is made of them. Names no rule.
 import { z } from "zod";
-import { oneOf, parseConfig, type Varying, varyingSchema } from "../base/index.ts";
+import { fail, oneOf, parseConfig, type Varying, varyingSchema } from "../base/index.ts";
 import { averageByDecay, averageEqually, lookahead } from "./averaging.ts";
 import {
   addGradientNoise,
@@ -156,13 +156,32 @@ export function createOptimizer({ name, schema, chain, options, run }: Parts): O
     selector,
     transforms: () => (config.weightDecay === 0 ? [] : [addDecayedWeights(config.weightDecay, selector)]),
   };
+  const rule = chain(config, decay);
+  if (rule.some((transform) => transform.name === "scheduleFree")) refuseBesideAverage(name, config);
   return new Optimizer({
-    chain: [...onGradients(config), ...chain(config, decay), ...onSteps(config)],
+    chain: [...onGradients(config), ...rule, ...onSteps(config)],
     learningRate: given.lr ?? createSchedule(config.lr as ScheduleConfig, run.steps, `optimizer.${name}.lr`),
     freeze: given.freeze ?? config.freeze,
     sharpness: config.sharpness,
     config: { [name]: { ...config, ...shown } } as OptimizerDescription,
   });
+}
+
+/** Schedule-free evaluates an average that it keeps from every step: what moves weights behind it would leave that where it is. */
+function refuseBesideAverage(name: string, { maxNorm, lookahead: slow, average }: Common): void {
+  const others = Object.entries({ maxNorm, lookahead: slow, average }).filter(([, value]) => value !== undefined);
+  if (others.length === 0) return;
+  const keys = others.map(([key]) => key).join(", ");
+  fail(
+    "config/invalid",
+    "schedule-free keeps the average that is evaluated, and nothing else may move or average weights",
+    {
+      where: `optimizer.${name}`,
+      expected: "no maxNorm, lookahead or average",
+      got: keys,
+      fix: `take ${keys} out, or choose sgd or adamw`,
+    },
+  );
 }
 
 function onGradients({ clip, centralize, noise }: Common): Transform[] {

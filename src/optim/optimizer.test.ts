@@ -456,6 +456,16 @@ test("all problems of a configuration are told at once, with the nearest known k
   expect(() => parseOptimizer({ sgd: { lr: Number.NaN } })).toThrow(/lr: .*NaN/);
 });
 
+test.each(["scheduleFreeSgd", "scheduleFreeAdamw"])(
+  "%s keeps its own average, and takes no other rule behind it",
+  (name) => {
+    for (const other of [{ maxNorm: 1 }, { lookahead: {} }, { average: { ema: {} } }])
+      expect(() => parseOptimizer({ [name]: other })).toThrow(
+        expect.objectContaining({ code: "config/invalid", where: `optimizer.${name}`, got: Object.keys(other)[0] }),
+      );
+  },
+);
+
 test("a pattern that matches no parameter is an error", () => {
   const types = [{ name: "wte.weight", dtype: "f32" as const, shape: [2, 3] }];
   expect(() => adamw({ freeze: ["wpe.*"] }).slotTypes(types)).toThrow("a pattern matches no parameter");

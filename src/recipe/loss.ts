@@ -72,11 +72,11 @@ function lossOf(chosen: Chosen): ClassificationOptions {
         nn.crossEntropy(logits, target, { ...(currentTrace().mode === "train" ? training : {}), ...each }),
     };
   }
-  if (focal) return { loss: (x, t) => nn.focalLoss(x, t, { gamma: focal.gamma, ...each }), inNats: false };
-  if (hinge) return { loss: (x, t) => nn.hingeLoss(x, t, { margin: hinge.margin, ...each }), inNats: false };
+  if (focal) return { loss: (x, t) => nn.focalLoss(x, t, { gamma: focal.gamma, ...each }) };
+  if (hinge) return { loss: (x, t) => nn.hingeLoss(x, t, { margin: hinge.margin, ...each }) };
   if (squaredHinge) {
     const { margin } = squaredHinge;
-    return { loss: (x, t) => nn.squaredHingeLoss(x, t, { margin, ...each }), inNats: false };
+    return { loss: (x, t) => nn.squaredHingeLoss(x, t, { margin, ...each }) };
   }
   return {};
 }

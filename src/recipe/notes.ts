@@ -1,6 +1,18 @@
 // What reading the data left out or changed, as lines for people. Says nothing where all was taken as it is.
 import type { TableReport, TextReport } from "../data/index.ts";
+import type { Module } from "../nn/index.ts";
+import { fewestInEightBits, type Optimizer } from "../optim/index.ts";
 import type { PrepareOptions } from "./prepare.ts";
+
+/** Slots that were asked for in eight bits, and stay whole because every parameter is small. */
+export function tellSlots(optimizer: Optimizer, model: Module, tell: Tell): void {
+  const [settings] = Object.values(optimizer.config) as [{ readonly slots?: unknown }];
+  if (settings.slots !== "8bit") return;
+  const types = [...model.parameters()].map(([name, { dtype = "f32", shape }]) => ({ name, dtype, shape }));
+  if (optimizer.slotTypes(types).some((slot) => slot.dtype === "u8")) return;
+  const least = fewestInEightBits.toLocaleString("en");
+  tell?.(`slots: 8bit changes nothing: parameters of fewer than ${least} numbers keep theirs whole, and all are such`);
+}
 
 type Tell = PrepareOptions["onNote"];
 

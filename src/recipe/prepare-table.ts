@@ -28,7 +28,7 @@ export async function prepareTableData(recipe: Recipe, options: PrepareOptions):
     ...given(data, ["target", "task", "bins", "missingTarget", "notFinite"]),
     ...given(data, readingSettings),
   };
-  const fitted = saved === undefined ? {} : { encoder: TableEncoder.fromJSON(JSON.parse(saved)) };
+  const fitted = saved === undefined ? {} : { encoder: TableEncoder.parse(saved) };
   const share = data.heldOutPath === undefined ? data.heldOut : 0;
   const table = await prepareTable(input, { ...settings, ...fitted, validation: share });
   const { encoder, train } = table;

@@ -41,6 +41,17 @@ describe("regression", () => {
   });
 });
 
+test.each([
+  [[4], 1],
+  [[100, 100], 0],
+])("slots in eight bits that hidden layers %j are too small for are told", async (hidden, told) => {
+  const notes: string[] = [];
+  const recipe = { data: { rows: numbers, target: "y" }, model: { mlp: { hidden } }, batch: 8 };
+  const optimizer = { adamw: { slots: "8bit" } } as const;
+  await prepare(parseRecipe({ ...recipe, optimizer }), { onNote: (note) => void notes.push(note) });
+  expect(notes.filter((note) => note.startsWith("slots: 8bit changes nothing"))).toHaveLength(told);
+});
+
 test("a batch of all rows is the training rows in their order, whatever was drawn before", async () => {
   const { source, description } = await prepare(
     parseRecipe({

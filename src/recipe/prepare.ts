@@ -16,6 +16,7 @@ import type { Batch, BatchSource, StepDescription } from "../train/index.ts";
 import { adapt, freezeBeside } from "./adapter.ts";
 import { type Batches, evaluationRows } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
+import { tellSlots } from "./notes.ts";
 import { prepareConversations } from "./prepare-chat.ts";
 import { prepareImageRows, readsImages } from "./prepare-images.ts";
 import { prepareTableData } from "./prepare-table.ts";
@@ -185,6 +186,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
     await data.close?.();
     throw warnings[0];
   }
+  tellSlots(optimizer, built.module, options.onNote);
   return {
     ...rest,
     warnings,

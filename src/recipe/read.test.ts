@@ -124,6 +124,16 @@ describe("--set", () => {
     expect(set('name="7"').name).toBe("7");
   });
 
+  test.each([
+    ["batch=0", "batch.size: must be greater than 0, got 0"],
+    ["batch=1.5", 'batch.size: expected "all" or a whole number or object, got 1.5'],
+    ["batch=al", 'batch.size: expected "all" or number or object, got "al"'],
+    ["optimizer=adm", "did you mean adam?"],
+    ["model=gpt", "model.gpt.layers: missing; a positive whole number"],
+  ])("%s is told as it was written", async (change, told) => {
+    expect((await faultOf(() => set(change))).got).toContain(told);
+  });
+
   test("paths are relative to the working folder", () => {
     expect(set("data.path=b.txt", "tokenizer=t.json")).toMatchObject({
       data: { path: "/home/b.txt" },

@@ -27,7 +27,8 @@ const batchSchema = z.strictObject({
     .describe("what a learning rate does as batches change: nothing, as they do, as their root does"),
 });
 /** `batch: 64` and `batch: all` name the size. */
-const sizeAlone = (value: unknown): unknown => (typeof value === "number" || value === "all" ? { size: value } : value);
+const sizeAlone = (value: unknown): unknown =>
+  typeof value === "number" || typeof value === "string" ? { size: value } : value;
 
 /** Value types a table's column may be given. */
 export const columnTypes = ["number", "category", "text", "boolean", "ignore"] as const;

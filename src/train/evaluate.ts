@@ -2,6 +2,7 @@
 import { fail } from "../base/index.ts";
 import type { Feeds } from "../engine/index.ts";
 import type { StepPrograms } from "./programs.ts";
+import type { StepGraphs } from "./step-graphs.ts";
 
 type Batches = AsyncIterable<Feeds> | Iterable<Feeds>;
 
@@ -9,13 +10,20 @@ export interface EvaluationResult {
   /** Mean loss per item: in nats for cross-entropy, in squared units of the target for squared error. */
   readonly loss: number;
   readonly count: number;
-  /** exp(loss), where the loss is a cross-entropy. */
+  /** exp(loss), of language models. */
   readonly perplexity?: number;
   /** Further means: `accuracy`, `meanAbsoluteError`. */
   readonly metrics: { readonly [name: string]: number };
 }
 
 const metricNames: { readonly [sum: string]: string } = { correct: "accuracy", absolute: "meanAbsoluteError" };
+
+/** Names of the figures that evaluations tell. The model is traced for it. */
+export function figureNames(graphs: StepGraphs): string[] {
+  const isText = graphs.description.task.name === "language-model";
+  const extra = [...graphs.evaluate().outputs.keys()].filter((name) => name !== "sum" && name !== "count");
+  return ["loss", ...(isText ? ["perplexity"] : []), ...extra.map((name) => metricNames[name] ?? name)];
+}
 
 /**
  * Sums over all batches and divides once. `undefined` when the signal fired before the last batch.
@@ -40,10 +48,10 @@ export async function evaluateAll(
   const { sum = 0, count = 0, ...extra } = sums;
   if (count === 0)
     fail("eval/empty", "there is nothing to evaluate", { fix: "give more held-out data or a smaller context" });
-  const { name, units, inNats = name !== "regression" } = programs.graphs.description.task;
+  const { name, units } = programs.graphs.description.task;
   const loss = (sum / count) * (units?.loss ?? 1);
   const metrics = Object.fromEntries(
     Object.entries(extra).map(([one, value]) => [metricNames[one] ?? one, (value / count) * (units?.extra[one] ?? 1)]),
   );
-  return { loss, count, ...(inNats ? { perplexity: Math.exp(loss) } : {}), metrics };
+  return { loss, count, ...(name === "language-model" ? { perplexity: Math.exp(loss) } : {}), metrics };
 }

@@ -1,8 +1,8 @@
 // fit(): what it refuses, what iterating and awaiting do, and losses of one's own. Its figures are in test/pure/published-errors.test.ts.
 import { expect, test } from "vitest";
 import { AthanorError } from "../base/index.ts";
-import type { Tensor } from "../core/index.ts";
-import { categoricalCrossEntropy, dense, Linear, meanSquaredError, sequential } from "../nn/index.ts";
+import { softmax, type Tensor } from "../core/index.ts";
+import { categoricalCrossEntropy, dense, Linear, meanSquaredError, Sequential, sequential } from "../nn/index.ts";
 import { sgd } from "../optim/index.ts";
 import { classIds, type FitOptions, fit } from "./fit.ts";
 
@@ -97,6 +97,20 @@ test("one-hot rows and class ids are the same targets", async () => {
   a.forEach((value, at) => {
     expect(value).toBeCloseTo(b[at]!, 12);
   });
+});
+
+test("probabilities are asked for where a loss takes them", () => {
+  const given = { x: line.x, y: classIds([0, 1, 2, 0]) };
+  for (const activation of ["identity", "sigmoid"] as const)
+    expect(() => fit(sequential([dense(3, activation)]), given, { loss: categoricalCrossEntropy })).toThrow(
+      expect.objectContaining({
+        code: "train/loss",
+        expected: 'dense(3, "softmax") at the end',
+        got: `dense(3, "${activation}")`,
+      }),
+    );
+  const own = new Sequential(new Linear(1, 3), (x: Tensor) => softmax(x));
+  expect(() => fit(own, given, { loss: categoricalCrossEntropy })).not.toThrow();
 });
 
 test.each([

@@ -15,7 +15,15 @@ import {
 import { type Tensor, where } from "../core/index.ts";
 import { makeSampler, rowsOfBatch } from "../data/index.ts";
 import { type FeedValue, loadNativeEngine, ReferenceEngine, toHostArray } from "../engine/index.ts";
-import { type LayerPlan, type LossOptions, Module } from "../nn/index.ts";
+import {
+  categoricalCrossEntropy,
+  Dense,
+  Dropout,
+  type LayerPlan,
+  type LossOptions,
+  Module,
+  Sequential,
+} from "../nn/index.ts";
 import { clockOf, createBatchSizes, type Optimizer, sgd, validateSchedule } from "../optim/index.ts";
 import { advance } from "./clock.ts";
 import { diagnose } from "./diagnose.ts";
@@ -270,6 +278,7 @@ export function fit(model: Module | LayerPlan, data: FitData, options: FitOption
   const native = precision === "f32" ? loadNativeEngine().engine : undefined;
   const engine = native ?? new ReferenceEngine();
   const built = Module.is(model) ? model : model.build(rows.x.shape.at(-1)!);
+  if (loss === categoricalCrossEntropy) requireSoftmax(built);
   const description = { model: built, task: lossTask(rows, loss), optimizer, dtype: precision, seed };
   const programs = new StepPrograms({ ...description, batchSize: size, lanes: 1, evalBatchSize: size }, engine);
   programs.initialize();
@@ -314,6 +323,19 @@ const optionNames = [
   "precision",
   "parameters",
 ] satisfies (keyof FitOptions)[];
+
+/** Numbers that are no probabilities have a logarithm too, or NaN. Errors with `train/loss`. */
+function requireSoftmax(model: Module): void {
+  const last = model instanceof Sequential ? model.layers.findLast((layer) => !(layer instanceof Dropout)) : undefined;
+  if (!(last instanceof Dense) || last.activation === "softmax") return;
+  const units = last.weight.shape[1]!;
+  fail("train/loss", "categoricalCrossEntropy takes probabilities, and this model's last layer gives none", {
+    where: "options.loss",
+    expected: `dense(${units}, "softmax") at the end`,
+    got: `dense(${units}, "${last.activation}")`,
+    fix: `write dense(${units}, "softmax"), or take crossEntropy, which reads scores`,
+  });
+}
 
 /** JavaScript has no compiler that would tell a misspelt option. Errors with `config/options`. */
 function refuseUnknown(options: FitOptions): void {

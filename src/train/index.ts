@@ -1,7 +1,7 @@
 export { availableMemory } from "./available-memory.ts";
 export * from "./clock.ts";
 export { diagnose } from "./diagnose.ts";
-export { type EvaluationResult, evaluateAll } from "./evaluate.ts";
+export { type EvaluationResult, evaluateAll, figureNames } from "./evaluate.ts";
 export * from "./fit.ts";
 export { type RecomputeMode, type RecomputeOption, recomputeModes } from "./fit-memory.ts";
 export { type Forecast, forecast, type MemoryForecast, requireMemory } from "./forecast.ts";

@@ -47,6 +47,25 @@ test("AdamW's slots are read before an update only where the store was written t
   expect(await step()).toEqual([true, 2]);
 });
 
+test("a microbatch that is masked whole has no part in the measured noise", async () => {
+  const noiseOf = async (targets: readonly number[], count: number) => {
+    const task = regressionTask({ features: { dtype: "f64", shape: [2] } }, { dtype: "f64" });
+    const sizes = { batchSize: count, microbatch: 2, lanes: 1, evalBatchSize: 4, dtype: "f64", seed: 1 } as const;
+    const description = { model: new Linear(2, 1), task, optimizer: adamw(), measureNoise: true, ...sizes };
+    const programs = new StepPrograms(description, new ReferenceEngine());
+    programs.initialize();
+    const given = {
+      features: fromNumbers("f64", [count, 2], Array.from(batch.features.data as Float64Array).slice(0, 2 * count)),
+      targets: fromNumbers("f64", [count], targets),
+    };
+    const ids = Int32Array.from(targets.keys());
+    return (await programs.step({ step: 0, learningRate: 0.1, batch: given, sampleIds: ids })).noise;
+  };
+  const masked = await noiseOf([0, 1, Number.NaN, Number.NaN], 4);
+  expect(masked!.small).toBeGreaterThan(0);
+  expect(masked).toEqual(await noiseOf([0, 1], 2));
+});
+
 test("a setting that changes over a run needs the run's clock", async () => {
   const course = { linear: { from: 0, to: 0.5, end: 10, unit: "steps" } } as const;
   const { step } = line(parseOptimizer({ sgd: { momentum: course } }));

@@ -104,8 +104,9 @@ export class StepPrograms {
     const loss = ascents.length === 0 ? value("loss") : Number(results[sums.length]!.outputs.loss!.data[0]);
     const result = { committed, loss, gradNorm: value("gradNorm"), count: value("count") };
     if (!this.graphs.description.measureNoise) return result;
-    const squares = results.slice(0, sums.length).map(({ outputs }) => Number(outputs.gradSquares!.data[0]));
-    const small = squares.reduce((sum, one) => sum + one) / sums.length;
+    const all = results.slice(0, sums.length).map(({ outputs }) => Number(outputs.gradSquares!.data[0]));
+    const squares = all.filter((one) => !Number.isNaN(one)); // 0/0: of a microbatch that is masked whole
+    const small = squares.reduce((sum, one) => sum + one, 0) / squares.length;
     return { ...result, noise: { large: result.gradNorm ** 2, small } };
   }
 

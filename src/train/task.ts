@@ -20,8 +20,6 @@ export interface Task {
   readonly itemsPerRow: number;
   /** Factors that bring the loss and the extra means into the data's own units, where the model sees scaled targets. */
   readonly units?: { readonly loss: number; readonly extra: { readonly [name: string]: number } };
-  /** Whether the loss is a cross-entropy, whose exp is a perplexity. Default: of all tasks but regression. */
-  readonly inNats?: boolean;
   loss(model: Module, feeds: { readonly [name: string]: Tensor }): LossSums;
 }
 
@@ -77,17 +75,14 @@ type RowLoss = (prediction: Tensor, target: Tensor) => Tensor;
 export interface ClassificationOptions {
   /** Of logits (B,V) and targets i32[B]; 0 where the target is −1. Default cross-entropy. */
   readonly loss?: RowLoss;
-  /** Whether that loss is a cross-entropy, whose exp is a perplexity. Default true. */
-  readonly inNats?: boolean;
 }
 
 /** One class per row: model(inputs…) → logits (B,V), targets i32[B]. */
 export function classificationTask(inputs: RowTypes, options: ClassificationOptions = {}): Task {
-  const { loss = crossEntropy, inNats = true } = options;
+  const { loss = crossEntropy } = options;
   return {
     name: "classification",
     itemsPerRow: 1,
-    inNats,
     feeds: rowFeeds(inputs, "i32"),
     loss: (model, feeds) => {
       const logits = forward(model, ...Object.keys(inputs).map((name) => feeds[name]!));
@@ -116,7 +111,6 @@ export function regressionTask(inputs: RowTypes, options: RegressionOptions = {}
   return {
     name: "regression",
     itemsPerRow: 1,
-    inNats: false,
     units: { loss: lossScale, extra: { absolute: targetScale } },
     feeds: rowFeeds(inputs, dtype),
     loss: (model, feeds) => {

@@ -391,7 +391,7 @@ export class Trainer {
    * it happened. A run that is cut off here comes by the same way again.
    */
   private async rollBack(error: AthanorError): Promise<void> {
-    const { rollBack, source, maxRollbacks = 3 } = this.options;
+    const { rollBack, source, watch, maxRollbacks = 3 } = this.options;
     const rollbacks = this.rollbacks + 1;
     if (rollbacks > maxRollbacks || rollBack === undefined)
       fail("train/rollbacks", `the run went back ${maxRollbacks} times, and a step fails again`, {
@@ -401,9 +401,10 @@ export class Trainer {
         fix: "lower the learning rate, clip the gradients, or look at the data; watch.rollbacks allows more",
         cause: error,
       });
-    const passed = source.state();
+    const [passed, told] = [source.state(), watch?.state().told];
     this.restore(await rollBack(this.rollbackStep!, error));
     source.restore(passed);
+    watch?.alsoTold(told!);
     this.rollbacks = rollbacks;
   }
 

@@ -1,6 +1,7 @@
 // The watch by itself: its limits, what it tells once, what it costs. Planted faults and sound runs are in test/e2e/watch.test.ts.
 import { expect, test, vi } from "vitest";
-import { lineTrainer } from "../../test/support/line.ts";
+import { lineData, lineTrainer } from "../../test/support/line.ts";
+import type { Trainer } from "./trainer.ts";
 import { Watch } from "./watch.ts";
 
 const watched = (step: number, loss: number, gradNorm = 1) => ({
@@ -29,6 +30,31 @@ test("a spike is above twice the last 50 and all of the first ten; before ten st
   expect(low.spike(watched(101, 4.9))).toBeUndefined(); // no worse than untrained
   expect(low.spike(watched(101, 1, 101))).toMatchObject({ code: "train/gradient-spike" });
   expect(low.spike(watched(101, Number.NaN))).toBeUndefined();
+});
+
+test("what was told before a run went back is not told again", async () => {
+  const told: string[] = [];
+  const step = 12;
+  const make = (watch: Watch, options: Parameters<typeof lineTrainer>[0]) =>
+    lineTrainer({ lanes: 1, steps: 12, learningRate: () => 1e3, checkpointEvery: 4, watch, ...options });
+  const saved = new Map<number, ReturnType<Trainer["state"]>>();
+  const trainer = make(new Watch({ steps: 12, every: 100, baseline: 1e-9 }), {
+    data: lineData(5),
+    onNonFinite: "rollback",
+    maxRollbacks: 20,
+    rollBack: async (at) => saved.get(at)!,
+    callbacks: [
+      {
+        warning: ({ code }) => void told.push(code),
+        checkpoint: (one) => void saved.set(one.clock.step, one.state()),
+      },
+    ],
+  });
+  await trainer.run();
+  expect(trainer.state().rollbacks).toBeGreaterThan(0);
+  expect(trainer.clock.step).toBe(step);
+  expect(told).toContain("train/bad-start");
+  expect(told).toEqual([...new Set(told)]);
 });
 
 test("its state goes through JSON, and tells the same again", () => {

@@ -75,6 +75,11 @@ export class Watch {
     this.seen = state ?? beginning;
   }
 
+  /** What a run had told before it went back, it does not tell again. */
+  alsoTold(told: readonly string[]): void {
+    this.seen = { ...this.seen, told: [...new Set([...this.seen.told, ...told])] };
+  }
+
   /**
    * What the next step's figures may be: a loss of twice the largest of the last 50 steps and no more than the first steps had, ten times
    * the largest gradient norm, and a hundred times that of the first steps. No limit before ten steps are done.

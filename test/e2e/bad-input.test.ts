@@ -129,6 +129,18 @@ describe("refused before any work", () => {
     ]);
   });
 
+  test("sizes of a comparison that are no numbers, before there is anything to compare", async () => {
+    const result = await runCli(["tune", "batch", recipe, "--sizes", "8,x", "--json"], folder.path);
+    expect(result.code).toBe(2);
+    expect(result.records).toEqual([expect.objectContaining({ code: "cli/number", where: "--sizes", got: "x" })]);
+  });
+
+  test("a folder to export to that is taken, before the model is looked at", async () => {
+    const result = await runCli(["export", "no-run", ".", "--json"], folder.path);
+    expect(result.code).toBe(2);
+    expect(result.records).toEqual([expect.objectContaining({ code: "path/exists", where: "." })]);
+  });
+
   test("an argument that is empty, as from a variable that is not set", async () => {
     const result = await runCli(["eval", "", "--json"], folder.path);
     expect(result.code).toBe(2);

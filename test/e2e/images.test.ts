@@ -55,7 +55,9 @@ test("train, eval and predict on images", async () => {
   const trained = await runCli(["train", "images.json", "--run-dir", "run", "--json"], folder.path);
   expect(trained.code, trained.stderr).toBe(0);
   expect(trained.stderr).toContain("300 images of 4 × 4 in 4 classes, 50 images held out");
-  const { accuracy } = trained.records.find(({ event }) => event === "eval") as { accuracy: number };
+  const evaluation = trained.records.find(({ event }) => event === "eval") as { accuracy: number };
+  const { accuracy } = evaluation;
+  expect(evaluation).not.toHaveProperty("perplexity"); // which is of language models
   expect(accuracy).toBeGreaterThan(0.95);
   expect((await runCli(["eval", "run", "--json"], folder.path)).records[0]).toMatchObject({ count: 50, accuracy });
 
@@ -65,6 +67,10 @@ test("train, eval and predict on images", async () => {
 
   const model = await load(join(folder.path, "run"));
   expect(await model.predict(tests.pixels.subarray(0, 16))).toMatchObject({ label: String(tests.labels[0]) });
+  const exported = await runCli(["export", "run", "exported", "--dtype", "bf16"], folder.path);
+  expect(exported.code, exported.stderr).toBe(0);
+  const again = await load(join(folder.path, "exported"));
+  expect(await again.predict(tests.pixels.subarray(0, 16))).toMatchObject({ label: String(tests.labels[0]) });
   await expect(model.predict(tests.pixels)).rejects.toThrow("800 values");
   await expect(model.predict(Float32Array.of(...new Array(15).fill(0), Number.NaN))).rejects.toThrow("row 1, pixel 16");
   await expect(model.predict("a text")).rejects.toThrow("this model predicts images");

@@ -192,7 +192,7 @@ describe("is refused before anything is started", () => {
   });
 });
 
-test("a figure that the trials do not have ends the search, and says which they have", async () => {
+test("a figure that the trials will not have is refused before there is one, with those that they will", async () => {
   const args = [
     "--over",
     "batch.size=8,16",
@@ -201,13 +201,14 @@ test("a figure that the trials do not have ends the search, and says which they 
     "--set",
     "steps=2",
     "--metric",
-    "f1",
+    "acuracy",
     "--dir",
     "figure",
   ];
   const { code, records } = await run("search", "recipe.json", ...args);
   expect([code, records.at(-1)!.code]).toEqual([2, "config/metric"]);
-  expect(records.at(-1)!.expected).toContain("accuracy");
+  expect(records.at(-1)).toMatchObject({ expected: "loss, accuracy", fix: "did you mean accuracy?" });
+  expect(existsSync(at("figure"))).toBe(false);
 });
 
 test("a recipe that was changed since is another search; where every trial fails there is no best", async () => {

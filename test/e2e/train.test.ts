@@ -94,6 +94,25 @@ describe("athanor train", () => {
     expect(existsSync(join(folder.path, "run", "checkpoints", `step-${step}`, "manifest.json"))).toBe(true);
   });
 
+  test("Ctrl-C while it compiles ends it at once, and nothing is begun", async () => {
+    const deep = { layers: 400, heads: 1, width: 4, context: 4 };
+    const recipe = writeTinyRecipe(folder.path, { model: { gpt: deep }, engine: { name: "reference" } });
+    const running = startCli(["train", recipe, "--run-dir", "never"], folder.path);
+    await new Promise<void>((resolve) =>
+      running.child.stderr?.on("data", (data) => String(data).includes("compiling the step of 4,") && resolve()),
+    );
+    running.child.kill("SIGINT");
+    expect((await running.done).signal).toBe("SIGINT");
+    expect(existsSync(join(folder.path, "never"))).toBe(false);
+  });
+
+  test("says how to train again, with the changes that were made", async () => {
+    const recipe = writeTinyRecipe(folder.path, { steps: 2, eval: { every: 0 } });
+    const args = ["train", recipe, "--run-dir", "changed", "--set", "seed=8", "--set", "batch.size=4"];
+    const { stdout } = await runCli(args, folder.path);
+    expect(stdout).toContain("athanor train tiny.json --set seed=8 --set batch.size=4 --set data.path=<your own data>");
+  });
+
   test("evaluates, generates and lists what it trained", async () => {
     const recipe = writeTinyRecipe(folder.path);
     const trained = await runCli(["train", recipe, "--run-dir", "runs/tiny", "--json"], folder.path);

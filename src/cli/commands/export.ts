@@ -1,5 +1,5 @@
 // athanor export: a trained model in a folder of its own, for a service or for other people's programs.
-import { load, modelLayouts, savedDTypes } from "../../api/index.ts";
+import { load, modelLayouts, requireSavePlace, savedDTypes } from "../../api/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { choiceOption, pathOption, rawHelp } from "../options.ts";
 
@@ -40,6 +40,7 @@ async function exportModel(
 ): Promise<undefined> {
   const { layout, dtype, replace = false, raw } = flags;
   const target = pathOption("<folder>")(folder);
+  await requireSavePlace(target, replace);
   const model = await load(source, { weights: raw ? "raw" : "averaged", onNote: output.note });
   await model.save(target, { layout, dtype, replace });
   output.record({ folder: target, layout, ...(dtype === undefined ? {} : { dtype }) });

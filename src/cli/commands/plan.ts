@@ -27,11 +27,12 @@ export const definePlan: DefineCommand = (program, run) => {
 async function plan({ output }: CommandContext, path: string, flags: PlanFlags): Promise<undefined> {
   if (flags.svg !== undefined) requireFilePlace("svg", flags.svg);
   const recipe = await recipeOf(path, flags);
-  const peak = await measurePeak(recipe);
-  const planned = await planRecipe(recipe, { flopsPerSecond: peak * stepEfficiency, onNote: output.note });
+  const planned = await planRecipe(recipe, { onNote: output.note });
+  const peak = await measurePeak(recipe); // once the recipe is known to be good
+  const expectedSeconds = planned.totalFlops / (peak * stepEfficiency);
   if (flags.svg !== undefined)
     await writeNamedFile("svg", flags.svg, plotSvg([planned.learningRate, ...planned.changing]));
-  output.record({ ...planned, peakFlopsPerSecond: peak });
+  output.record({ ...planned, expectedSeconds, peakFlopsPerSecond: peak });
   const { memory } = planned;
   const row = (name: string, value: string) => output.print(`  ${name.padEnd(14)} ${value.padStart(12)}`);
   output.print(`engine ${planned.engine}\n\nparameters`);
@@ -52,7 +53,7 @@ async function plan({ output }: CommandContext, path: string, flags: PlanFlags):
   row("items", formatCount(planned.items));
   row("per step", `${formatCount(planned.flopsPerStep)}FLOP`);
   row("all", `${formatCount(planned.totalFlops)}FLOP`);
-  row("time, about", formatDuration(planned.expectedSeconds ?? Number.NaN));
+  row("time, about", formatDuration(expectedSeconds));
   row("checkpoint", formatBytes(planned.checkpointBytes));
   printCurve(output, planned.learningRate, 11);
   for (const curve of planned.changing) printCurve(output, curve, 5);

@@ -14,13 +14,13 @@ export const defineReproduce: DefineCommand = (program, run) => {
     .action(run(reproduce));
 };
 
-async function reproduce(
-  { output, signal, stoppedBy }: CommandContext,
-  folder: string,
-  flags: { runDir?: string },
-): Promise<number> {
+async function reproduce(context: CommandContext, folder: string, flags: { runDir?: string }): Promise<number> {
+  const { output, stoppedBy } = context;
   const { expected, outcome, same } = await reproduceRun(folder, {
-    signal,
+    // read when there is something to save: until then Ctrl-C ends the command at once
+    get signal() {
+      return context.signal;
+    },
     onNote: output.note,
     ...(flags.runDir === undefined ? {} : { runDir: flags.runDir }),
   });

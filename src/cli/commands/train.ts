@@ -35,36 +35,37 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
   const { output } = context;
   const recipe = await recipeOf(path, flags);
   const started = performance.now();
-  const peakFlopsPerSecond = output.json ? undefined : await measurePeak(recipe);
   let status: StatusLine | undefined;
-  const show = (event: RunEvent) => {
+  const show = async (event: RunEvent) => {
     output.record({ event: event.type, ...event, ...("metrics" in event ? event.metrics : {}) });
     if (event.type === "start") {
+      context.signal.addEventListener("abort", () => {
+        // a reader that went away ends the run too, with nobody to tell
+        if (context.stoppedBy() !== undefined)
+          say("stopping after this step and saving; once more to end now without saving");
+      });
       output.note(
         `${formatCount(event.parameters)} parameters, planned peak ${formatBytes(event.peakBytes)}, engine ${event.engine}${event.step > 0 ? `, from step ${event.step}` : ""}`,
       );
       status = new StatusLine({
         steps: recipe.steps,
         flopsPerStep: event.flopsPerStep,
-        peakFlopsPerSecond,
+        peakFlopsPerSecond: output.json ? undefined : await measurePeak(recipe),
         stream: process.stderr,
       });
     }
     status?.event(event);
   };
   const say = (text: string) => (status === undefined ? output.note(text) : status.line(text));
-  const { signal } = context;
-  signal.addEventListener("abort", () => {
-    // a reader that went away ends the run too, with nobody to tell
-    if (context.stoppedBy() !== undefined)
-      say("stopping after this step and saving; once more to end now without saving");
-  });
   const outcome = await runTraining(recipe, {
     ...(flags.runDir === undefined ? {} : { runDir: flags.runDir }),
     ...(flags.initFrom === undefined ? {} : { initFrom: flags.initFrom }),
     ...(flags.until === undefined ? {} : { until: flags.until }),
     resume: flags.resume ?? false,
-    signal,
+    // read when there is something to save: until then Ctrl-C ends the command at once, also while it compiles
+    get signal() {
+      return context.signal;
+    },
     onEvent: show,
     onNote: say,
   }).finally(() => status?.end());
@@ -72,7 +73,7 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
   if (outcome.ending !== "finished") {
     const word = outcome.ending === "paused" ? "paused" : "stopped";
     output.note(
-      `${pc.yellow(`${word} at step ${step}; everything is saved.`)} Go on with:\n  npx athanor train ${shellWord(path)} --run-dir ${shellWord(folder)} --resume${(flags.set ?? []).map((change) => ` --set ${shellWord(change)}`).join("")}`,
+      `${pc.yellow(`${word} at step ${step}; everything is saved.`)} Go on with:\n  npx athanor train ${shellWord(path)} --run-dir ${shellWord(folder)} --resume${changesAgain(flags)}`,
     );
     return outcome.ending === "paused" ? exitCodes.done : stoppedCode(context.stoppedBy());
   }
@@ -88,7 +89,7 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
     output.record({ event: "report", ...outcome.report });
     output.print(`\n${renderReport(outcome.report)}`);
   }
-  output.print(nextCommands(path, outcome, recipe));
+  output.print(nextCommands(`${shellWord(path)}${changesAgain(flags)}`, outcome, recipe));
   return exitCodes.done;
 }
 
@@ -100,8 +101,11 @@ const endings = {
   time: (step: number) => `ended at step ${step}: stop.minutes are over`,
 };
 
-/** Three things worth trying with a finished run. */
-function nextCommands(path: string, { folder }: { folder: string }, { model, samples }: Recipe): string {
+/** The changes of this command, for the next. */
+const changesAgain = ({ set = [] }: TrainFlags): string => set.map((change) => ` --set ${shellWord(change)}`).join("");
+
+/** Three things worth trying with a finished run of a recipe, named with its changes. */
+function nextCommands(named: string, { folder }: { folder: string }, { model, samples }: Recipe): string {
   const run = shellWord(folder);
   const writesText = Object.keys(model).some((family) => modelFamily(family).tasks.includes("language-model"));
   const prompt = samples?.prompt.trim() ?? ""; // one of ours might have a character that the data has not
@@ -112,6 +116,6 @@ function nextCommands(path: string, { folder }: { folder: string }, { model, sam
     "\ntry next:",
     `  ${use}`,
     `  npx athanor eval ${run}`,
-    `  npx athanor train ${shellWord(path)} --set data.path=<your own data>`,
+    `  npx athanor train ${named} --set data.path=<your own data>`,
   ].join("\n");
 }

@@ -52,8 +52,9 @@ interface BatchFlags extends RecipeOptions {
   readonly seeds?: number;
 }
 
-/** `1,10,100`; what is no number is refused where the sizes are looked at. */
-const sizesOption = (text: string): number[] => text.split(",").map(Number);
+const sizeOption = wholeOption("--sizes");
+/** `1,10,100`. */
+const sizesOption = (text: string): number[] => text.split(",").map(sizeOption);
 
 async function tuneBatch(context: CommandContext, path: string, flags: BatchFlags): Promise<undefined> {
   const { output } = context;

@@ -47,6 +47,13 @@ describe("importances", () => {
     expect(second!.share).toBeGreaterThan(second!.chance);
   });
 
+  test("trials under way that were not judged yet do not count", () => {
+    const judged = trialsOf(({ rate }) => Math.log(Number(rate)));
+    const running = points.slice(0, 40).map((point, at): Trial => ({ trial: 60 + at, point, reports: [], until: 5 }));
+    expect(importances(space, [...judged, ...running], "min")).toEqual(importances(space, judged, "min"));
+    expect(importances(space, [...judged.slice(0, 7), ...running], "min")).toBeUndefined();
+  });
+
   test("are not told of a handful of trials", () => {
     expect(importances(space, trialsOf(() => 1).slice(0, 7), "min")).toBeUndefined();
     expect(importances(space, [], "min")).toBeUndefined();

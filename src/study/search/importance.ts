@@ -14,7 +14,7 @@ export interface Importance {
 }
 
 export interface Importances {
-  /** The step at which trials are compared: the first at which all that did not fail were judged. */
+  /** The step at which trials are compared: the first at which one was judged. */
   readonly step: number;
   readonly trials: number;
   /** The most important first. */
@@ -24,10 +24,14 @@ export interface Importances {
 const fewestTrials = 8;
 const shuffles = 1000;
 
-/** `undefined` where the trials are too few to tell. Forks are left out: their settings changed on the way. */
+/**
+ * `undefined` where the trials are too few to tell. Forks are left out: their settings changed on the way; and trials under way that
+ * were not judged yet.
+ */
 export function importances(space: Space, all: readonly Trial[], goal: Goal): Importances | undefined {
-  const trials = all.filter(({ parent }) => parent === undefined);
-  const step = Math.min(...trials.flatMap(({ reports }) => reports.slice(0, 1).map((report) => report.step)));
+  const own = all.filter(({ parent }) => parent === undefined);
+  const step = Math.min(...own.flatMap(({ reports }) => reports.slice(0, 1).map((report) => report.step)));
+  const trials = own.filter((one) => one.failure !== undefined || !Number.isNaN(costAt(one, step, goal)));
   const costs = trials.map((trial) => costAt(trial, step, goal));
   if (trials.length < fewestTrials || costs.filter((cost) => !Number.isNaN(cost)).length < fewestTrials / 2)
     return undefined;

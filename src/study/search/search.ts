@@ -5,10 +5,11 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { basename, extname, join, resolve } from "node:path";
 import { findRun } from "../../api/index.ts";
-import { AthanorError, fail } from "../../base/index.ts";
+import { AthanorError, didYouMean, fail } from "../../base/index.ts";
 import { findCheckpoints, lockRun } from "../../checkpoint/index.ts";
 import { prepare, type Recipe, readRecipe, recipeJson, recipeSettings, yaml } from "../../recipe/index.ts";
 import { makeFolders, readRun, requireFree, runName } from "../../track/index.ts";
+import { figureNames, StepGraphs } from "../../train/index.ts";
 import { forkRun } from "./fork.ts";
 import { Journal, type JournalHead, journalName } from "./journal.ts";
 import { makeSearch, type Search, type SearchPlan } from "./plan.ts";
@@ -43,8 +44,9 @@ export async function runSearch(plan: SearchPlan, options: SearchOptions): Promi
   const search = await makeSearch(plan, cwd);
   const folder = resolve(options.folder ?? join("runs", searchName(plan)));
   await requireFree(folder);
-  const { close } = await prepare(search.first); // data and model as the first trial will find them
+  const { description, close } = await prepare(search.first); // data and model as the first trial will find them
   await close?.();
+  requireFigure(plan.metric, figureNames(new StepGraphs(description)));
   await makeFolders(folder);
   const lock = await lockRun(folder);
   try {
@@ -80,6 +82,18 @@ export async function resumeSearch(
   } finally {
     await lock.release();
   }
+}
+
+/** Errors with `config/metric` for a figure that no trial will tell. */
+function requireFigure(metric: string, known: readonly string[]): void {
+  if (known.includes(metric)) return;
+  const near = didYouMean(metric, known);
+  fail("config/metric", "the trials will have no such figure", {
+    where: "metric",
+    expected: known.join(", "),
+    got: metric,
+    fix: near === undefined ? "name one of them: --metric" : `did you mean ${near}?`,
+  });
 }
 
 function searchName({ recipe }: SearchPlan): string {

@@ -4,7 +4,6 @@ import { spawn } from "node:child_process";
 import { access, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fail } from "../../base/index.ts";
 import { readLock } from "../../checkpoint/index.ts";
 import { readEvents, recordName } from "../../track/index.ts";
 import type { Report } from "./trials.ts";
@@ -26,7 +25,7 @@ export type PieceResult =
 
 /**
  * Runs a trial up to a step; one that is there already goes on from its newest checkpoint. A process that an earlier search left
- * behind may still be taking the folder: it ends as soon as it speaks, and is waited for. Errors with `config/metric`.
+ * behind may still be taking the folder: it ends as soon as it speaks, and is waited for.
  */
 export async function runPiece(piece: TrialPiece): Promise<PieceResult> {
   for (let attempt = 1; ; attempt++) {
@@ -112,16 +111,7 @@ async function judge(folder: string, until: number, metric: string): Promise<Pie
   const last = (await readEvents(folder, "eval")).at(-1);
   const { loss, perplexity, metrics = {}, seconds } = last ?? { loss: Number.NaN, seconds: 0 };
   const figures: { readonly [name: string]: number | undefined } = { ...metrics, loss, perplexity };
-  const value = figures[metric];
-  if (value === undefined)
-    return fail("config/metric", "the trials have no such figure", {
-      where: "metric",
-      expected: Object.keys(figures)
-        .filter((name) => figures[name] !== undefined)
-        .join(", "),
-      got: metric,
-      fix: "name one of them: --metric",
-    });
+  const value = figures[metric] ?? Number.NaN;
   if (!Number.isFinite(value))
     return { ending: "failed", code: "search/non-finite", message: `${metric} is ${value} at step ${until}` };
   return { ending: "reached", report: { step: until, value, seconds } };
