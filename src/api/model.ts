@@ -23,10 +23,12 @@ import {
 import type { Engine, Store } from "../engine/index.ts";
 import {
   createGenerator,
+  type FoundText,
   type GeneratedText,
   isCachedLanguageModel,
   type TextGenerationOptions,
   type TextGenerator,
+  type TextSearchOptions,
 } from "../generate/index.ts";
 import { type BuiltModel, type DataFacts, modelFamily } from "../models/index.ts";
 import { adapt } from "../recipe/index.ts";
@@ -247,6 +249,11 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   /** The same, piece by piece as it is made. */
   stream(prompt: string, options: TextGenerationOptions = {}): AsyncGenerator<string, GeneratedText> {
     return this.generator().stream(prompt, options);
+  }
+
+  /** The likeliest texts that a search with several beams finds, the best first. */
+  async search(prompt: string, options: TextSearchOptions = {}): Promise<FoundText[]> {
+    return await this.generator().search(prompt, options);
   }
 
   private generator(): TextGenerator {

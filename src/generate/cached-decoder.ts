@@ -3,7 +3,7 @@
 // tokens is written over before it is ever seen: the cache is a chunk longer than the context for it.
 import { fromNumbers, toNumbers } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
-import { type Tensor, trace } from "../core/index.ts";
+import { assign, type Tensor, take, trace, variable } from "../core/index.ts";
 import type { Engine, Program, Store } from "../engine/index.ts";
 import { functionalCall, KeyValueCache, type Module, storedParameters } from "../nn/index.ts";
 
@@ -40,6 +40,9 @@ export class CachedDecoder {
   private readonly engine: Engine;
   private readonly prefill: Program;
   private readonly decode: Program;
+  private readonly store: Store;
+  private readonly prefix: string;
+  private moving: Program | undefined;
 
   constructor(
     options: DecoderOptions,
@@ -47,10 +50,13 @@ export class CachedDecoder {
   ) {
     const { engine, store } = options;
     this.engine = engine;
+    this.store = store;
     this.rows = rows;
     this.chunk = chunk;
     const length = context + chunk;
-    const load = (numTokens: number) => engine.load(decodePlan(options, { rows, numTokens, length }), store);
+    this.prefix = `cache.${rows}x${length}`;
+    const load = (numTokens: number) =>
+      engine.load(decodePlan(options, { rows, numTokens, length, prefix: this.prefix }), store);
     this.prefill = load(chunk);
     this.decode = load(1);
   }
@@ -75,11 +81,30 @@ export class CachedDecoder {
     const vocab = logits.length / rows;
     return parts.map((_, row) => logits.subarray(row * vocab, (row + 1) * vocab));
   }
+
+  /** Row i of the cache becomes what row `parents[i]` was. */
+  async reorder(parents: readonly number[]): Promise<void> {
+    if (parents.every((parent, row) => parent === row)) return;
+    const all = Array.from({ length: this.rows }, (_, row) => parents[row] ?? row);
+    this.moving ??= this.engine.load(this.movingPlan(), this.store);
+    await this.engine.run([{ program: this.moving, feeds: { order: fromNumbers("i32", [this.rows], all) } }]);
+  }
+
+  private movingPlan() {
+    const types = this.store
+      .names()
+      .filter((name) => name.startsWith(`${this.prefix}.`))
+      .map((name) => this.store.typeOf(name));
+    const graph = trace({ order: { dtype: "i32", shape: [this.rows] } }, ({ order }) => {
+      for (const { name, dtype, shape } of types) assign(name, take(variable(name, dtype, shape), order));
+    });
+    return compile(graph, this.engine.target);
+  }
 }
 
 function decodePlan(
   { engine, store, model, weights }: DecoderOptions,
-  { rows, numTokens, length }: { rows: number; numTokens: number; length: number },
+  { rows, numTokens, length, prefix }: { rows: number; numTokens: number; length: number; prefix: string },
 ) {
   const types = [...model.parameters().keys()].map((name) => store.typeOf(name));
   const graph = trace(
@@ -89,7 +114,7 @@ function decodePlan(
       at: { dtype: "i32", shape: [rows] },
     },
     ({ tokens, position, at }) => {
-      const cache = new KeyValueCache({ position, length, prefix: `cache.${rows}x${length}` });
+      const cache = new KeyValueCache({ position, length, prefix });
       const parameters = weights?.() ?? storedParameters(types);
       return { logits: functionalCall(model, parameters, () => model.decodeAt(tokens, cache, at)) };
     },

@@ -2,6 +2,7 @@
 // of a stop string.
 import { z } from "zod";
 import { parseConfig } from "../base/index.ts";
+import type { BeamOptions, Hypothesis } from "./beam-search.ts";
 import type { GeneratedTokens, GenerationOptions, Sequence } from "./sequence.ts";
 import { TextTail } from "./text-tail.ts";
 import { type GeneratorOptions, TokenGenerator } from "./token-generator.ts";
@@ -22,12 +23,22 @@ export interface GeneratedText extends GeneratedTokens {
   readonly text: string;
 }
 
+/** Settings of a search with beams, and ids that end a text. */
+export type TextSearchOptions = BeamOptions & { readonly stopTokens?: readonly number[] };
+
+/** A text that a search found. */
+export interface FoundText extends Hypothesis {
+  readonly text: string;
+}
+
 export interface TextGenerator {
   readonly tokens: TokenGenerator;
   /** The text that follows the prompt, whole. */
   generate(prompt: string, options?: TextGenerationOptions): Promise<GeneratedText>;
   /** What follows every prompt, `samples` times each: first all of the first prompt, and so on. Many grow at once. */
   generateAll(prompts: readonly string[], options?: TextGenerationOptions): Promise<GeneratedText[]>;
+  /** The likeliest texts that a search with several beams finds, the best first. The prompt and they must fit into the context. */
+  search(prompt: string, options?: TextSearchOptions): Promise<FoundText[]>;
   /** One text piece by piece, as it is made; `break` ends it. Joined, the pieces are the text that `generate` gives. */
   stream(prompt: string, options?: TextGenerationOptions): AsyncGenerator<string, GeneratedText>;
 }
@@ -85,10 +96,20 @@ export function createGenerator(options: GeneratorOptions & { readonly tokenizer
     return results();
   }
 
+  async function search(prompt: string, { stopTokens = [], ...options }: TextSearchOptions = {}) {
+    const found = await tokens.search(Array.from(tokenizer.encode(prompt)), options, stopTokens);
+    return found.map((one) => {
+      const decoder = tokenizer.decodeStream();
+      const text = one.tokens.map((id) => decoder.push(id)).join("");
+      return { ...one, text: text + decoder.end() };
+    });
+  }
+
   return {
     tokens,
     stream,
     generateAll,
+    search,
     generate: async (prompt, settings) => (await generateAll([prompt], { ...settings, samples: 1 }))[0]!,
   };
 }

@@ -2,7 +2,8 @@
 //
 // Programs share the store with whatever trained the weights. Several texts grow in the rows of one cache; a row whose text has
 // ended takes the next that waits. A text does not depend on what else grows beside it.
-import { fail } from "../base/index.ts";
+import { fail, parseConfig } from "../base/index.ts";
+import { type BeamOptions, BeamSearch, beamSchema, type Hypothesis } from "./beam-search.ts";
 import { CachedDecoder, type DecoderOptions } from "./cached-decoder.ts";
 import {
   type GeneratedTokens,
@@ -76,6 +77,50 @@ export class TokenGenerator {
     const sequences = this.sequences(prompts, options);
     for await (const _ of this.grow(sequences, options.signal));
     return sequences.map((sequence) => sequence.result());
+  }
+
+  /**
+   * The likeliest texts after `prompt` that a search with so many beams finds, the best first; `ends` are the tokens that end one.
+   * Errors as `generate`; the prompt and `maxTokens` must fit into the context together.
+   */
+  async search(
+    prompt: readonly number[],
+    options: BeamOptions,
+    ends: readonly number[],
+  ): Promise<readonly Hypothesis[]> {
+    const settings = parseConfig(beamSchema, options, "generate");
+    this.checkPrompt(prompt, false);
+    if (prompt.length + settings.maxTokens > this.context + 1)
+      fail("generate/context", "the texts of a search do not slide", {
+        expected: `prompt and maxTokens within the context of ${this.context} tokens`,
+        got: `${prompt.length} and ${settings.maxTokens}`,
+        fix: "shorten the prompt, or ask for fewer tokens",
+      });
+    const release = await this.acquire();
+    try {
+      const decoder = this.decoderFor(settings.beams);
+      const search = new BeamSearch(settings, ends);
+      const logitsAfter = async (tokens: readonly (readonly number[])[], position: number) => {
+        const parts = Array.from({ length: decoder.rows }, (_, row) => ({ tokens: tokens[row] ?? [], position }));
+        const rows = (await decoder.read(parts)).slice(0, tokens.length);
+        return rows.map((row) => row.subarray(0, this.vocabSize));
+      };
+      let logits: Float64Array[] = [];
+      let position = 0;
+      for (; position < prompt.length; position += this.chunk)
+        logits = await logitsAfter([prompt.slice(position, position + this.chunk)], position);
+      for (position = prompt.length; ; position++) {
+        search.advance(logits);
+        if (search.isDone) return search.best;
+        await decoder.reorder(search.parents);
+        logits = await logitsAfter(
+          search.tokens.map((token) => [token]),
+          position,
+        );
+      }
+    } finally {
+      release();
+    }
   }
 
   /** The texts to be, not yet begun. Errors as `generate`. */

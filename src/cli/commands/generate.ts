@@ -16,6 +16,8 @@ interface GenerateFlags {
   readonly repetitionPenalty?: number;
   readonly stop?: readonly string[];
   readonly samples: number;
+  readonly beams?: number;
+  readonly lengthPenalty: number;
   readonly seed: number;
   readonly greedy?: boolean;
   readonly raw?: boolean;
@@ -39,6 +41,8 @@ export const defineGenerate: DefineCommand = (program, run) => {
     .option("--repetition-penalty <x>", "make tokens less likely that were there", numberOption("--repetition-penalty"))
     .option("--stop <text...>", "end before this text comes")
     .option("--samples <n>", "texts to write, all at once", wholeOption("--samples"), 1)
+    .option("--beams <n>", "search for the likeliest text, with so many beams", wholeOption("--beams"))
+    .option("--length-penalty <x>", "of a search: above 0 for longer texts", numberOption("--length-penalty"), 1)
     .option("--greedy", "always the likeliest token")
     .option("--seed <n>", "same seed, same text", numberOption("--seed"), 0)
     .option("--raw", rawHelp)
@@ -71,6 +75,14 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
       fix: `npx athanor predict ${shellWord(folder)} FILE, where FILE holds rows to predict`,
     });
   const started = performance.now();
+  if (flags.beams !== undefined) {
+    const { beams, lengthPenalty, tokens: maxTokens } = flags;
+    for (const { text, score, tokens } of await model.search(flags.prompt, { beams, lengthPenalty, maxTokens })) {
+      output.record({ prompt: flags.prompt, text, tokens: tokens.length, score });
+      output.print(`${flags.prompt}${text}\n`);
+    }
+    return exitCodes.done;
+  }
   if (samples > 1) {
     const texts = await model.generateAll([flags.prompt], { ...settings, stop, signal });
     for (const { text, tokens, ending } of texts) {
