@@ -1,5 +1,6 @@
 // quantizeBlocks and dequantizeBlocks: eight-bit codes with one scale per 256 numbers. The map of codes is that of
 // src/core/ops/blocks.ts (Dettmers et al. 2021); a table over the upper bits of a float finds the nearest one.
+#include "../codebook.h"
 #include "../kernel.h"
 #include "../rows.h"
 #include "../simd.h"
@@ -15,23 +16,15 @@ constexpr uint32_t smallest = 0x34000000;  // 2⁻²³, below half of the smalle
 constexpr int sliceBits = 16;              // what a slice leaves out: one limit at most lies inside of one
 constexpr int numSlices = static_cast<int>((one - smallest) >> sliceBits) + 1;
 
-/** The sizes that codes stand for, rising from 0 to 1, and what lies between them. */
+/** The sizes that codes stand for, and what lies between them. */
 struct Codebook {
-  float sizes[257];           // the last is never reached
+  TreeSizes sizes;
   float limits[257];          // above limits[k] lies size k + 1
   uint8_t first[numSlices];   // limits below a slice
 
-  constexpr explicit Codebook(bool isSigned) : sizes{}, limits{}, first{} {
-    const double decades[7] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1};
-    int count = 1;
-    for (int decade = 0; decade < 7; ++decade) {
-      const int parts = (1 << decade) * (isSigned ? 1 : 2);
-      for (int part = 0; part < parts; ++part)
-        sizes[count++] = static_cast<float>((0.1 + 0.9 * (part + 0.5) / parts) * decades[decade]);
-    }
-    sizes[count++] = 1;
+  constexpr explicit Codebook(bool isSigned) : sizes(isSigned), limits{}, first{} {
     for (int k = 0; k < 257; ++k)
-      limits[k] = k + 1 < count ? static_cast<float>((static_cast<double>(sizes[k]) + sizes[k + 1]) / 2) : 2.0f;
+      limits[k] = k + 1 < sizes.count ? static_cast<float>((static_cast<double>(sizes.at[k]) + sizes.at[k + 1]) / 2) : 2.0f;
     int below = 0;
     for (int slice = 0; slice < numSlices; ++slice) {
       const float edge = __builtin_bit_cast(float, smallest + (static_cast<uint32_t>(slice) << sliceBits));
@@ -129,8 +122,7 @@ void runDequantize(const Call& call) {
   float* y = floats(call.out[0]);
   float sizes[256];
   for (int code = 0; code < 256; ++code) {
-    if (call.params[0] == 0) sizes[code] = ofUnsigned.sizes[code];
-    else sizes[code] = code < 127 ? -ofSigned.sizes[127 - code] : ofSigned.sizes[code - 127];
+    sizes[code] = call.params[0] == 0 ? ofUnsigned.sizes.at[code] : ofSigned.sizes.ofSigned(code);
   }
   forBlocks(call, call.out[0].size, [&](int64_t block, int64_t start, int64_t count) {
     for (int64_t i = start; i < start + count; ++i) y[i] = sizes[codes[i]] * scales[block];

@@ -12,7 +12,7 @@ import {
 import { type Checkpoint, loadCheckpoint, loadLatest } from "../checkpoint/index.ts";
 import { isHubFolder, readHubModel } from "../hub/index.ts";
 import { modelFamilies } from "../models/index.ts";
-import { isLoraName } from "../nn/index.ts";
+import { isLoraName, quantizedWeights, storedParts } from "../nn/index.ts";
 import { compareSchedules, type Prepared, type Recipe } from "../recipe/index.ts";
 import { requireAllUsed, type StepPrograms, type TrainerState } from "../train/index.ts";
 import type { EarlierRun } from "./run-folder.ts";
@@ -59,7 +59,9 @@ export async function initFrom(
   }
   const isFresh = freshHead(files.get("model.json"), prepared.files["model.json"]);
   const kept = new Map([...tensors].filter(([name]) => !isFresh(name)));
-  requireAllUsed(parameterTypes, { tensors: kept, path: where });
+  const { model } = prepared.description;
+  const quantized = [...quantizedWeights(model).keys()].map((name) => ({ name }));
+  requireAllUsed([...parameterTypes, ...quantized], { tensors: kept, path: where });
   const others = otherSettings(files.get("model.json"), prepared.files["model.json"]);
   if (others.length > 0) onNote(`the weights of ${path} were trained with other settings: ${others.join(", ")}`);
   const fresh = (name: string) => isFresh(name) || (isLoraName(name) && !tensors.has(name));
@@ -68,7 +70,7 @@ export async function initFrom(
     onNote(
       `${path} was trained for another task: ${anew.length} tensors of the head begin anew, ${anew[0]!.name} first`,
     );
-  writeParameters(programs, { tensors: kept, path: where }, { fresh });
+  writeParameters(programs, { tensors: new Map(storedParts(model, kept)), path: where }, { fresh });
 }
 
 /** Which parameters are a head's, where two models of one family do another task. Of each its `model.json`. */

@@ -3,17 +3,18 @@ import { fail, fromNumbers, type HostArray, RandomStream, toNumbers } from "../b
 import { compile } from "../compiler/index.ts";
 import { maximum, type Tensor, trace } from "../core/index.ts";
 import type { Engine } from "../engine/index.ts";
-import { isLoraName, type LoraConfig, loraScale } from "../nn/index.ts";
+import { isLoraName, type LoraConfig, loraScale, wholeTensors } from "../nn/index.ts";
 
 /**
  * A model's tensors without those of its adapters, whose products are in the weights. On random inputs each merged layer gives what
  * layer and adapter give together, to 1e-4 of the largest output. Errors with `model/merge`, also where nothing was trained.
  */
 export async function mergeLora(
-  tensors: ReadonlyMap<string, HostArray>,
+  kept: ReadonlyMap<string, HostArray>,
   config: LoraConfig,
   engine: Engine,
 ): Promise<Map<string, HostArray>> {
+  const tensors = wholeTensors(kept);
   const merged = new Map([...tensors].filter(([name]) => !isLoraName(name)));
   let changes = 0;
   for (const name of merged.keys()) {

@@ -120,7 +120,8 @@ async function makeReady(recipe: Recipe, options: TrainOptions, earlier?: Earlie
   if (note !== undefined) onNote(note);
   const times = new StageTimes();
   const time = times.time.bind(times);
-  const prepared = await time("preprocess", () => prepare(recipe, { onNote, time }));
+  const isFresh = earlier === undefined && options.initFrom === undefined;
+  const prepared = await time("preprocess", () => prepare(recipe, { onNote, time, isFresh }));
   try {
     requirePrompt(prepared);
     const { graphs, plans, planned } = time("model", () => {
@@ -267,6 +268,7 @@ class TrainingRun {
       type: "start",
       step: clock.step,
       parameters: planned.numParameters,
+      ...(planned.numTrained < planned.numParameters ? { trained: planned.numTrained } : {}),
       peakBytes: planned.memory.total,
       flopsPerStep: planned.flopsPerStep,
       engine: describeEngine(programs.engine),

@@ -9,11 +9,13 @@ import { type AttentionAttrs, attention as attentionOp } from "./ops/attention.t
 import { blocksOf, dequantizeBlocks as dequantizeBlocksOp, quantizeBlocks as quantizeBlocksOp } from "./ops/blocks.ts";
 import { matmul as matmulOp } from "./ops/matmul.ts";
 import { layerNorm as layerNormOp, rmsNorm as rmsNormOp } from "./ops/norm.ts";
+import { quantizedMatmul as quantizedMatmulOp } from "./ops/quantized-matmul.ts";
 import * as random from "./ops/random.ts";
 import { rotary as rotaryOp } from "./ops/rotary.ts";
 import { crossEntropy as crossEntropyOp, logSoftmax as logSoftmaxOp, softmax as softmaxOp } from "./ops/softmax.ts";
 import { adamw as adamwOp, lion as lionOp, sgd as sgdOp } from "./ops/update.ts";
 import { reshape as reshapeOp, stopGradient as stopGradientOp } from "./ops/view.ts";
+import type { QuantizedParts } from "./quantized.ts";
 import { applyMulti, applyOp, Tensor } from "./tensor.ts";
 import { currentTrace } from "./trace.ts";
 
@@ -55,6 +57,16 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
     false,
   );
 }
+
+/** x (…, inputs) by a matrix in few bits → (…, outputs): `parts` are the tensors of `quantize`, which have no gradient. */
+export function quantizedMatmul(x: Tensor, { codes, scales, scaleCodes, mean }: QuantizedParts<Tensor>): Tensor {
+  const parts = [codes, scales, ...(mean === undefined ? [] : [scaleCodes!, mean])];
+  const product = quantizedMatmulOf(x.reshape(-1, x.shape.at(-1)!), parts, false);
+  return product.reshape(...x.shape.slice(0, -1), product.shape[1]!);
+}
+/** The same of matrices alone, or with the transpose: x (M, outputs) → (M, inputs). */
+export const quantizedMatmulOf = (x: Tensor, parts: readonly Tensor[], transpose: boolean): Tensor =>
+  applyOp(quantizedMatmulOp, [x, ...parts], { transpose });
 
 export interface AttendOptions {
   /** A query sees keys up to its own position; the last query is at the last key. */

@@ -6,6 +6,14 @@ export * from "./op.ts";
 export { allOpModules } from "./ops/all.generated.ts";
 export { erfScalar } from "./ops/elementwise.ts";
 export { registerClass, tape } from "./ops/tape.ts";
+export {
+  dequantize,
+  type QuantizedFormat,
+  type QuantizedParts,
+  quantize,
+  quantizedFormats,
+  quantizedTypes,
+} from "./quantized.ts";
 export { tapeOpcodes } from "./tape-opcodes.ts";
 export { type Operand, type ReduceOptions, Tensor } from "./tensor.ts";
 export {

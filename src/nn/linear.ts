@@ -4,6 +4,7 @@ import type { Init } from "./init.ts";
 import type { Lora } from "./lora.ts";
 import { call, Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
+import type { QuantizedWeight } from "./quantized-weight.ts";
 
 export interface LinearOptions {
   /** Default true. */
@@ -19,7 +20,8 @@ export interface LinearOptions {
  * checkpoint has it (PyTorch's Linear stores the transpose).
  */
 export class Linear extends Module {
-  readonly weight: Parameter;
+  /** [inputs, outputs]; in few bits where `quantizeLayers` was asked for it. */
+  weight: Parameter | QuantizedWeight;
   readonly bias: Parameter | undefined;
   /** An adapter, whose output is added. */
   lora: Lora | undefined;
@@ -32,8 +34,10 @@ export class Linear extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const product =
-      x.rank === 1 ? matmul(x.reshape(1, -1), this.weight.tensor).reshape(-1) : matmul(x, this.weight.tensor);
+    const rows = x.rank === 1 ? x.reshape(1, -1) : x;
+    const { weight } = this;
+    const products = weight instanceof Parameter ? matmul(rows, weight.tensor) : call(weight, rows);
+    const product = x.rank === 1 ? products.reshape(-1) : products;
     const adapted = this.lora === undefined ? product : product.add(call(this.lora, x));
     return this.bias === undefined ? adapted : adapted.add(this.bias.tensor);
   }

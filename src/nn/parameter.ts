@@ -1,5 +1,5 @@
 // A parameter: the description of a trainable tensor (shape, dtype, start), and its tensor in the trace under way. No data.
-import { type DType, type FloatDType, fail, type Shape } from "../base/index.ts";
+import { type DType, fail, type Shape } from "../base/index.ts";
 import { currentScope, type Tensor, variable } from "../core/index.ts";
 import type { Init } from "./init.ts";
 
@@ -7,7 +7,9 @@ export interface ParameterOptions {
   /** How the store's tensor starts: an initializer, or its name. */
   readonly init: Init;
   /** Left out, the dtype of the trace. */
-  readonly dtype?: FloatDType;
+  readonly dtype?: DType;
+  /** True for one that no optimizer changes, whatever it is told to freeze. Default false. */
+  readonly constant?: boolean;
 }
 
 /** Tensors that stand for parameters while a model is traced, innermost last. */
@@ -15,7 +17,8 @@ const bindings: Map<Parameter, Tensor>[] = [];
 
 export class Parameter {
   readonly shape: Shape;
-  readonly dtype: FloatDType | undefined;
+  readonly dtype: DType | undefined;
+  readonly isConstant: boolean;
   /** Read when a store is filled. */
   init: Init;
 
@@ -25,6 +28,7 @@ export class Parameter {
     }
     this.shape = shape;
     this.dtype = options.dtype;
+    this.isConstant = options.constant ?? false;
     this.init = options.init;
   }
 

@@ -1,7 +1,8 @@
 // The key `adapter`: what is trained beside a model that stays as it is.
 import { z } from "zod";
-import { oneOf } from "../base/index.ts";
-import { addLora, frozenBesideLora, type Module } from "../nn/index.ts";
+import { AthanorError, oneOf } from "../base/index.ts";
+import { quantizedFormats } from "../core/index.ts";
+import { addLora, frozenBesideLora, type Module, quantizeLayers } from "../nn/index.ts";
 import type { OptimizerConfig } from "../optim/index.ts";
 
 const loraSchema = z
@@ -10,6 +11,12 @@ const loraSchema = z
     alpha: z.number().positive().optional().describe("scale of the adapter, over the rank; left out, twice the rank"),
     rankStabilized: z.boolean().default(false).describe("the scale is over the root of the rank (rsLoRA)"),
     dropout: z.number().min(0).lt(1).default(0).describe("of what enters the adapters, in training"),
+    base: z
+      .enum(quantizedFormats)
+      .optional()
+      .describe(
+        "how the weights of linear layers, the head's apart, are kept: int8, or nf4 in some four bits (QLoRA); left out, as they are",
+      ),
     targets: z
       .array(z.string().min(1))
       .min(1)
@@ -20,10 +27,25 @@ const loraSchema = z
 export const adapterSchema = oneOf({ lora: loraSchema });
 export type AdapterConfig = z.output<typeof adapterSchema>;
 
-/** Gives a model its adapters. Errors with `nn/lora`. */
+/** Gives a model its adapters, and its layers the form in which they are kept. Errors with `nn/lora`, `nn/quantize`. */
 export function adapt(model: Module, adapter: AdapterConfig | undefined): void {
-  if (adapter?.lora !== undefined) addLora(model, adapter.lora);
+  if (adapter?.lora === undefined) return;
+  if (adapter.lora.base !== undefined) quantizeLayers(model, adapter.lora.base);
+  addLora(model, adapter.lora);
 }
+
+/** What looks wrong in a run that begins with random weights. */
+export const adapterWarnings = (adapter: AdapterConfig | undefined): AthanorError[] =>
+  adapter === undefined
+    ? []
+    : [
+        new AthanorError("model/random-base", "an adapter is trained beside random weights, which stay as they are", {
+          where: "adapter",
+          expected: "weights to begin with",
+          got: "none",
+          fix: "--init-from a run or the folder of a model; or take out adapter, to train the model itself",
+        }),
+      ];
 
 /** The optimizer's settings, by which the adapters alone are trained, unless they say what is frozen themselves. */
 export function freezeBeside(adapter: AdapterConfig | undefined, optimizer: OptimizerConfig): OptimizerConfig {

@@ -13,7 +13,7 @@ import {
   validateSchedule,
 } from "../optim/index.ts";
 import type { Batch, BatchSource, StepDescription } from "../train/index.ts";
-import { adapt, freezeBeside } from "./adapter.ts";
+import { adapt, adapterWarnings, freezeBeside } from "./adapter.ts";
 import { type Batches, evaluationRows } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
 import { tellSlots } from "./notes.ts";
@@ -78,6 +78,8 @@ export interface PrepareOptions {
   /** Encoders of a trained model, `tokenizer.json` or `table.json`: used as they are, nothing is fitted to this data. */
   readonly files?: ReadonlyMap<string, string>;
   readonly onNote?: (text: string) => void;
+  /** The run begins with random weights. */
+  readonly isFresh?: boolean;
   /** Runs the work of a part that is to be timed by itself. */
   readonly time?: <T>(part: "optimizer", work: () => T) => T;
 }
@@ -181,7 +183,11 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
   const coupled = (rate: number, rows: number) => rate * couplings[recipe.batch.coupling](rows, first);
   time("optimizer", () => validateSchedule(optimizer.learningRate, recipe.steps, onClock));
   if (sizes.sizes.length > 1) refuseSteps(optimizer, recipe.steps, onClock);
-  const warnings = [...data.warnings, ...scheduleWarnings(optimizer.learningRate, recipe.steps, onClock)];
+  const warnings = [
+    ...data.warnings,
+    ...scheduleWarnings(optimizer.learningRate, recipe.steps, onClock),
+    ...(options.isFresh === true ? adapterWarnings(recipe.adapter) : []),
+  ];
   if (recipe.watch.onWarning === "stop" && warnings.length > 0) {
     await data.close?.();
     throw warnings[0];

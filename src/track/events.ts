@@ -8,6 +8,8 @@ export interface StartEvent {
   /** 0, or the step that a resumed run goes on from. */
   readonly step: number;
   readonly parameters: number;
+  /** Those that are trained, where not all are. */
+  readonly trained?: number;
   /** Planned peak of the memory. */
   readonly peakBytes: number;
   readonly engine: string;

@@ -2,6 +2,7 @@
 import { byteSize, fail, formatBytes, sizeOf } from "../base/index.ts";
 import type { Plan, PlanType } from "../compiler/index.ts";
 import type { Engine } from "../engine/index.ts";
+import { wholeParameters } from "../nn/index.ts";
 import { availableMemory, type MemoryBound } from "./available-memory.ts";
 import type { RecomputeMode, RecomputeOption } from "./fit-memory.ts";
 import type { StepGraphs, StepPlans, StepProgram } from "./step-graphs.ts";
@@ -24,6 +25,8 @@ export interface MemoryForecast {
 export interface Forecast {
   readonly memory: MemoryForecast;
   readonly numParameters: number;
+  /** Those that are trained. */
+  readonly numTrained: number;
   /** Parameters by module, in order: the first name parts that tell blocks apart. */
   readonly parametersByModule: { readonly module: string; readonly count: number }[];
   /** Floating-point operations of the first step: every microbatch and the update. */
@@ -64,6 +67,7 @@ export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): 
   const isAddressable = parameters + gradients + slots + activations + fixed < addressable;
   const workspace = fixed + (isAddressable ? Math.max(...all.map((plan) => engine.workspaceBytes(plan))) : 0);
   const host = processBytes + Math.max(...[...graphs.parameterTypes, ...graphs.slotTypes].map(typeBytes));
+  const whole = [...wholeParameters(graphs.description.model)].map(([name, { shape }]) => ({ name, shape }));
   const largest =
     (["accumulate", "evaluate"] as const).find((name) =>
       [plans[name]].flat().some(({ arenaBytes }) => arenaBytes === activations),
@@ -78,8 +82,9 @@ export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): 
       host,
       total: parameters + gradients + slots + activations + workspace + host,
     },
-    numParameters: graphs.parameterTypes.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
-    parametersByModule: countByModule(graphs.parameterTypes),
+    numParameters: numbersIn(whole),
+    numTrained: numbersIn(graphs.trainedTypes),
+    parametersByModule: countByModule(whole),
     flopsPerStep: passes * (batchSize / graphs.microbatch) * flopsOf(plans.accumulate[0]!) + flopsOf(plans.update),
     flopsPerUpdate: flopsOf(plans.update),
     itemsPerStep: batchSize * task.itemsPerRow,
@@ -89,12 +94,20 @@ export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): 
   };
 }
 
+/** `trained parameters: 1,024 of 2,000,000 (0.0512 %)` */
+export const tellTrained = (trained: number, all: number): string =>
+  `trained parameters: ${trained.toLocaleString("en")} of ${all.toLocaleString("en")} (${((100 * trained) / all).toPrecision(3)} %)`;
+
 /** Operations of one run of a plan. */
 export const flopsOf = ({ nodes }: Plan): number => nodes.reduce((sum, { flops }) => sum + flops, 0);
 
 const typeBytes = ({ dtype, shape }: PlanType): number => sizeOf(shape) * byteSize(dtype);
 
-function countByModule(types: readonly PlanType[]): { module: string; count: number }[] {
+type Sized = Pick<PlanType, "name" | "shape">;
+
+const numbersIn = (types: readonly Sized[]): number => types.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+
+function countByModule(types: readonly Sized[]): { module: string; count: number }[] {
   const counts = new Map<string, number>();
   for (const { name, shape } of types) {
     const parts = name.split(".");

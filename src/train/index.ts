@@ -4,7 +4,7 @@ export { diagnose } from "./diagnose.ts";
 export { type EvaluationResult, evaluateAll, figureNames } from "./evaluate.ts";
 export * from "./fit.ts";
 export { type RecomputeMode, type RecomputeOption, recomputeModes } from "./fit-memory.ts";
-export { type Forecast, forecast, type MemoryForecast, requireMemory } from "./forecast.ts";
+export { type Forecast, forecast, type MemoryForecast, requireMemory, tellTrained } from "./forecast.ts";
 export { levelAfter, levelsHeld, levelsUsed, microbatchesPerLane, rowsPerLane } from "./lanes.ts";
 export { type LbfgsOptions, type LbfgsResult, lbfgs } from "./lbfgs.ts";
 export { Predictor, type RowInputs, softmaxOf } from "./predictor.ts";

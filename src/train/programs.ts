@@ -1,8 +1,8 @@
 // The programs of a step, loaded once, and what they are run with. All share one store.
-import { byteSize, type Clock, type FloatDType, fail, fromNumbers, type HostArray, sizeOf } from "../base/index.ts";
+import { type Clock, fail, fromNumbers, type HostArray } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
 import type { Engine, Feeds, Program, ProgramCall, Store } from "../engine/index.ts";
-import { initialize } from "../nn/index.ts";
+import { initialTensors } from "../nn/index.ts";
 import type { NormPair } from "../optim/index.ts";
 import { sumsOf } from "./lanes.ts";
 import { feedsOf, rowsOf } from "./step-feeds.ts";
@@ -76,12 +76,8 @@ export class StepPrograms {
   /** Writes the initial value of every parameter. Slots are zero from their declaration on. */
   initialize(): void {
     const { model, seed } = this.graphs.description;
-    const largest = Math.max(...this.graphs.parameterTypes.map(({ dtype, shape }) => sizeOf(shape) * byteSize(dtype)));
-    const buffer = new ArrayBuffer(largest);
-    for (const [name, { init }] of model.parameters()) {
-      const { dtype, shape } = this.store.typeOf(name);
-      this.store.write(name, initialize(init, name, shape, dtype as FloatDType, seed, buffer));
-    }
+    for (const [name, value] of initialTensors(model, (name) => this.store.typeOf(name).dtype, seed))
+      this.store.write(name, value);
   }
 
   /** Names of what a checkpoint holds: parameters and slots. */

@@ -83,6 +83,8 @@ const slotsCheck = "slots.check";
 export class StepGraphs {
   readonly description: StepDescription;
   readonly parameterTypes: readonly PlanType[];
+  /** All that are not constant, whatever the optimizer freezes. */
+  private readonly trainableTypes: readonly PlanType[];
   /** Those of the parameters that the optimizer trains. */
   readonly trainedTypes: readonly PlanType[];
   readonly slotTypes: readonly PlanType[];
@@ -94,19 +96,19 @@ export class StepGraphs {
   constructor(description: StepDescription) {
     this.description = description;
     const { model, dtype, weights } = description;
-    const computed = [...model.parameters()].map(([name, { dtype: own = dtype, shape }]) => ({
-      name,
-      dtype: own,
-      shape,
-    }));
+    const parameters = model.parameters();
+    const computed = [...parameters].map(([name, { dtype: own = dtype, shape }]) => ({ name, dtype: own, shape }));
+    const trainable = <T extends { readonly name: string }>(types: readonly T[]): T[] =>
+      types.filter(({ name }) => !parameters.get(name)!.isConstant);
     // vectors are a few thousandths of a model, and norms' are added to a stream of f32
     this.parameterTypes = computed.map((type) =>
       weights !== undefined && type.dtype === "f32" && type.shape.length > 1 ? { ...type, dtype: weights } : type,
     );
     if (this.parameterTypes.length === 0)
       fail("train/no-parameters", "the model has no parameters", { where: model.constructor.name });
-    this.trainedTypes = description.optimizer.trained(this.parameterTypes);
-    this.slotTypes = description.optimizer.slotTypes(computed);
+    this.trainableTypes = trainable(this.parameterTypes);
+    this.trainedTypes = description.optimizer.trained(this.trainableTypes);
+    this.slotTypes = description.optimizer.slotTypes(trainable(computed));
     const { batchSize, batchSizes = [batchSize], lanes } = description;
     this.microbatch = description.microbatch ?? rowsPerLane(batchSize, lanes);
     this.sums = kindsOfSum(
@@ -202,7 +204,7 @@ export class StepGraphs {
       () => {
         let key: Tensor | undefined;
         const randomKey = () => (key ??= feed("random.key", { dtype: "i32", shape: [3] }));
-        const parameters = storedParameters(this.parameterTypes);
+        const parameters = storedParameters(this.trainableTypes);
         const { gradients: summed, lossSum, count } = this.totals();
         const { values, slots, check, gradNorm } = optimizer.update({
           parameters,
@@ -297,8 +299,10 @@ export class StepGraphs {
 
   /** The weights to evaluate with, traced: averages where the optimizer keeps some, else the parameters. */
   evaluatedWeights(): Map<string, Tensor> {
-    const stored = storedParameters(this.parameterTypes);
-    return new Map(this.description.optimizer.evaluated(stored, (name) => this.slot(name)));
+    const trainable = storedParameters(this.trainableTypes);
+    const constant = this.parameterTypes.filter((type) => !this.trainableTypes.includes(type));
+    const evaluated = this.description.optimizer.evaluated(trainable, (name) => this.slot(name));
+    return new Map([...evaluated, ...storedParameters(constant)]);
   }
 
   /** Makes every gradient an output, for diagnosis. */

@@ -1,11 +1,10 @@
 // Weights of a checkpoint that a model has no place for.
 import { fail } from "../base/index.ts";
 import type { Checkpoint } from "../checkpoint/index.ts";
-import type { PlanType } from "../compiler/index.ts";
 
 /** A weight that would be left out silently, as the own head of a model whose head is now its token table. Errors with `model/unused-tensor`. */
 export function requireAllUsed(
-  parameters: readonly PlanType[],
+  parameters: readonly { readonly name: string }[],
   { tensors, path }: Pick<Checkpoint, "tensors" | "path">,
 ): void {
   const own = new Set(parameters.map(({ name }) => name));

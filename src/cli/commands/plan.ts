@@ -2,6 +2,7 @@
 import { measurePeak, planRecipe } from "../../api/index.ts";
 import { formatBytes, formatCount, formatDuration } from "../../base/index.ts";
 import { type CurveBoundary, type CurvePoint, mostBoundaries, type ScheduleCurve } from "../../optim/index.ts";
+import { tellTrained } from "../../train/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { requireFilePlace, writeNamedFile } from "../named-file.ts";
 import { pathOption } from "../options.ts";
@@ -38,6 +39,8 @@ async function plan({ output }: CommandContext, path: string, flags: PlanFlags):
   output.print(`engine ${planned.engine}\n\nparameters`);
   for (const { module, count } of planned.parametersByModule) row(module, count.toLocaleString("en"));
   row("total", planned.numParameters.toLocaleString("en"));
+  if (planned.numTrained < planned.numParameters)
+    output.print(`  ${tellTrained(planned.numTrained, planned.numParameters)}`);
   output.print("\npeak memory");
   for (const owner of ["parameters", "gradients", "slots", "activations", "workspace", "host", "total"] as const)
     row(owner, formatBytes(memory[owner]));

@@ -5,6 +5,7 @@ import { formatBytes, formatCount, formatDuration, shellWord } from "../../base/
 import { modelFamily } from "../../models/index.ts";
 import type { Recipe } from "../../recipe/index.ts";
 import type { RunEvent } from "../../track/index.ts";
+import { tellTrained } from "../../train/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { pathOption, wholeOption } from "../options.ts";
 import { exitCodes, stoppedCode } from "../output.ts";
@@ -47,6 +48,7 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
       output.note(
         `${formatCount(event.parameters)} parameters, planned peak ${formatBytes(event.peakBytes)}, engine ${event.engine}${event.step > 0 ? `, from step ${event.step}` : ""}`,
       );
+      if (event.trained !== undefined) output.note(tellTrained(event.trained, event.parameters));
       status = new StatusLine({
         steps: recipe.steps,
         flopsPerStep: event.flopsPerStep,

@@ -9,6 +9,7 @@ import * as linearCrossEntropyModule from "./linear-cross-entropy.ts";
 import * as logicModule from "./logic.ts";
 import * as matmulModule from "./matmul.ts";
 import * as normModule from "./norm.ts";
+import * as quantizedMatmulModule from "./quantized-matmul.ts";
 import * as randomModule from "./random.ts";
 import * as reduceModule from "./reduce.ts";
 import * as rotaryModule from "./rotary.ts";
@@ -28,6 +29,7 @@ export const allOpModules = [
   logicModule,
   matmulModule,
   normModule,
+  quantizedMatmulModule,
   randomModule,
   reduceModule,
   rotaryModule,
