@@ -31,6 +31,7 @@ export { changesOf, parseOver } from "./search/space.ts";
 export { rankTrials, type Trial as SearchTrial, type TrialEvent } from "./search/trials.ts";
 export { StepBench, type StepBenchOptions, type StepShape, stepShapes, stepSizes } from "./step-bench.ts";
 export { type MeanInterval, meanInterval } from "./student.ts";
+export { type TrainedRecipes, type TrainRecipesOptions, trainRecipes } from "./train-recipes.ts";
 export {
   type BatchTuneOptions,
   type TunedBatch,

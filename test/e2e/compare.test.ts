@@ -1,5 +1,5 @@
 // `athanor runs compare` on trained runs: the table, the data, the page, and what is refused.
-import { readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runCli, scratchFolder, writeTinyRecipe } from "../support/cli.ts";
@@ -59,4 +59,63 @@ test.each([
   expect(stderr).toContain(message);
   for (const field of ["at", "expected", "got", "fix"]) expect(stderr).toMatch(new RegExp(`^  ${field} `, "m"));
   expect(code).toBe(expected);
+});
+
+test("recipes are trained first, over seeds, beside runs; done runs are taken as they are, and ones that were cut off go on", async () => {
+  const recipe = JSON.parse(readFileSync(join(folder.path, "tiny.json"), "utf8"));
+  writeFileSync(join(folder.path, "sgd.json"), JSON.stringify({ ...recipe, optimizer: { sgd: { lr: 0.1 } } }));
+  const args = [
+    "runs",
+    "compare",
+    "c",
+    "tiny.json",
+    "sgd.json",
+    "--seeds",
+    "2",
+    "--set",
+    "steps=6",
+    "--dir",
+    "trained",
+  ];
+  const cut = [
+    "train",
+    "sgd.json",
+    "--set",
+    "steps=6",
+    "--set",
+    "seed=8",
+    "--run-dir",
+    "trained/sgd-seed-8",
+    "--until",
+  ];
+  expect((await runCli([...cut, "3"], folder.path)).code).toBe(0);
+  const first = await runCli([...args, "--json"], folder.path);
+  expect(first.code, first.stderr).toBe(0);
+  const [found] = first.records as [{ runs: { name: string; steps: number; settings: object }[]; groups: object[] }];
+  expect(found.runs.map(({ name, steps }) => [name, steps])).toEqual([
+    ["c", 12],
+    ["tiny-seed-7", 6],
+    ["tiny-seed-8", 6],
+    ["sgd-seed-7", 6],
+    ["sgd-seed-8", 6],
+  ]);
+  expect(found.groups).toMatchObject([{ runs: [0] }, { runs: [1, 2], loss: { count: 2 } }, { runs: [3, 4] }]);
+  expect(first.stderr).toContain("trained/sgd-seed-8: run 4 of 4, which goes on");
+  const again = await runCli([...args, "--json"], folder.path);
+  expect(again.records).toEqual(first.records);
+});
+
+test.each([
+  [["tiny.json", "other/tiny.json"], "two recipes have the same name"],
+  [["c", "--seeds", "2"], "there is no recipe to train"],
+  [["tiny.json", "lost.json"], "nothing at data.path|data/no-file"],
+])("recipes %s are refused before any is trained", async (args, message) => {
+  mkdirSync(join(folder.path, "other"), { recursive: true });
+  const recipe = readFileSync(join(folder.path, "tiny.json"), "utf8");
+  writeFileSync(join(folder.path, "other", "tiny.json"), recipe.replace("corpus.txt", "../corpus.txt"));
+  writeFileSync(join(folder.path, "lost.json"), recipe.replace("corpus.txt", "lost.txt"));
+  const { code, stderr } = await runCli(["runs", "compare", ...args, "--dir", "never"], folder.path);
+  expect(stderr).toMatch(new RegExp(message));
+  for (const field of ["at", "expected", "got", "fix"]) expect(stderr).toMatch(new RegExp(`^  ${field} `, "m"));
+  expect([code, existsSync(join(folder.path, "never"))]).toEqual([2, false]);
 });
