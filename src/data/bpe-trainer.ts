@@ -47,19 +47,44 @@ export async function trainBpe(
   wordCounts: ReadonlyMap<string, number>,
   options: BpeTrainingOptions,
 ): Promise<BpeVocabulary> {
-  const { vocabSize, minFrequency = 0, specialTokens = [], pause } = options;
+  const { specialTokens = [] } = options;
   const tokens = [...specialTokens, ...alphabetOrder.map((byte) => byteToChar[byte])];
-  const ids = new Map(tokens.map((token, id) => [token, id]));
+  checkAlphabet(tokens, options, "256 bytes");
+  const byteIds = new Int32Array(256);
+  alphabetOrder.forEach((byte, i) => {
+    byteIds[byte] = specialTokens.length + i;
+  });
+  const words = new Words(wordCounts, (word, into, at) => {
+    const bytes = Buffer.from(word, "utf8");
+    for (let i = 0; i < bytes.length; i++) into[at + i] = byteIds[bytes[i]];
+    return bytes.length;
+  });
+  const merges = await learnMerges(words, tokens, options, (left, right) => left + right);
+  return { tokens, merges, specialTokens };
+}
+
+/** Errors with `tokenizer/vocab-size` and `tokenizer/special-token`. */
+export function checkAlphabet(tokens: readonly string[], options: BpeTrainingOptions, alphabet: string): void {
+  const { vocabSize, specialTokens = [] } = options;
   if (!Number.isInteger(vocabSize) || vocabSize < tokens.length || vocabSize > 2 ** 24) {
     fail("tokenizer/vocab-size", "the vocabulary is too small or too large", {
-      expected: `an integer from ${tokens.length} (256 bytes and ${specialTokens.length} special tokens) to 2^24`,
+      expected: `an integer from ${tokens.length} (${alphabet} and ${specialTokens.length} special tokens) to 2^24`,
       got: String(vocabSize),
     });
   }
-  if (ids.size !== tokens.length)
-    fail("tokenizer/special-token", "special tokens must differ from each other and from single bytes");
+  if (new Set(tokens).size !== tokens.length)
+    fail("tokenizer/special-token", "special tokens must differ from each other and from single characters");
+}
+
+/** Merges pairs until `tokens`, to which it adds, are `vocabSize`; returns the merges by rank. `join` names what a pair becomes. */
+export async function learnMerges(
+  words: Words,
+  tokens: string[],
+  { vocabSize, minFrequency = 0, specialTokens = [], pause }: BpeTrainingOptions,
+  join: (left: string, right: string) => string,
+): Promise<BpeVocabulary["merges"]> {
+  const ids = new Map(tokens.map((token, id) => [token, id]));
   const reserved = new Set(specialTokens);
-  const words = new Words(wordCounts, specialTokens.length);
   const pairs = new Pairs();
   const queue = new PairQueue(pairs);
   let rested = performance.now();
@@ -85,7 +110,7 @@ export async function trainBpe(
     }
     if (count < 1 || count < minFrequency) break;
     const [left, right] = [pairs.lefts[top.pair], pairs.rights[top.pair]];
-    const token = tokens[left] + tokens[right];
+    const token = join(tokens[left], tokens[right]);
     if (reserved.has(token)) continue; // text must never become a special token
     let id = ids.get(token);
     if (id === undefined) {
@@ -98,7 +123,7 @@ export async function trainBpe(
     queue.pushAll(pairs.takeFresh());
     await rest();
   }
-  return { tokens, merges: lastOfEach(merges), specialTokens };
+  return lastOfEach(merges);
 }
 
 /** A pair merged twice counts with its later rank. */
@@ -111,22 +136,19 @@ function lastOfEach(merges: readonly [number, number][]): [number, number][] {
 }
 
 /** The distinct words as sequences of token ids, in one array, shrinking as pairs merge. */
-class Words {
+export class Words {
   readonly length: number;
   private readonly symbols: Int32Array;
   private readonly starts: Int32Array;
   private readonly sizes: Int32Array;
   private readonly counts: Float64Array;
 
-  constructor(wordCounts: ReadonlyMap<string, number>, firstByteId: number) {
+  /** `put` writes the ids of a word at a place of an array and returns how many; never more than its bytes as UTF-8. */
+  constructor(wordCounts: ReadonlyMap<string, number>, put: (word: string, into: Int32Array, at: number) => number) {
     this.length = wordCounts.size;
     this.starts = new Int32Array(this.length);
     this.sizes = new Int32Array(this.length);
     this.counts = new Float64Array(this.length);
-    const byteIds = new Int32Array(256);
-    alphabetOrder.forEach((byte, i) => {
-      byteIds[byte] = firstByteId + i;
-    });
     let total = 0;
     for (const word of wordCounts.keys()) total += Buffer.byteLength(word);
     if (total > 2 ** 30) {
@@ -138,12 +160,10 @@ class Words {
     this.symbols = new Int32Array(total);
     let [at, index] = [0, 0];
     for (const [word, count] of wordCounts) {
-      const bytes = Buffer.from(word, "utf8");
       this.starts[index] = at;
-      this.sizes[index] = bytes.length;
+      this.sizes[index] = put(word, this.symbols, at);
       this.counts[index] = count;
-      for (let i = 0; i < bytes.length; i++) this.symbols[at++] = byteIds[bytes[i]];
-      index++;
+      at += this.sizes[index++];
     }
   }
 

@@ -11,6 +11,7 @@ import type { TextOptions } from "./text-source.ts";
 import { TokenSequences } from "./token-sequences.ts";
 import type { TokenizerSpec } from "./tokenize-text.ts";
 import type { Tokenizer } from "./tokenizer.ts";
+import { isTrained } from "./training-settings.ts";
 
 /** A conversation that is longer than the context: refuse the data, cut its end off, or leave it out. */
 export const longPolicies = ["error", "truncate", "drop"] as const;
@@ -116,12 +117,12 @@ async function chatTokenizer(
   if (spec === "char")
     return fail("data/chat-tokens", "characters have no special tokens, and turns could not be told apart", {
       where: "tokenizer",
-      expected: "byte, { bpe: vocabulary size }, or a tokenizer.json",
+      expected: "byte, one to train, such as { bpe: vocabulary size }, or a tokenizer.json",
       got: "char",
       fix: "set tokenizer: { bpe: 1024 }",
     });
   if (spec === "byte") return byteTokenizer(tokens);
-  if (typeof spec === "object" && "bpe" in spec) {
+  if (isTrained(spec)) {
     const specialTokens = [...new Set([...tokens, ...(spec.specialTokens ?? [])])];
     return await makeTokenizer({ ...spec, specialTokens }, texts(), []);
   }

@@ -67,3 +67,15 @@ export type { TokenArray, TokenFileInfo, TokenStore } from "./token-store.ts";
 export { FileTokens, MemoryTokens, openTokens, TokenWriter } from "./token-store.ts";
 export type { TokenizerSpec } from "./tokenize-text.ts";
 export type { DecodeStream, Tokenizer, TokenizerFile } from "./tokenizer.ts";
+export type { TokenizerTrainer } from "./train-tokenizer.ts";
+export { openTrainer } from "./train-tokenizer.ts";
+export type {
+  NormalizerName,
+  SplitName,
+  TokenizerFamily,
+  TokenizerSettings,
+  TrainedTokenizerSpec,
+} from "./training-settings.ts";
+export { familyNames, normalizers, tokenizerFamilies } from "./training-settings.ts";
+export { trainUnigram } from "./unigram-trainer.ts";
+export { trainWordPiece } from "./wordpiece-trainer.ts";

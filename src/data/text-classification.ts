@@ -3,8 +3,7 @@
 import { createHash } from "node:crypto";
 import { fail, type HostArray } from "../base/index.ts";
 import type { Dataset } from "./batch.ts";
-import { BpeTokenizer, byteTokenizer } from "./bpe-tokenizer.ts";
-import { trainBpe, WordCounter } from "./bpe-trainer.ts";
+import { byteTokenizer } from "./bpe-tokenizer.ts";
 import { CharacterSet, CharTokenizer } from "./char-tokenizer.ts";
 import { loadTokenizer, parseTokenizer } from "./load-tokenizer.ts";
 import { frameTokens, type SpecialIds, specialIds } from "./special-tokens.ts";
@@ -15,6 +14,7 @@ import type { ClassName } from "./table-encoder.ts";
 import { findClasses } from "./table-target.ts";
 import type { TokenizerSpec } from "./tokenize-text.ts";
 import type { Tokenizer } from "./tokenizer.ts";
+import { openTrainer } from "./train-tokenizer.ts";
 
 /** `tokens` i32 [B, T] padded with 0, `mask` bool [B, T] (1 where there is a token), `targets` i32 [B]. */
 export type TextClassBatch = { tokens: HostArray; mask: HostArray; targets: HostArray };
@@ -194,8 +194,7 @@ export async function makeTokenizer(
   if ("encode" in spec) return spec;
   if ("file" in spec) return loadTokenizer(spec.file);
   if ("content" in spec) return parseTokenizer(spec.content);
-  const counter = new WordCounter();
-  for (const text of trainTexts) counter.add(text);
-  const { bpe: vocabSize, specialTokens = [] } = spec;
-  return new BpeTokenizer(await trainBpe(counter.counts, { vocabSize, specialTokens }));
+  const trainer = await openTrainer(spec);
+  for (const text of trainTexts) trainer.add(text);
+  return trainer.train();
 }

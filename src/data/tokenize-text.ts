@@ -4,8 +4,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AthanorError, fail, formatBytes } from "../base/index.ts";
-import { BpeTokenizer, byteTokenizer } from "./bpe-tokenizer.ts";
-import { trainBpe, WordCounter } from "./bpe-trainer.ts";
+import { byteTokenizer } from "./bpe-tokenizer.ts";
 import { CharacterSet, CharTokenizer } from "./char-tokenizer.ts";
 import { loadTokenizer, parseTokenizer } from "./load-tokenizer.ts";
 import { safeCut } from "./pre-tokenizer.ts";
@@ -19,12 +18,14 @@ import {
 } from "./text-source.ts";
 import { bytesPerToken, MemoryTokens, openTokens, type TokenArray, TokenWriter } from "./token-store.ts";
 import { saveTokenizer, type Tokenizer, type TokenizerFile } from "./tokenizer.ts";
+import { openTrainer } from "./train-tokenizer.ts";
+import type { TrainedTokenizerSpec } from "./training-settings.ts";
 
-/** How text becomes ids: characters, bytes, BPE trained on the training part, or a tokenizer that exists already. */
+/** How text becomes ids: characters, bytes, a vocabulary trained on the training part, or a tokenizer that exists already. */
 export type TokenizerSpec =
   | "char"
   | "byte"
-  | { readonly bpe: number; readonly specialTokens?: readonly string[] }
+  | TrainedTokenizerSpec
   | { readonly file: string }
   | { readonly content: TokenizerFile };
 
@@ -103,25 +104,40 @@ async function makeTokenizer(job: TokenizeJob, text: SplitText): Promise<Tokeniz
   if (spec === "byte") return byteTokenizer();
   if ("file" in spec) return loadTokenizer(spec.file);
   if ("content" in spec) return parseTokenizer(spec.content);
-  const key = keyOf("bpe", text.report.sha256, text.trainCharacters, spec.bpe, spec.specialTokens ?? []);
+  const key = keyOf("trained", text.report.sha256, text.trainCharacters, spec);
   const cachePath = job.cacheFolder && join(job.cacheFolder, `tokenizer-${key}.json`);
   const cached = cachePath && (await readCached(cachePath));
   if (cached) return cached;
-  const counter = new WordCounter();
-  for await (const { part, words } of wordAligned(text, sliceLength)) {
-    if (part !== "train") break;
-    counter.add(words);
+  const trainer = await openTrainer(spec);
+  for await (const piece of trainer.byLine ? trainingLines(text) : trainingPieces(text)) {
+    trainer.add(piece);
     await text.hooks.pause?.();
   }
-  const { pause } = text.hooks;
-  const { bpe: vocabSize, specialTokens = [] } = spec;
-  const trained = await trainBpe(counter.counts, { vocabSize, specialTokens, ...(pause ? { pause } : {}) });
-  const tokenizer = new BpeTokenizer(trained);
+  const tokenizer = await trainer.train(text.hooks.pause);
   if (cachePath)
     await saveTokenizer({ hash: tokenizer.hash, tokenizer }, cachePath).catch(({ cause }) =>
       failWrite(cachePath, cause),
     );
   return tokenizer;
+}
+
+/** The training part in pieces that end where words end. */
+async function* trainingPieces(text: SplitText): AsyncGenerator<string> {
+  for await (const { part, words } of wordAligned(text, sliceLength)) {
+    if (part !== "train") return;
+    yield words;
+  }
+}
+
+/** Its lines, each with its end. */
+async function* trainingLines(text: SplitText): AsyncGenerator<string> {
+  let rest = "";
+  for await (const piece of trainingPieces(text)) {
+    const lines = (rest + piece).split(/(?<=\n)/);
+    rest = lines.pop()!;
+    yield* lines;
+  }
+  if (rest !== "") yield rest;
 }
 
 /** The trained tokenizer that a cache holds; one that is damaged is trained again. */

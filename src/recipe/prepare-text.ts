@@ -85,8 +85,6 @@ function textInput({ data }: Recipe): TextInput {
 export function tokenizerSpec(tokenizer: NonNullable<Recipe["tokenizer"]>, { files }: PrepareOptions): TokenizerSpec {
   const saved = files?.get("tokenizer.json");
   if (saved !== undefined) return { content: JSON.parse(saved) as TokenizerFile };
-  if (tokenizer === "char" || tokenizer === "byte") return tokenizer;
-  if (typeof tokenizer === "string") return { file: tokenizer };
-  const { bpe, specialTokens = [] } = tokenizer;
-  return { bpe, specialTokens };
+  if (tokenizer === "char" || tokenizer === "byte" || typeof tokenizer !== "string") return tokenizer;
+  return { file: tokenizer };
 }

@@ -8,6 +8,7 @@ import { anomalyPolicies, recomputeModes } from "../train/index.ts";
 import { adapterSchema } from "./adapter.ts";
 import { chatSchema } from "./chat.ts";
 import { lossSchema } from "./loss.ts";
+import { tokenizerSchema } from "./tokenizer.ts";
 
 const positive = z.number().int().positive();
 const share = z.number().gt(0).lt(1);
@@ -158,23 +159,7 @@ const settings = z.strictObject({
     .optional()
     .describe("part of the run folder's name"),
   data: dataSchema,
-  tokenizer: z
-    .union([
-      z.literal("char"),
-      z.literal("byte"),
-      z.strictObject({
-        bpe: z.number().int().min(256).max(1_000_000),
-        specialTokens: z
-          .array(z.string().min(1))
-          .optional()
-          .describe("tokens that no text becomes, such as those of a chat template; left out, none or the template's"),
-      }),
-      z.string().regex(/\.json$/),
-    ])
-    .optional()
-    .describe(
-      '"char", "byte", { bpe: vocabulary size }, or the path of a tokenizer.json; left out, char for language models and byte for conversations and text classifiers',
-    ),
+  tokenizer: tokenizerSchema.optional(),
   model: oneOf(Object.fromEntries([...modelFamilies].map(([name, { schema }]) => [name, schema]))).describe(
     "one model family and its configuration, such as gpt: { layers, heads, width, context }",
   ),
