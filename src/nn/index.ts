@@ -18,6 +18,7 @@ export * from "./overlap-losses.ts";
 export * from "./pair-losses.ts";
 export { Parameter, type ParameterOptions, storedParameters, withParameters } from "./parameter.ts";
 export * from "./pooling.ts";
+export * from "./preference-losses.ts";
 export * from "./quantized-weight.ts";
 export * from "./regression-losses.ts";
 export * from "./regularization.ts";

@@ -8,10 +8,11 @@ import * as classification from "./classification-losses.ts";
 import * as distribution from "./distribution-losses.ts";
 import * as overlap from "./overlap-losses.ts";
 import * as pair from "./pair-losses.ts";
+import * as preference from "./preference-losses.ts";
 import * as regression from "./regression-losses.ts";
 
 type Loss = (...inputs: (Tensor | object)[]) => Tensor;
-const losses = { ...regression, ...classification, ...distribution, ...pair, ...overlap } as unknown as {
+const losses = { ...regression, ...classification, ...distribution, ...pair, ...overlap, ...preference } as unknown as {
   readonly [name: string]: Loss;
 };
 
@@ -131,6 +132,9 @@ describe("refused", () => {
     ["smooth", "diceLoss", { smooth: 0 }, "smooth > 0"],
     ["alpha", "tverskyLoss", { alpha: -1 }, "alpha ≥ 0"],
     ["temperature", "infoNceLoss", { temperature: 0 }, "temperature > 0"],
+    ["beta", "simpoLoss", { beta: 0 }, "beta > 0"],
+    ["gamma", "simpoLoss", { gamma: -1 }, "gamma ≥ 0"],
+    ["smoothing", "cpoLoss", { labelSmoothing: 0.5 }, "labelSmoothing from 0 to below ½"],
   ])("%s out of its range", (_what, loss, options, message) => {
     const rows = [
       [0, 1],

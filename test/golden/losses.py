@@ -358,10 +358,95 @@ def of_probabilities():
     })  # fmt: skip
 
 
+def trl(losses):
+    """TRL's own functions agree with the formulas below; they compute in f32. Left out where it is not installed."""
+    try:
+        import sys
+        from importlib.machinery import ModuleSpec
+        from types import SimpleNamespace
+        from unittest.mock import MagicMock
+
+        for name in ("pandas", "datasets"):  # which its losses do not use
+            sys.modules.setdefault(name, MagicMock(__spec__=ModuleSpec(name, None)))
+        from trl.experimental.cpo.cpo_trainer import CPOTrainer
+        from trl.experimental.orpo.orpo_trainer import ORPOTrainer
+    except Exception as error:  # noqa: BLE001
+        print("not compared with TRL:", error)
+        return
+    chosen, rejected = draw(6, scale=2.0, shift=-2.0), draw(6, scale=2.0, shift=-2.0)
+    fake = SimpleNamespace(alpha=0.0, beta=0.3, simpo_gamma=0.7, label_smoothing=0.1, accelerator=SimpleNamespace(device="cpu"))
+    for kind, name, options in (("sigmoid", "cpoLoss", {"beta": 0.3, "labelSmoothing": 0.1, "alpha": 0}), ("simpo", "simpoLoss", {"beta": 0.3, "gamma": 0.7})):
+        fake.loss_type, fake.label_smoothing = kind, options.get("labelSmoothing", 0.0)
+        theirs = CPOTrainer.cpo_loss(fake, chosen, rejected)[0]
+        assert torch.allclose(theirs, losses[name](chosen, rejected, **options), rtol=1e-12), name
+    theirs = -ORPOTrainer.odds_ratio_loss(fake, chosen, rejected)[0]
+    assert torch.allclose(theirs.double(), losses["orpoLoss"](chosen, rejected, beta=0.3) + chosen, rtol=1e-5), "orpoLoss"
+    print("compared with TRL")
+
+
+def preferences():
+    """The papers' formulas, by PyTorch's functions; CPO, SimPO and ORPO compared with TRL's where it is installed."""
+    log = F.logsigmoid
+
+    def gap(c, r, cr, rr):
+        return (c - cr) - (r - rr)
+
+    def dpo(c, r, cr, rr, beta=0.1, labelSmoothing=0.0):
+        h = beta * gap(c, r, cr, rr)
+        return -(1 - labelSmoothing) * log(h) - labelSmoothing * log(-h)
+
+    def ipo(c, r, cr, rr, beta=0.1):
+        return (gap(c, r, cr, rr) - 1 / (2 * beta)) ** 2
+
+    def kto(x, ref, good, z, beta=0.1, desirableWeight=1.0, undesirableWeight=1.0):
+        gain = x - ref
+        return torch.where(good > 0.5, desirableWeight * (1 - torch.sigmoid(beta * (gain - z))), undesirableWeight * (1 - torch.sigmoid(beta * (z - gain))))
+
+    def orpo(c, r, beta=0.1):
+        odds = lambda x: x.exp() / (1 - x.exp())  # noqa: E731
+        return -c - beta * torch.log(torch.sigmoid(torch.log(odds(c) / odds(r))))
+
+    def simpo(c, r, beta=2.0, gamma=1.0):
+        return -log(beta * (c - r) - gamma)
+
+    def cpo(c, r, beta=0.1, labelSmoothing=0.0, alpha=1.0):
+        h = beta * (c - r)
+        return -(1 - labelSmoothing) * log(h) - labelSmoothing * log(-h) - alpha * c
+
+    def grpo(x, old, ref, a, clip=0.2, beta=0.04):
+        ratio = torch.exp(x - old)
+        kl = torch.exp(ref - x) - (ref - x) - 1
+        return -torch.min(ratio * a, torch.clamp(ratio, 1 - clip, 1 + clip) * a) + beta * kl
+
+    def named(names, scale=4.0, shift=-4.0, shape=(5,)):
+        return {name: draw(*shape, scale=scale, shift=shift) for name in names}
+
+    def both(loss, function, inputs, options, wrt=None):
+        family(loss, function, inputs, wrt=wrt)
+        case("other settings", loss, lambda *x: function(*x, **options).mean(), inputs, options, wrt)
+
+    four = ("chosen", "rejected", "referenceChosen", "referenceRejected")
+    both("dpoLoss", dpo, named(four, 40.0, -40.0), {"beta": 0.5, "labelSmoothing": 0.1})
+    case("far apart", "dpoLoss", lambda *x: -log(gap(*x)), {n: torch.tensor(v) for n, v in zip(four, ([-1.0, -900.0], [-900.0, -1.0], [-5.0, -5.0], [-5.0, -5.0]), strict=True)},
+         {"beta": 1, "reduction": "none"})  # fmt: skip
+    both("ipoLoss", ipo, named(four), {"beta": 0.3})
+    kinds = {**named(("policy", "reference"), 20.0, -20.0), "desirable": torch.tensor([1.0, 0, 0, 1, 1]), "baseline": torch.full((5,), 0.7)}
+    both("ktoLoss", kto, kinds, {"beta": 0.4, "desirableWeight": 1.5, "undesirableWeight": 0.5}, ["policy"])
+    two = ("chosen", "rejected")
+    both("orpoLoss", orpo, named(two, 2.0, -2.0), {"beta": 0.7})
+    both("simpoLoss", simpo, named(two), {"beta": 2.5, "gamma": 0.5})
+    both("cpoLoss", cpo, named(two, 20.0, -20.0), {"beta": 0.4, "labelSmoothing": 0.2, "alpha": 0.3})
+    family("bradleyTerryLoss", lambda c, r: -log(c - r), named(two, 6.0, 0.0))
+    tokens = {**named(("policy", "old", "reference"), 1.0, -2.0, (3, 4)), "advantage": draw(3, 4, scale=4.0)}
+    both("grpoLoss", grpo, tokens, {"clip": 0.1, "beta": 0.2}, ["policy"])
+    trl({"cpoLoss": cpo, "simpoLoss": simpo, "orpoLoss": orpo})
+
+
 regressions()
 classes()
 distributions()
 pairs()
 overlaps()
 of_probabilities()
+preferences()
 write("losses.json", {"madeBy": "losses.py", "versions": versions("torch", "scikit-learn", "scipy"), "pool": pool, "cases": cases})
