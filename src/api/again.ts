@@ -45,6 +45,7 @@ export async function evaluateRun(folder: string, options: EvaluateOptions = {})
   try {
     const programs = new StepPrograms(prepared.description, engine);
     writeParameters(programs, checkpoint, { averages: weights === "averaged" });
+    await prepared.begin?.(programs, files);
     return { ...(await evaluateAll(programs, prepared.heldOut())), step: checkpoint.step };
   } finally {
     await prepared.close?.();

@@ -128,7 +128,7 @@ export function writeState(programs: StepPrograms, { tensors, path }: Pick<Check
 }
 
 /**
- * Writes the state of a run's newest good checkpoint, and gives what the trainer goes on from; `undefined` when the run has
+ * Writes the state of a run's newest good checkpoint, and gives what the trainer goes on from, with its files; `undefined` when the run has
  * none yet. Errors with `resume/*`, `checkpoint/none-good`.
  */
 export async function restore(
@@ -136,7 +136,7 @@ export async function restore(
   programs: StepPrograms,
   prepared: Prepared,
   onNote: (text: string) => void,
-): Promise<TrainerState | undefined> {
+): Promise<{ readonly state: TrainerState; readonly files: ReadonlyMap<string, string> } | undefined> {
   const latest = await loadLatest(folder);
   for (const { path, error } of latest?.skipped ?? [])
     onNote(`passed over a damaged checkpoint: ${path} (${error instanceof AthanorError ? error.what : String(error)})`);
@@ -186,7 +186,7 @@ export async function restore(
   const start = trainerState(state, path);
   if (start.restored !== undefined) requireSameEnd(record.recipe as Recipe, prepared.recipe, start.restored);
   writeState(programs, latest.checkpoint);
-  return start;
+  return { state: start, files };
 }
 
 /** A run that early stopping took back to its best state has no later one to go on from. Errors with `resume/stopped`. */

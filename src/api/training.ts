@@ -105,6 +105,8 @@ export async function runTraining(recipe: Recipe, options: TrainOptions = {}): P
 /** All that a run needs, before its folder. */
 interface Ready {
   readonly prepared: Prepared;
+  /** Small files that every checkpoint carries. */
+  readonly files: Prepared["files"];
   readonly programs: StepPrograms;
   readonly planned: Forecast;
   /** What an earlier run is continued from. */
@@ -144,12 +146,15 @@ async function makeReady(recipe: Recipe, options: TrainOptions, earlier?: Earlie
     }
     const programs = new StepPrograms(prepared.description, engine, { graphs, plans });
     time("init", () => programs.initialize());
-    const start = earlier && (await restore(earlier, programs, prepared, onNote));
+    const restored = earlier && (await restore(earlier, programs, prepared, onNote));
+    const start = restored?.state;
     // A run that began with other weights and was cut off before its first checkpoint begins with them again.
     const origin = earlier === undefined ? options.initFrom : start === undefined ? earlier.record.origin : undefined;
     if (origin !== undefined) await initFrom(origin, programs, prepared, onNote);
+    const begun = await time("preprocess", async () => prepared.begin?.(programs, restored?.files));
     const startLoss = await time("loss", () => lossBefore(prepared, programs));
-    return { prepared, programs, planned, start, isContinued: earlier !== undefined, startLoss, times };
+    const files = { ...prepared.files, ...begun };
+    return { prepared, files, programs, planned, start, isContinued: earlier !== undefined, startLoss, times };
   } catch (error) {
     await prepared.close?.();
     throw error;
@@ -375,8 +380,8 @@ class TrainingRun {
   }
 
   private async save(trainer: Trainer): Promise<void> {
-    const { prepared, programs } = this.ready;
-    const { recipe, files } = prepared;
+    const { prepared, programs, files } = this.ready;
+    const { recipe } = prepared;
     const { engine } = programs;
     const { clock, lastEvaluation } = trainer;
     await this.log.flush({ durable: true });

@@ -56,7 +56,7 @@ export { TableEncoder } from "./table-encoder.ts";
 export type { Feature, FeaturePolicy } from "./table-features.ts";
 export { featureWidth } from "./table-features.ts";
 export type { TextClassBatch, TextClassData, TextClassOptions } from "./text-classification.ts";
-export { padTokens, prepareTextClassification, TextClassDataset } from "./text-classification.ts";
+export { makeTokenizer, padTokens, prepareTextClassification, TextClassDataset } from "./text-classification.ts";
 export type { TextInput, TextOptions, TextReport, TextSource, TextTally } from "./text-source.ts";
 export { countCharacters, openText, readText, scanText } from "./text-source.ts";
 export type { TextBatch } from "./text-windows.ts";

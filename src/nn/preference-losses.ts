@@ -95,7 +95,9 @@ export function ktoLoss(
     const isGood = good.greater(0.5);
     const gain = x.sub(ref).sub(z).mul(beta);
     // 1 − σ(g) = e^−softplus(g)
-    const loss = softplus(where(isGood, gain, gain.neg())).neg().exp();
+    const loss = softplus(where(isGood, gain, gain.neg()))
+      .neg()
+      .exp();
     return where(isGood, loss.mul(desirableWeight), loss.mul(undesirableWeight));
   });
 }
@@ -117,7 +119,9 @@ export function orpoLoss(
     return p.sub(p.expm1().neg().log());
   };
   return elementLoss("orpoLoss", { chosen, rejected }, options, (c, r) =>
-    surprise(logOdds(c).sub(logOdds(r))).mul(beta).sub(c),
+    surprise(logOdds(c).sub(logOdds(r)))
+      .mul(beta)
+      .sub(c),
   );
 }
 
@@ -177,7 +181,13 @@ export function grpoLoss(
   above("grpoLoss", { beta }, -1);
   return elementLoss("grpoLoss", { policy, old, reference, advantage }, options, (x, before, ref, a) => {
     const ratio = x.sub(before).exp();
-    const gain = minimum(ratio.mul(a), ratio.maximum(1 - clip).minimum(1 + clip).mul(a));
+    const gain = minimum(
+      ratio.mul(a),
+      ratio
+        .maximum(1 - clip)
+        .minimum(1 + clip)
+        .mul(a),
+    );
     const gap = ref.sub(x);
     return gap.expm1().sub(gap).mul(beta).sub(gain);
   });

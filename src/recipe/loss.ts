@@ -1,5 +1,6 @@
 // The losses that a recipe can name, by what they are of: classes or numbers. Their formulas are in nn; code may give any other.
 import { z } from "zod";
+import { preferenceMethod, preferenceSchemas } from "../align/index.ts";
 import { fail, fromNumbers, oneOf, varyingSchema } from "../base/index.ts";
 import { constant, currentTrace, type Tensor, take } from "../core/index.ts";
 import * as nn from "../nn/index.ts";
@@ -39,14 +40,14 @@ const numberSchemas = {
 };
 
 /** `{ huber: { delta: 0.5 } }`, or a name alone. */
-export const lossSchema = oneOf({ ...classSchemas, ...numberSchemas });
+export const lossSchema = oneOf({ ...classSchemas, ...numberSchemas, ...preferenceSchemas });
 type Chosen = z.output<typeof lossSchema> | undefined;
 
 const each = { reduction: "none" } as const;
 
 /** What a classifier's task lowers, one loss per row. Errors with `config/loss` where it is a loss of numbers. */
 export function classificationLoss(chosen: Chosen, classWeights?: readonly number[]): ClassificationOptions {
-  refuseOthers(chosen, numberSchemas, Object.keys(classSchemas), "classes");
+  refuseOthers(chosen, { ...numberSchemas, ...preferenceSchemas }, Object.keys(classSchemas), "classes");
   const options = lossOf(chosen);
   if (classWeights === undefined) return options;
   const { loss = (x: Tensor, t: Tensor) => nn.crossEntropy(x, t, each) } = options;
@@ -86,7 +87,7 @@ function lossOf(chosen: Chosen): ClassificationOptions {
  * none, and is told of scaled targets. Errors with `config/loss` where it is a loss of classes.
  */
 export function regressionLoss(chosen: Chosen, scale: number): Pick<RegressionOptions, "loss" | "lossScale"> {
-  refuseOthers(chosen, classSchemas, Object.keys(numberSchemas), "numbers");
+  refuseOthers(chosen, { ...classSchemas, ...preferenceSchemas }, Object.keys(numberSchemas), "numbers");
   const { meanAbsoluteError, huber, smoothL1, logCosh, quantile } = chosen ?? {};
   const of = (loss: (p: Tensor, t: Tensor) => Tensor, lossScale: number) => ({ loss, lossScale });
   if (meanAbsoluteError) return of((p, t) => nn.meanAbsoluteError(p, t, each), scale);
@@ -100,6 +101,10 @@ export function regressionLoss(chosen: Chosen, scale: number): Pick<RegressionOp
 /** Whether classes are learnt by the loss that a constant answer's is known of. */
 export const isCrossEntropy = ({ loss }: { readonly loss?: Chosen }): boolean =>
   loss === undefined || "crossEntropy" in loss;
+
+/** Whether the data are pairs of completions, of which one is preferred. */
+export const learnsFromPairs = ({ loss }: { readonly loss?: Chosen }): boolean =>
+  preferenceMethod(loss ?? {}) !== undefined;
 
 /** False where training adds to the loss that evaluations tell. */
 export function isPlain({ loss }: { readonly loss?: Chosen }): boolean {

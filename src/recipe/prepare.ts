@@ -12,13 +12,15 @@ import {
   parseOptimizer,
   validateSchedule,
 } from "../optim/index.ts";
-import type { Batch, BatchSource, StepDescription } from "../train/index.ts";
+import type { Batch, BatchSource, StepDescription, StepPrograms } from "../train/index.ts";
 import { adapt, adapterWarnings, freezeBeside } from "./adapter.ts";
 import { type Batches, evaluationRows } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
+import { learnsFromPairs } from "./loss.ts";
 import { tellSlots } from "./notes.ts";
 import { prepareConversations } from "./prepare-chat.ts";
 import { prepareImageRows, readsImages } from "./prepare-images.ts";
+import { preparePairs } from "./prepare-preferences.ts";
 import { prepareTableData } from "./prepare-table.ts";
 import { prepareLanguageModel } from "./prepare-text.ts";
 import { prepareTextClasses } from "./prepare-text-classes.ts";
@@ -53,6 +55,14 @@ export interface PreparedData {
   readonly chat?: ChatFormat;
   /** Small files that a checkpoint carries: `tokenizer.json`, `table.json`. */
   readonly files: { readonly [name: string]: string };
+  /**
+   * What is computed with the weights that training begins with, or taken from the files of a checkpoint; files for every checkpoint. Before
+   * the first batch.
+   */
+  readonly begin?: (
+    programs: StepPrograms,
+    files?: ReadonlyMap<string, string>,
+  ) => Promise<{ readonly [name: string]: string }>;
   /** Closes the token files, where the data lies in some. */
   readonly close?: () => Promise<void>;
 }
@@ -90,7 +100,8 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
   const { tasks, reads } = modelFamily(name);
   const rows = readsImages(recipe) ? "images" : "table";
   const texts = recipe.data.chat === undefined ? "text" : "conversations";
-  const reader = tasks.includes("language-model") ? texts : reads === "texts" ? "labelledTexts" : rows;
+  const writes = learnsFromPairs(recipe) ? "pairs" : texts;
+  const reader = tasks.includes("language-model") ? writes : reads === "texts" ? "labelledTexts" : rows;
   refuseUnread(recipe, reader, name);
   // With a trained model's encoders no batch is trained on: the data may well be smaller than one.
   const read = options.files === undefined ? recipe : { ...recipe, data: { ...recipe.data, onShort: "wrap" as const } };
@@ -112,6 +123,7 @@ function tellSource(error: unknown, { data: { path, source } }: Recipe): never {
 const readers = {
   text: prepareLanguageModel,
   conversations: prepareConversations,
+  pairs: preparePairs,
   labelledTexts: prepareTextClasses,
   table: prepareTableData,
   images: prepareImageRows,
@@ -134,12 +146,12 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.missing": ["table"],
   "data.missingTarget": ["table"],
   "data.notFinite": ["table"],
-  "data.chat": ["conversations"],
+  "data.chat": ["pairs", "conversations"],
   "data.packing": ["conversations"],
-  "data.onShort": ["conversations", "labelledTexts", "table", "images"],
-  loss: ["labelledTexts", "table", "images"],
-  tokenizer: ["text", "conversations", "labelledTexts"],
-  samples: ["text", "conversations"],
+  "data.onShort": ["pairs", "conversations", "labelledTexts", "table", "images"],
+  loss: ["pairs", "labelledTexts", "table", "images"],
+  tokenizer: ["text", "pairs", "conversations", "labelledTexts"],
+  samples: ["text", "pairs", "conversations"],
 };
 
 /** A setting that nothing reads is a mistake, not a decoration. Errors with `config/unread`. */

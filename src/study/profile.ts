@@ -57,13 +57,14 @@ export async function profileRecipe(
 ): Promise<StepProfile> {
   const { engine, note } = chooseEngine(recipe);
   if (note !== undefined) options.onNote?.(note);
-  const { description, source, learningRate, clockAt, close } = await prepare(recipe, options);
+  const { description, source, learningRate, clockAt, begin, close } = await prepare(recipe, options);
   const profiler = new Profiler(engine);
   const graphs = new StepGraphs(description);
   const plans = graphs.compile(engine);
   requireMemory(forecast(graphs, plans, engine));
   const programs = new StepPrograms(description, profiler, { graphs, plans });
   programs.initialize();
+  await begin?.(programs);
   let at = 0;
   const step = async () => {
     const started = performance.now();

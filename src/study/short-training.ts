@@ -28,6 +28,7 @@ export class ShortTraining implements Trial {
       requireMemory(forecast(graphs, plans, engine));
       const training = new ShortTraining(prepared, new StepPrograms(prepared.description, engine, { graphs, plans }));
       training.restart();
+      await prepared.begin?.(training.programs);
       return training;
     } catch (error) {
       await prepared.close?.();

@@ -55,7 +55,7 @@ export async function tuneBatchSize(recipe: Recipe, options: BatchTuneOptions = 
   if (size !== "all") requireTwoSizes({ small: 1, large: Math.max(...namedSizes(size)) }, rounds); // before any data is read
   const { engine, note } = chooseEngine(recipe);
   if (note !== undefined) onNote?.(note);
-  const { description, source, learningRate, clockAt, close } = await prepare(recipe, options);
+  const { description, source, learningRate, clockAt, begin, close } = await prepare(recipe, options);
   try {
     const large = description.batchSize;
     const parts = [8, 7, 6, 5, 4, 3, 2].find((count) => large % count === 0) ?? large;
@@ -64,6 +64,7 @@ export async function tuneBatchSize(recipe: Recipe, options: BatchTuneOptions = 
     const cut = { lanes: 1, microbatch: sizes.small, batchSizes: [large], measureNoise: true };
     const programs = new StepPrograms({ ...description, ...cut }, engine);
     programs.initialize();
+    await begin?.(programs);
     const pairs: NormPair[] = [];
     for (let step = 0; step < after + rounds; step++) {
       const { rows, ...batch } = await source.next(large);
