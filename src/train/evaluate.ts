@@ -10,7 +10,7 @@ export interface EvaluationResult {
   /** Mean loss per item: in nats for cross-entropy, in squared units of the target for squared error. */
   readonly loss: number;
   readonly count: number;
-  /** exp(loss), of language models. */
+  /** exp(loss), of language models that learn tokens. */
   readonly perplexity?: number;
   /** Further means: `accuracy`, `meanAbsoluteError`. */
   readonly metrics: { readonly [name: string]: number };
@@ -20,9 +20,9 @@ const metricNames: { readonly [sum: string]: string } = { correct: "accuracy", a
 
 /** Names of the figures that evaluations tell. The model is traced for it. */
 export function figureNames(graphs: StepGraphs): string[] {
-  const isText = graphs.description.task.name === "language-model";
+  const { name, inNats = name === "language-model" } = graphs.description.task;
   const extra = [...graphs.evaluate().outputs.keys()].filter((name) => name !== "sum" && name !== "count");
-  return ["loss", ...(isText ? ["perplexity"] : []), ...extra.map((name) => metricNames[name] ?? name)];
+  return ["loss", ...(inNats ? ["perplexity"] : []), ...extra.map((name) => metricNames[name] ?? name)];
 }
 
 /**
@@ -48,10 +48,10 @@ export async function evaluateAll(
   const { sum = 0, count = 0, ...extra } = sums;
   if (count === 0)
     fail("eval/empty", "there is nothing to evaluate", { fix: "give more held-out data or a smaller context" });
-  const { name, units } = programs.graphs.description.task;
+  const { name, units, inNats = name === "language-model" } = programs.graphs.description.task;
   const loss = (sum / count) * (units?.loss ?? 1);
   const metrics = Object.fromEntries(
     Object.entries(extra).map(([one, value]) => [metricNames[one] ?? one, (value / count) * (units?.extra[one] ?? 1)]),
   );
-  return { loss, count, ...(name === "language-model" ? { perplexity: Math.exp(loss) } : {}), metrics };
+  return { loss, count, ...(inNats ? { perplexity: Math.exp(loss) } : {}), metrics };
 }

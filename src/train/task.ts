@@ -20,6 +20,8 @@ export interface Task {
   readonly itemsPerRow: number;
   /** Factors that bring the loss and the extra means into the data's own units, where the model sees scaled targets. */
   readonly units?: { readonly loss: number; readonly extra: { readonly [name: string]: number } };
+  /** Whether the loss is a token's surprise, whose exp is a perplexity. Default: of language models. */
+  readonly inNats?: boolean;
   loss(model: Module, feeds: { readonly [name: string]: Tensor }): LossSums;
 }
 
