@@ -92,8 +92,8 @@ test("a lock that another one took over meanwhile is not taken from it", async (
   const path = join(run, "run.lock");
   await leave({ pidSpace: "pid:[1]", pid: 1 });
   await utimes(path, 1000, 1000);
-  const attempt = refusal(lockRun(run, { watchMs: 600 }));
-  await sleep(200);
+  const attempt = refusal(lockRun(run, { watchMs: 3000 }));
+  await sleep(500);
   await leave({ nonce: "ab".repeat(8) }, "new"); // this process, with another lock, and no change that the watch can see
   await utimes(join(run, "new"), 1000, 1000);
   await rename(join(run, "new"), path);

@@ -103,7 +103,7 @@ describe("ForeignTokenizer", () => {
       ...runaway,
       pre_tokenizer: { ...(runaway.pre_tokenizer as object), pattern: { Regex: "(x+x+)+$" } },
     };
-    const tokenizer = new ForeignTokenizer(slow, { timeoutMs: 1500 });
+    const tokenizer = new ForeignTokenizer(slow, { timeoutMs: 4000 });
     const start = performance.now();
     expect(() => tokenizer.encode(`${"x".repeat(2 ** 20)}b`)).toThrow(/crashed|took too long/);
     expect(performance.now() - start).toBeLessThan(60_000);

@@ -123,13 +123,12 @@ describe("resuming", () => {
     );
   });
 
-  it("a million rows in takes no time", async () => {
+  it("a million rows in makes no batch on the way", async () => {
     const dataset = new Numbers(1e6);
-    const loader = new Loader(dataset, { batchSize: 10, order: "shuffled", seed: 1 });
-    const start = process.cpuUsage();
+    const loader = new Loader(dataset, { batchSize: 10, order: "shuffled", seed: 1, prefetch: 1 });
     loader.restore({ ...loader.state(), nextSample: 999_990 });
     const last = await loader.next();
-    expect(process.cpuUsage(start).user / 1000).toBeLessThan(300);
+    expect(dataset.calls).toBeLessThanOrEqual(2);
     expect(new Set(values(last)).size).toBe(10);
     expect(loader.epoch).toBe(1);
   });

@@ -98,7 +98,7 @@ describe("splitWords", () => {
     for (const unit of ["a", " ", "\n", "'", "1", "中", "😀", "' ", "\ud800"]) {
       expect(splitWords(unit.repeat(2 ** 20)).join("").length).toBe(unit.length * 2 ** 20);
     }
-    expect(process.cpuUsage(start).user / 1000).toBeLessThan(3000);
+    expect(process.cpuUsage(start).user / 1000).toBeLessThan(20_000); // in quadratic time it takes hours
   });
 });
 

