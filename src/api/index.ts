@@ -23,6 +23,7 @@ export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan
 export { type RunReport, renderReport, type Stage, type StageName } from "./report.ts";
 export { recipeHash } from "./run-folder.ts";
 export { findRun, runStatus } from "./run-path.ts";
+export type { TextPrediction } from "./sequence-texts.ts";
 export { type RecordRecipe, Training, train } from "./train.ts";
 export { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
 export { version } from "./version.ts";

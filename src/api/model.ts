@@ -22,10 +22,12 @@ import {
 } from "../data/index.ts";
 import type { Engine, Store } from "../engine/index.ts";
 import {
+  type BeamOptions,
   createGenerator,
   type FoundText,
   type GeneratedText,
   isCachedLanguageModel,
+  isSequenceModel,
   type TextGenerationOptions,
   type TextGenerator,
   type TextSearchOptions,
@@ -42,6 +44,7 @@ import {
   type SaveOptions,
   writeModelFiles,
 } from "./model-files.ts";
+import { SequenceTexts, type TextPrediction } from "./sequence-texts.ts";
 import type { WeightsChoice } from "./used-weights.ts";
 
 /** A classifier's answer. */
@@ -56,7 +59,7 @@ export interface NumberPrediction {
   readonly value: number;
 }
 
-export type Prediction<Label extends string = string> = ClassPrediction<Label> | NumberPrediction;
+export type Prediction<Label extends string = string> = ClassPrediction<Label> | NumberPrediction | TextPrediction;
 
 export interface LoadOptions {
   /** By default the native engine where it is built, else the reference engine. */
@@ -87,6 +90,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   private readonly images: ImageEncoder | undefined;
   private readonly predictor: Predictor;
   private textGenerator: TextGenerator | undefined;
+  private sequences: SequenceTexts | undefined;
 
   private constructor(files: ModelFiles, engine: Engine, tokenizer: Tokenizer | undefined) {
     this.folder = files.folder;
@@ -159,17 +163,36 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   }
 
   /**
-   * Predicts one row, or several. A classifier answers `{ label, probability, probabilities }`, a regression `{ value }`.
-   * Errors with `data/unknown-column`, `model/task`.
+   * Predicts one row, or several. A classifier answers `{ label, probability, probabilities }`, a regression `{ value }`, a model that
+   * makes texts from texts `{ text, score }`, as the beams of `options` find it. Errors with `data/unknown-column`, `model/task`.
    */
-  predict(inputs: readonly Row[]): Promise<Prediction<Label>[]>;
-  predict(input: Row): Promise<Prediction<Label>>;
-  async predict(input: Row | readonly Row[]): Promise<Prediction<Label> | Prediction<Label>[]> {
+  predict(inputs: readonly Row[], options?: BeamOptions): Promise<Prediction<Label>[]>;
+  predict(input: Row, options?: BeamOptions): Promise<Prediction<Label>>;
+  async predict(
+    input: Row | readonly Row[],
+    options: BeamOptions = {},
+  ): Promise<Prediction<Label> | Prediction<Label>[]> {
     const many = Array.isArray(input);
     const rows = (many ? input : [input]) as readonly Row[];
-    const outputs = await this.predictor.run(this.encode(rows), rows.length);
-    const predictions = outputs.map((output) => this.decode(output));
+    const predictions = (await this.writeTexts(rows, options)) ?? (await this.predictRows(rows));
     return many ? predictions : predictions[0]!;
+  }
+
+  private async predictRows(rows: readonly Row[]): Promise<Prediction<Label>[]> {
+    const outputs = await this.predictor.run(this.encode(rows), rows.length);
+    return outputs.map((output) => this.decode(output));
+  }
+
+  /** The texts of an encoder–decoder; undefined for other models. */
+  private async writeTexts(rows: readonly Row[], options: BeamOptions): Promise<TextPrediction[] | undefined> {
+    const { tokenizer, engine, store } = this;
+    const model = this.built.module;
+    if (tokenizer === undefined || !isSequenceModel(model)) return undefined;
+    this.sequences ??= new SequenceTexts({ engine, store, model, tokenizer });
+    return await this.sequences.write(
+      rows.map((row, at) => this.textOf(row, at)),
+      options,
+    );
   }
 
   /** Raw outputs of a table's encoded rows: logits, or one number as `encoder.decodeTarget` reads it. */
@@ -198,15 +221,19 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     const length = this.built.inputs.tokens!.shape[0]!;
     const special = this.special;
     const tokens = new Int32Array(rows.length * length).fill(-1);
-    const { textColumn = "text" } = this.description;
     rows.forEach((row, at) => {
-      const text = typeof row === "object" && row !== null ? (row as Record<string, unknown>)[textColumn] : row;
-      if (typeof text !== "string")
-        this.refuseRow(at, "texts", `a string, or an object with the column ${textColumn}`, text, row);
-      const ids = tokenizer!.encode(text);
+      const ids = tokenizer!.encode(this.textOf(row, at));
       tokens.set(special === undefined ? ids.subarray(0, length) : frameTokens(ids, special, length), at * length);
     });
     return { tokens };
+  }
+
+  private textOf(row: PredictInput, at: number): string {
+    const { textColumn = "text" } = this.description;
+    const text = typeof row === "object" && row !== null ? (row as Record<string, unknown>)[textColumn] : row;
+    return typeof text === "string"
+      ? text
+      : this.refuseRow(at, "texts", `a string, or an object with the column ${textColumn}`, text, row);
   }
 
   /** Says what was given in place of a text or of a record, which `row` may be. */

@@ -165,7 +165,8 @@ export async function prepareTextClassification<
   };
 }
 
-function readTexts(table: Table, column: number): string[] {
+/** The cells of a column of texts. Errors with `data/empty-text`, `data/type`. */
+export function readTexts(table: Table, column: number): string[] {
   return table.columns[column].map((cell, row) => {
     const where = `${table.name}, row ${table.rows[row]}, column ${table.names[column]}`;
     if (cell === null || cell === "")

@@ -43,6 +43,12 @@ const facts: { readonly [family: string]: readonly [settings: object, facts: Dat
       { task: "classification", vocab: 7, outputs: 3 },
     ],
   ],
+  transformer: [
+    [
+      { layers: 1, heads: 2, width: 4, context: 5, targetContext: 4, preNorm: true },
+      { task: "sequence-to-sequence", vocab: 7 },
+    ],
+  ],
 };
 
 const rows = 2;

@@ -6,6 +6,7 @@ import type { Module } from "../nn/index.ts";
 
 export const taskNames = [
   "language-model",
+  "sequence-to-sequence",
   "classification",
   "regression",
   "masked-language-model",
@@ -26,6 +27,19 @@ export interface DataFacts {
   readonly features?: number;
   /** Classes, or 1 for regression. */
   readonly outputs?: number;
+}
+
+/** What is known of every model that makes a text from a text. */
+export interface SequenceConfig {
+  readonly vocab: number;
+  /** Longest source, in tokens. */
+  readonly context: number;
+  /** Longest target, in tokens. */
+  readonly targetContext: number;
+  /** Token that a target begins with; it is fed, and never written. */
+  readonly start: number;
+  /** Token that ends a source and a target. */
+  readonly end: number;
 }
 
 /** A model, ready to be traced. Nothing is allocated. */

@@ -9,3 +9,5 @@ export * from "./llama-config.ts";
 export * from "./mlp.ts";
 export * from "./registry.ts";
 export * from "./text-classifier.ts";
+export * from "./transformer.ts";
+export * from "./transformer-config.ts";

@@ -6,10 +6,14 @@ import { gptFamily } from "./gpt-config.ts";
 import { llamaFamily } from "./llama-config.ts";
 import { mlpFamily } from "./mlp.ts";
 import { textClassifierFamily } from "./text-classifier.ts";
+import { transformerFamily } from "./transformer-config.ts";
 
 /** Every model family, by the key a recipe uses. */
 export const modelFamilies: ReadonlyMap<string, ModelFamily> = new Map(
-  [bertFamily, gptFamily, llamaFamily, mlpFamily, textClassifierFamily].map((family) => [family.name, family]),
+  [bertFamily, gptFamily, llamaFamily, mlpFamily, textClassifierFamily, transformerFamily].map((family) => [
+    family.name,
+    family,
+  ]),
 );
 
 /** A family by its name. Errors with `model/unknown`. */

@@ -1,5 +1,5 @@
 // The key/value cache of step-by-step generation: variables of the store that attention layers extend. Only text models use it.
-import { assign, attention, iota, type Tensor, updateSlice, variable } from "../core/index.ts";
+import { assign, attention, iota, type Tensor, take, updateSlice, variable } from "../core/index.ts";
 
 /** Keys and values of all layers, B rows of positions 0 … length − 1, of which those before the row's `position` are filled. */
 export class KeyValueCache {
@@ -8,9 +8,14 @@ export class KeyValueCache {
   /** Positions that the cache has room for. */
   readonly length: number;
   private readonly prefix: string;
+  private readonly order: Tensor | undefined;
 
-  /** Variables are called `<prefix>.<layer>.k` and `.v`; what they hold beyond `position` is never seen. */
-  constructor(options: { position: Tensor; length: number; prefix: string }) {
+  /**
+   * Variables are called `<prefix>.<layer>.k` and `.v`; what they hold beyond `position` is never seen. `order` i32 (B): the row of the
+   * step before that each row goes on from, as beams need it; left out, its own.
+   */
+  constructor(options: { position: Tensor; length: number; prefix: string; order?: Tensor }) {
+    this.order = options.order;
     this.position = options.position;
     this.length = options.length;
     this.prefix = options.prefix;
@@ -35,7 +40,8 @@ export class KeyValueCache {
     const full = `${this.prefix}.${name}`;
     const [batch, , heads, width] = value.shape as [number, number, number, number];
     const before = variable(full, value.dtype, [batch, this.length, heads, width]);
-    const after = updateSlice(before, value, this.position, 1);
+    const ordered = this.order === undefined ? before : take(before, this.order);
+    const after = updateSlice(ordered, value, this.position, 1);
     assign(full, after);
     return after;
   }

@@ -24,6 +24,7 @@ import { preparePairs } from "./prepare-preferences.ts";
 import { prepareTableData } from "./prepare-table.ts";
 import { prepareLanguageModel } from "./prepare-text.ts";
 import { prepareTextClasses } from "./prepare-text-classes.ts";
+import { prepareSequences } from "./prepare-text-pairs.ts";
 import { dataSchema, type Recipe } from "./schema.ts";
 import { scheduleWarnings } from "./suspicions.ts";
 import { type Watching, watchingOf } from "./watching.ts";
@@ -101,7 +102,8 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
   const rows = readsImages(recipe) ? "images" : "table";
   const texts = recipe.data.chat === undefined ? "text" : "conversations";
   const writes = learnsFromPairs(recipe) ? "pairs" : texts;
-  const reader = tasks.includes("language-model") ? writes : reads === "texts" ? "labelledTexts" : rows;
+  const records = tasks.includes("sequence-to-sequence") ? "textPairs" : "labelledTexts";
+  const reader = tasks.includes("language-model") ? writes : reads === "texts" ? records : rows;
   refuseUnread(recipe, reader, name);
   // With a trained model's encoders no batch is trained on: the data may well be smaller than one.
   const read = options.files === undefined ? recipe : { ...recipe, data: { ...recipe.data, onShort: "wrap" as const } };
@@ -125,6 +127,7 @@ const readers = {
   conversations: prepareConversations,
   pairs: preparePairs,
   labelledTexts: prepareTextClasses,
+  textPairs: prepareSequences,
   table: prepareTableData,
   images: prepareImageRows,
 };
@@ -132,14 +135,14 @@ const readers = {
 /** Settings that only some readers look at. */
 const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.cache": ["text"],
-  "data.format": ["labelledTexts", "table"],
+  "data.format": ["labelledTexts", "textPairs", "table"],
   "data.heldOutPath": ["table", "images"],
-  "data.target": ["labelledTexts", "table"],
-  "data.text": ["labelledTexts"],
-  "data.header": ["labelledTexts", "table"],
-  "data.separator": ["labelledTexts", "table"],
-  "data.quote": ["labelledTexts", "table"],
-  "data.missingMarkers": ["labelledTexts", "table"],
+  "data.target": ["labelledTexts", "textPairs", "table"],
+  "data.text": ["labelledTexts", "textPairs"],
+  "data.header": ["labelledTexts", "textPairs", "table"],
+  "data.separator": ["labelledTexts", "textPairs", "table"],
+  "data.quote": ["labelledTexts", "textPairs", "table"],
+  "data.missingMarkers": ["labelledTexts", "textPairs", "table"],
   "data.columns": ["table"],
   "data.task": ["table"],
   "data.bins": ["table"],
@@ -148,9 +151,9 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.notFinite": ["table"],
   "data.chat": ["pairs", "conversations"],
   "data.packing": ["conversations"],
-  "data.onShort": ["pairs", "conversations", "labelledTexts", "table", "images"],
-  loss: ["pairs", "labelledTexts", "table", "images"],
-  tokenizer: ["text", "pairs", "conversations", "labelledTexts"],
+  "data.onShort": ["pairs", "conversations", "labelledTexts", "textPairs", "table", "images"],
+  loss: ["pairs", "labelledTexts", "textPairs", "table", "images"],
+  tokenizer: ["text", "pairs", "conversations", "labelledTexts", "textPairs"],
   samples: ["text", "pairs", "conversations"],
 };
 

@@ -62,7 +62,7 @@ export const dataSchema = z
     format: z
       .enum(["csv", "jsonl"])
       .optional()
-      .describe("table, labelled texts: how the files are read; left out, by their ending"),
+      .describe("table, labelled texts, pairs: how the files are read; left out, by their ending"),
     heldOut: share.default(0.1).describe("share of the data kept for evaluation"),
     heldOutPath: z.string().min(1).optional().describe("table, images: other data to evaluate on, instead of a share"),
     invalid: z.enum(["error", "skip", "replace"]).default("error").describe("what to do with text that is not UTF-8"),
@@ -70,17 +70,22 @@ export const dataSchema = z
       .union([z.string(), z.number().int()])
       .optional()
       .describe(
-        "column to predict: of a table by name or position, left out the last; of labelled texts by name, left out label",
+        "column to predict: of a table by name or position, left out the last; of labelled texts by name, left out label; of pairs of texts what is written, left out target",
       ),
-    text: z.string().optional().describe("labelled texts: column of the text; left out, text"),
+    text: z
+      .string()
+      .optional()
+      .describe(
+        "labelled texts: column of the text, left out text; pairs of texts: column of what is read, left out source",
+      ),
     header: z
       .union([z.boolean(), z.array(z.string().min(1)).min(1)])
       .optional()
-      .describe("table, labelled texts: whether the first line holds names, or the names; left out, detected"),
+      .describe("table, labelled texts, pairs: whether the first line holds names, or the names; left out, detected"),
     separator: z
       .enum([",", ";", "\t", "|"])
       .optional()
-      .describe("table, labelled texts: what separates fields; left out, detected"),
+      .describe("table, labelled texts, pairs: what separates fields; left out, detected"),
     quote: z
       .enum(['"', "none"])
       .optional()
@@ -89,7 +94,7 @@ export const dataSchema = z
       .array(z.string())
       .optional()
       .describe(
-        "table, labelled texts: cells that stand for a missing value; left out, empty, ?, NA, N/A, null and NULL, for labelled texts empty alone",
+        "table, labelled texts, pairs: cells that stand for a missing value; left out, empty, ?, NA, N/A, null and NULL, for labelled texts empty alone",
       ),
     columns: z
       .record(z.string(), z.enum(columnTypes))
@@ -126,7 +131,7 @@ export const dataSchema = z
       .enum(["error", "truncate", "wrap"])
       .default("error")
       .describe(
-        "conversations, table, labelled texts, images: a batch larger than the data: refuse, make it smaller, or repeat rows",
+        "conversations, table, labelled texts, pairs, images: a batch larger than the data: refuse, make it smaller, or repeat rows",
       ),
   })
   .describe("where the data comes from");

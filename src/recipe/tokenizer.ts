@@ -48,5 +48,5 @@ const trained = z
 export const tokenizerSchema = z
   .union([z.literal("char"), z.literal("byte"), trained, z.string().regex(/\.json$/)])
   .describe(
-    '"char", "byte", one to train, such as { bpe: vocabulary size }, { wordpiece: … } or { unigram: … }, or the path of a tokenizer.json; left out, char for language models and byte for conversations and text classifiers',
+    '"char", "byte", one to train, such as { bpe: vocabulary size }, { wordpiece: … } or { unigram: … }, or the path of a tokenizer.json; left out, byte for conversations and text classifiers and char for other models of text',
   );

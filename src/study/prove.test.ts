@@ -35,6 +35,7 @@ const promised = [
   "par.threads",
   "repeat",
   "arch.gpt",
+  "arch.transformer",
   "pipe.six",
   "sys.numpy",
   "sys.pytorch",

@@ -22,6 +22,7 @@ import { repeatProofs } from "./proofs/repeat.ts";
 import { stopProofs } from "./proofs/stop.ts";
 import { systemProofs } from "./proofs/systems.ts";
 import { torchProofs } from "./proofs/torch.ts";
+import { transformerProofs } from "./proofs/transformer.ts";
 import { tuneProofs } from "./proofs/tune.ts";
 
 /** Every proof, in the order of `athanor prove --all`. */
@@ -41,6 +42,7 @@ export const proofs: readonly Proof[] = [
   ...parallelProofs,
   ...repeatProofs,
   ...gptProofs,
+  ...transformerProofs,
   ...pipelineProofs,
   ...numpyProofs,
   ...torchProofs,

@@ -13,7 +13,7 @@ export interface LossSums {
 }
 
 export interface Task {
-  readonly name: "language-model" | "classification" | "regression";
+  readonly name: "language-model" | "sequence-to-sequence" | "classification" | "regression";
   /** Feeds of a batch of `rows` rows. */
   feeds(rows: number): { readonly [name: string]: { readonly dtype: DType; readonly shape: Shape } };
   /** Items of one row that the loss counts: tokens of a window, or 1. */
@@ -77,6 +77,27 @@ type RowLoss = (prediction: Tensor, target: Tensor) => Tensor;
 export interface ClassificationOptions {
   /** Of logits (B,V) and targets i32[B]; 0 where the target is −1. Default cross-entropy. */
   readonly loss?: RowLoss;
+}
+
+/** A text from a text: model(source i32[B,S], tokens i32[B,T]) → logits (B,T,V), targets i32[B,T] with −1 ignored. */
+export function sequenceTask(inputs: RowTypes, options: ClassificationOptions & Pick<Task, "inNats"> = {}): Task {
+  const { loss = crossEntropy, inNats = true } = options;
+  const [length] = inputs.tokens!.shape as [number];
+  return {
+    name: "sequence-to-sequence",
+    itemsPerRow: length,
+    inNats,
+    feeds: (rows) => ({ ...rowFeeds(inputs, "i32")(rows), targets: { dtype: "i32", shape: [rows, length] } }),
+    loss: (model, { source, tokens, targets }) => {
+      const logits = forward(model, source!, tokens!); // (B, T, V)
+      const flat = logits.reshape(-1, logits.shape.at(-1)!);
+      const wanted = targets!.reshape(-1);
+      const losses = loss(flat, wanted);
+      const counted = wanted.notEqual(-1);
+      const correct = flat.argMax(-1).equal(wanted).and(counted).cast(losses.dtype).sum();
+      return { sum: losses.sum(), count: counted.cast(losses.dtype).sum(), extra: { correct } };
+    },
+  };
 }
 
 /** One class per row: model(inputs…) → logits (B,V), targets i32[B]. */

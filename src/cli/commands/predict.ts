@@ -1,16 +1,23 @@
-// athanor predict: answers of a trained classifier or regression for the rows of a file.
-import { load, type PredictInput } from "../../api/index.ts";
+// athanor predict: answers of a trained model for the rows of a file: classes, numbers, texts made from texts.
+import { load, type PredictInput, type Prediction } from "../../api/index.ts";
 import { fail, shellWord } from "../../base/index.ts";
 import { readIdx, readTable, readText, type TableRecord } from "../../data/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { rawHelp } from "../options.ts";
+import { numberOption, rawHelp, wholeOption } from "../options.ts";
 
 export const definePredict: DefineCommand = (program, run) => {
   program
     .command("predict")
     .description("predict the rows of a file with a trained model")
     .argument("<run>", "a run, checkpoint, or saved model")
-    .argument("<file>", "CSV, TSV or JSON Lines; a .txt with one text a line for text classifiers; IDX for images")
+    .argument("<file>", "CSV, TSV or JSON Lines; a .txt with one text a line for models of texts; IDX for images")
+    .option("--beams <n>", "models that write texts: sequences followed at once", wholeOption("--beams"), 1)
+    .option(
+      "--length-penalty <p>",
+      "models that write texts: more favours longer ones",
+      numberOption("--length-penalty"),
+      1,
+    )
     .option("--raw", rawHelp)
     .action(run(predict));
 };
@@ -19,7 +26,7 @@ async function predict(
   { output }: CommandContext,
   folder: string,
   file: string,
-  { raw }: { readonly raw?: boolean },
+  { raw, ...beams }: { readonly raw?: boolean; readonly beams: number; readonly lengthPenalty: number },
 ): Promise<undefined> {
   const model = await load(folder, { weights: raw ? "raw" : "averaged", onNote: output.note });
   if (model.description.task === "language-model")
@@ -33,14 +40,17 @@ async function predict(
   const rows: readonly PredictInput[] = await readRows(file);
   if (rows.length === 0)
     fail("data/empty", "there is nothing to predict", { where: file, expected: "at least one row", got: "none" });
-  const predictions = await model.predict(rows);
+  const predictions = await model.predict(rows, beams);
   predictions.forEach((prediction, at) => {
     output.record({ row: at + 1, ...prediction });
-    output.print(
-      "label" in prediction ? `${prediction.label}\t${prediction.probability.toFixed(4)}` : String(prediction.value),
-    );
+    output.print(printed(prediction));
   });
   return undefined;
+}
+
+function printed(prediction: Prediction): string {
+  if ("text" in prediction) return prediction.text;
+  return "label" in prediction ? `${prediction.label}\t${prediction.probability.toFixed(4)}` : String(prediction.value);
 }
 
 async function lines(file: string): Promise<string[]> {
