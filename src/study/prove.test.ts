@@ -36,6 +36,7 @@ const promised = [
   "repeat",
   "arch.gpt",
   "arch.transformer",
+  "pre.tokenize",
   "pipe.six",
   "sys.numpy",
   "sys.pytorch",

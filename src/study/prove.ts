@@ -21,6 +21,7 @@ import { regularizationProofs } from "./proofs/regularization.ts";
 import { repeatProofs } from "./proofs/repeat.ts";
 import { stopProofs } from "./proofs/stop.ts";
 import { systemProofs } from "./proofs/systems.ts";
+import { tokenizeProofs } from "./proofs/tokenize.ts";
 import { torchProofs } from "./proofs/torch.ts";
 import { transformerProofs } from "./proofs/transformer.ts";
 import { tuneProofs } from "./proofs/tune.ts";
@@ -43,6 +44,7 @@ export const proofs: readonly Proof[] = [
   ...repeatProofs,
   ...gptProofs,
   ...transformerProofs,
+  ...tokenizeProofs,
   ...pipelineProofs,
   ...numpyProofs,
   ...torchProofs,
