@@ -3,7 +3,9 @@ import { type Course, courseSchema } from "../base/index.ts";
 
 /** Courses by the dotted path of their setting: `model.mlp.dropout`, `optimizer.adamw.betas.0`. */
 export function coursesOf(recipe: unknown, path = ""): [path: string, course: Course][] {
-  if (typeof recipe !== "object" || recipe === null || path === "data" || path.endsWith(".lr")) return [];
+  if (typeof recipe !== "object" || recipe === null || path.endsWith(".lr")) return [];
+  // data in memory may be long
+  if (path === "data") return coursesOf((recipe as { readonly context?: unknown }).context, "data.context");
   const course = courseSchema.safeParse(recipe);
   if (course.success) return [[path, course.data]];
   return Object.entries(recipe).flatMap(([key, inner]) => coursesOf(inner, path === "" ? key : `${path}.${key}`));

@@ -1,5 +1,5 @@
 // Text for a language model: read, split, tokenized, cut into windows.
-import { fail } from "../base/index.ts";
+import { fail, valuesOf } from "../base/index.ts";
 import {
   prepareText,
   SequentialWindows,
@@ -37,6 +37,7 @@ export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptio
   try {
     requireLength(train, "training", context, recipe, family);
     requireLength(validation, "held-out", 1, recipe, family);
+    requireDivisors(recipe, context);
   } catch (error) {
     await close();
     throw error;
@@ -47,7 +48,7 @@ export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptio
   return {
     family,
     built,
-    task: languageModelTask(context),
+    task: languageModelTask(context, { lengths: recipe.data.context }),
     ...trainingSource(windows, recipe, {
       order: "random",
       samplesPerEpoch: train.length / context,
@@ -61,6 +62,20 @@ export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptio
     files: { "tokenizer.json": JSON.stringify(tokenizer) },
     close,
   };
+}
+
+/** Rows are cut into pieces of one length, by a schedule that jumps. */
+function requireDivisors({ data: { context: lengths } }: Recipe, context: number): void {
+  if (lengths === undefined) return;
+  const isSmooth = typeof lengths !== "number" && lengths.piecewise === undefined;
+  const wrong = valuesOf(lengths).find((length) => isSmooth || context % length !== 0);
+  if (wrong === undefined) return;
+  fail("config/context", "rows cannot be cut into pieces of these lengths", {
+    where: "data.context",
+    expected: `divisors of the model's context (${context}), as a number or piecewise`,
+    got: isSmooth ? Object.keys(lengths).join() : String(wrong),
+    fix: `choose lengths such as ${context / 4}, ${context / 2}, ${context}`,
+  });
 }
 
 function requireLength(tokens: TokenStore, part: string, context: number, recipe: Recipe, family: string): void {

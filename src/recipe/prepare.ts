@@ -135,6 +135,7 @@ const readers = {
 /** Settings that only some readers look at. */
 const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.cache": ["text"],
+  "data.context": ["text"],
   "data.format": ["labelledTexts", "textPairs", "table"],
   "data.heldOutPath": ["table", "images"],
   "data.target": ["labelledTexts", "textPairs", "table"],

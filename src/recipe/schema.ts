@@ -1,7 +1,7 @@
 // The recipe: the typed description of a run. This one schema gives the type, the defaults, the validation, the help and the
 // JSON Schema for editors. Models and optimizers are checked by the folders that own them.
 import { z } from "zod";
-import { AthanorError, oneOf, parseBytes } from "../base/index.ts";
+import { AthanorError, oneOf, parseBytes, varyingSchema } from "../base/index.ts";
 import { modelFamilies } from "../models/index.ts";
 import { batchSizeSchema, optimizerSchema } from "../optim/index.ts";
 import { anomalyPolicies, recomputeModes } from "../train/index.ts";
@@ -63,6 +63,11 @@ export const dataSchema = z
       .enum(["csv", "jsonl"])
       .optional()
       .describe("table, labelled texts, pairs: how the files are read; left out, by their ending"),
+    context: varyingSchema(positive)
+      .optional()
+      .describe(
+        "language models: tokens of the pieces that training rows are cut into, such as piecewise: { values: [64, 128, 256], … }, each a divisor of the model's context; left out, rows stay whole",
+      ),
     heldOut: share.default(0.1).describe("share of the data kept for evaluation"),
     heldOutPath: z.string().min(1).optional().describe("table, images: other data to evaluate on, instead of a share"),
     invalid: z.enum(["error", "skip", "replace"]).default("error").describe("what to do with text that is not UTF-8"),

@@ -47,7 +47,8 @@ export class StepLadder {
   }
 
   private total(plan: Plan): number {
-    const accumulate = this.graphs.sums.map(() => plan); // those that add less take less
+    // those that add less, or of shorter rows, take less
+    const accumulate = this.graphs.pieces.flatMap(() => this.graphs.sums.map(() => plan));
     return forecast(this.graphs, { ...this.others, accumulate }, this.engine).memory.total;
   }
 

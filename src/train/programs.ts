@@ -43,7 +43,7 @@ export class StepPrograms {
   readonly graphs: StepGraphs;
   readonly engine: Engine;
   readonly store: Store;
-  /** By the sum that each makes, as JSON. */
+  /** By the pieces of a row and the sum that each makes, as JSON. */
   private readonly accumulatePrograms: ReadonlyMap<string, Program>;
   private readonly updateProgram: Program;
   private readonly evaluateProgram: Program;
@@ -65,7 +65,11 @@ export class StepPrograms {
     this.store = engine.createStore();
     this.store.declare([...this.graphs.parameterTypes, ...this.graphs.slotTypes]);
     this.accumulatePrograms = new Map(
-      plans.accumulate.map((plan, at) => [JSON.stringify(this.graphs.sums[at]), engine.load(plan, this.store)]),
+      plans.accumulate.map((plan, at) => {
+        const { sums, pieces } = this.graphs;
+        const key = JSON.stringify([pieces[Math.floor(at / sums.length)], sums[at % sums.length]]);
+        return [key, engine.load(plan, this.store)];
+      }),
     );
     this.updateProgram = engine.load(plans.update, this.store);
     this.evaluateProgram = engine.load(plans.evaluate, this.store);
@@ -138,13 +142,24 @@ export class StepPrograms {
     }
     const key = this.randomKey(step);
     const isAway = fromNumbers(description.dtype, [], [away]);
+    const pieces = this.piecesAt(clock);
     return sumsOf(lanes, sampleIds.length / lanes / rows).map((sum, at) => {
-      const ids: HostArray = { dtype: "i32", shape: [rows], data: sampleIds.subarray(at * rows, (at + 1) * rows) };
+      const own = sampleIds.subarray(at * rows, (at + 1) * rows);
+      const ids: HostArray = { dtype: "i32", shape: [rows * pieces], data: idsOfPieces(own, pieces) };
       const feeds: Record<string, HostArray> = { "random.key": key, "random.rows": ids, [perturbed]: isAway };
       for (const [name, array] of Object.entries(batch)) feeds[name] = rowsOf(array, at * rows, rows);
-      const program = only ?? this.accumulatePrograms.get(JSON.stringify(sum))!;
+      const program = only ?? this.accumulatePrograms.get(JSON.stringify([pieces, sum]))!;
       return { program, feeds: feedsOf(program, feeds, clock) };
     });
+  }
+
+  /** Rows that a training row is cut into at this time of the run. Errors with `run/clock` where that changes and no clock is given. */
+  piecesAt(clock: Clock | undefined): number {
+    const { pieces } = this.graphs.description.task;
+    if (pieces === undefined) return 1;
+    return pieces.at(
+      clock ?? fail("run/clock", "rows are cut by how far the run has come, and the step does not say it"),
+    );
   }
 
   private updateCall({ step, skipped = 0, learningRate, clock, limits }: StepInputs): ProgramCall {
@@ -175,4 +190,13 @@ export class StepPrograms {
     ]);
     return Object.fromEntries(Object.entries(result!.outputs).map(([name, array]) => [name, Number(array.data[0])]));
   }
+}
+
+/** An id for each piece of each row, by which its random numbers are drawn. */
+function idsOfPieces(ids: Int32Array, pieces: number): Int32Array {
+  if (pieces === 1) return ids;
+  return Int32Array.from(
+    { length: ids.length * pieces },
+    (_, at) => Math.imul(ids[Math.floor(at / pieces)]!, pieces) + (at % pieces),
+  );
 }

@@ -57,6 +57,7 @@ export type StepProgram = "accumulate" | "update" | "evaluate";
 
 /** Plans of a step, compiled but not loaded: what `athanor plan` and `inspect` look at. */
 export interface StepPlans {
+  /** For each number of pieces those of all sums. */
   readonly accumulate: readonly Plan[];
   readonly update: Plan;
   readonly evaluate: Plan;
@@ -92,6 +93,8 @@ export class StepGraphs {
   readonly microbatch: number;
   /** What each of the `accumulate` programs does with its sum; the last adds most. */
   readonly sums: readonly MicrobatchSum[];
+  /** Rows that a training row may be cut into, the fewest first; for each there are programs of all sums. */
+  readonly pieces: readonly number[];
 
   constructor(description: StepDescription) {
     this.description = description;
@@ -111,6 +114,7 @@ export class StepGraphs {
     this.slotTypes = description.optimizer.slotTypes(trainable(computed));
     const { batchSize, batchSizes = [batchSize], lanes } = description;
     this.microbatch = description.microbatch ?? rowsPerLane(batchSize, lanes);
+    this.pieces = [...new Set(description.task.pieces?.counts ?? [1])].sort((a, b) => a - b);
     this.sums = kindsOfSum(
       lanes,
       batchSizes.map((size) => microbatchesPerLane(size, lanes, this.microbatch)),
@@ -118,27 +122,32 @@ export class StepGraphs {
   }
 
   /** Adds a microbatch's loss and gradients to those of the places named, and stores them. */
-  accumulate({ adds, to }: MicrobatchSum): Graph {
-    return this.traced(this.microbatch, "train", (sums, parameters, dtype) => {
-      const names = this.trainedTypes.map(({ name }) => name);
-      const grads = gradients(
-        [sums.sum],
-        names.map((name) => parameters.get(name)!),
-      );
-      const add = (total: Tensor, nameAt: (place: number) => string) =>
-        assign(
-          nameAt(to),
-          adds.reduce((sum, place) => variable(nameAt(place), dtype, total.shape).add(sum), total),
+  accumulate({ adds, to }: MicrobatchSum, pieces = this.pieces[0]!): Graph {
+    return this.traced(
+      this.microbatch,
+      "train",
+      (sums, parameters, dtype) => {
+        const names = this.trainedTypes.map(({ name }) => name);
+        const grads = gradients(
+          [sums.sum],
+          names.map((name) => parameters.get(name)!),
         );
-      names.forEach((name, at) => {
-        const grad = grads[at];
-        if (grad === undefined) this.unreachedParameter(name);
-        else add(grad, (place) => gradName(place, name));
-      });
-      if (this.description.measureNoise) markOutput("gradSquares", meanSquares(grads, sums.count));
-      add(sums.sum, sumName);
-      add(sums.count, countName);
-    });
+        const add = (total: Tensor, nameAt: (place: number) => string) =>
+          assign(
+            nameAt(to),
+            adds.reduce((sum, place) => variable(nameAt(place), dtype, total.shape).add(sum), total),
+          );
+        names.forEach((name, at) => {
+          const grad = grads[at];
+          if (grad === undefined) this.unreachedParameter(name);
+          else add(grad, (place) => gradName(place, name));
+        });
+        if (this.description.measureNoise) markOutput("gradSquares", meanSquares(grads, sums.count));
+        add(sums.sum, sumName);
+        add(sums.count, countName);
+      },
+      pieces,
+    );
   }
 
   /** Gradients, losses and counts of the whole batch, traced. */
@@ -268,22 +277,31 @@ export class StepGraphs {
     });
   }
 
-  /** Traces the loss over `rows` rows and lets `finish` add gradients, assignments or outputs. */
+  /** Traces the loss over `rows` rows, each cut into so many pieces, and lets `finish` add gradients, assignments or outputs. */
   traced(
     rows: number,
     mode: "train" | "eval",
     finish: (sums: LossSums, parameters: Map<string, Tensor>, dtype: FloatDType) => void,
+    pieces = 1,
   ): Graph {
     const { task, model, dtype } = this.description;
     const random = {
       "random.key": { dtype: "i32", shape: [3] },
-      "random.rows": { dtype: "i32", shape: [rows] },
+      "random.rows": { dtype: "i32", shape: [rows * pieces] },
     } as const;
+    const feeds = task.feeds(rows);
+    const cut = (inputs: { [name: string]: Tensor }) =>
+      Object.fromEntries(
+        Object.keys(feeds).map((name) => [
+          name,
+          inputs[name]!.reshape(rows * pieces, inputs[name]!.shape[1]! / pieces),
+        ]),
+      );
     return trace(
-      { ...task.feeds(rows), ...(mode === "train" ? random : {}) },
+      { ...feeds, ...(mode === "train" ? random : {}) },
       (inputs: { [name: string]: Tensor }) => {
         const parameters = mode === "train" ? this.trainingWeights() : this.evaluatedWeights();
-        const sums = functionalCall(model, parameters, () => task.loss(model, inputs));
+        const sums = functionalCall(model, parameters, () => task.loss(model, pieces === 1 ? inputs : cut(inputs)));
         finish(sums, parameters, dtype);
         return undefined;
       },
@@ -360,10 +378,12 @@ export class StepGraphs {
     const ladder = spares || weigh ? new StepLadder(this, engine, others) : undefined;
     const taken = ladder?.choose();
     const recompute = taken?.recompute;
-    const accumulate = this.sums.map((sum) =>
-      taken !== undefined && sum === this.sums.at(-1)
-        ? taken.plan
-        : made("accumulate", this.accumulate(sum), recompute),
+    const accumulate = this.pieces.flatMap((pieces) =>
+      this.sums.map((sum) =>
+        taken !== undefined && pieces === this.pieces[0] && sum === this.sums.at(-1)
+          ? taken.plan
+          : made("accumulate", this.accumulate(sum, pieces), recompute),
+      ),
     );
     const plans = { ...others, accumulate, recompute };
     if (memoryBytes !== undefined)

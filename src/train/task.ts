@@ -1,5 +1,14 @@
 // Tasks: what is fed to a model and what its loss is. They know kinds of data, no model by name.
-import { type DType, type FloatDType, fail, type Shape } from "../base/index.ts";
+import {
+  type Clock,
+  type DType,
+  type FloatDType,
+  fail,
+  type Shape,
+  type Varying,
+  valueAt,
+  valuesOf,
+} from "../base/index.ts";
 import { crossEntropy, type Tensor, where } from "../core/index.ts";
 import type { Module } from "../nn/index.ts";
 
@@ -20,6 +29,8 @@ export interface Task {
   readonly itemsPerRow: number;
   /** Factors that bring the loss and the extra means into the data's own units, where the model sees scaled targets. */
   readonly units?: { readonly loss: number; readonly extra: { readonly [name: string]: number } };
+  /** Rows that a training row is cut into, at a time of the run; all that there may be. Left out, rows stay whole. */
+  readonly pieces?: { readonly counts: readonly number[]; at(clock: Clock): number };
   /** Whether the loss is a token's surprise, whose exp is a perplexity. Default: of language models. */
   readonly inNats?: boolean;
   loss(model: Module, feeds: { readonly [name: string]: Tensor }): LossSums;
@@ -41,13 +52,24 @@ function forward(model: Module, ...inputs: Tensor[]): Tensor {
 
 /**
  * Next-token prediction: tokens i32[B,T] → logits (B,T,V), targets i32[B,T] with −1 ignored. Of `packed` rows the model is also given
- * positions and documents, i32[B,T].
+ * positions and documents, i32[B,T]. `lengths` are what training rows are cut into over the run, each a divisor of `context`.
  */
-export function languageModelTask(context: number, { packed = false } = {}): Task {
+export function languageModelTask(
+  context: number,
+  { packed = false, lengths }: { readonly packed?: boolean; readonly lengths?: Varying | undefined } = {},
+): Task {
   const rowInputs = packed ? ["tokens", "positions", "documents"] : ["tokens"];
   return {
     name: "language-model",
     itemsPerRow: context,
+    ...(lengths === undefined
+      ? {}
+      : {
+          pieces: {
+            counts: valuesOf(lengths).map((length) => context / length),
+            at: (clock) => context / valueAt(lengths, clock),
+          },
+        }),
     feeds: (rows) =>
       Object.fromEntries([...rowInputs, "targets"].map((name) => [name, { dtype: "i32", shape: [rows, context] }])),
     loss: (model, { targets, ...given }) => {
