@@ -10,13 +10,14 @@ import {
   toNumbers,
 } from "../base/index.ts";
 import { type Checkpoint, loadCheckpoint, loadLatest } from "../checkpoint/index.ts";
-import { isHubFolder, readHubModel } from "../hub/index.ts";
+import { isHubFolder, isPeftFolder, readHubModel, readPeftModel } from "../hub/index.ts";
 import { modelFamilies } from "../models/index.ts";
 import { isLoraName, quantizedWeights, storedParts } from "../nn/index.ts";
 import { compareSchedules, type Prepared, type Recipe } from "../recipe/index.ts";
 import { requireAllUsed, type StepPrograms, type TrainerState } from "../train/index.ts";
 import type { EarlierRun } from "./run-folder.ts";
 import { findRun } from "./run-path.ts";
+import { startAdapters } from "./start-adapters.ts";
 import { usedWeights } from "./used-weights.ts";
 import { version } from "./version.ts";
 
@@ -57,6 +58,7 @@ export async function initFrom(
       fix: `npx athanor export ${path} merged --layout huggingface, then --init-from merged`,
     });
   }
+  requireSameAdapter(files.get("model.json"), prepared.files["model.json"], where);
   const isFresh = freshHead(files.get("model.json"), prepared.files["model.json"]);
   const kept = new Map([...tensors].filter(([name]) => !isFresh(name)));
   const { model } = prepared.description;
@@ -71,6 +73,7 @@ export async function initFrom(
       `${path} was trained for another task: ${anew.length} tensors of the head begin anew, ${anew[0]!.name} first`,
     );
   writeParameters(programs, { tensors: new Map(storedParts(model, kept)), path: where }, { fresh });
+  startAdapters(programs, fresh);
 }
 
 /** Which parameters are a head's, where two models of one family do another task. Of each its `model.json`. */
@@ -79,6 +82,21 @@ function freshHead(theirs = "{}", ours = "{}"): (name: string) => boolean {
   const isSame = before.task === now.task && before.config?.outputs === now.config?.outputs;
   const { isHead } = modelFamilies.get(now.family) ?? {};
   return isSame || isHead === undefined ? () => false : isHead;
+}
+
+/** Tensors of adapters do not tell what they are scaled by. Of each model its `model.json`. Errors with `model/adapter`. */
+function requireSameAdapter(theirs = "{}", ours = "{}", where: string): void {
+  const [before, now] = [theirs, ours].map((text) => JSON.parse(text).adapter?.lora);
+  if (before === undefined || now === undefined) return;
+  const told = (lora: { readonly [key: string]: unknown }) =>
+    ["rank", "alpha", "rankStabilized", "magnitude", "init"].map((key) => `${key} ${lora[key]}`).join(", ");
+  if (told(before) === told(now)) return;
+  fail("model/adapter", "the other adapter has other settings: its tensors mean something else", {
+    where,
+    expected: told(before),
+    got: told(now),
+    fix: "take these settings into adapter.lora of the recipe",
+  });
 }
 
 /** Settings that two models have both, and not alike: `heads 4 → 2`. Of each its `model.json`. */
@@ -92,10 +110,17 @@ function otherSettings(theirs = "{}", ours = "{}"): string[] {
 }
 
 async function weightsAt(path: string) {
-  if (await isHubFolder(path)) {
-    const { tensors, tokenizer, config, task } = await readHubModel(path);
+  const isAdapter = await isPeftFolder(path);
+  if (isAdapter || (await isHubFolder(path))) {
+    const model = await (isAdapter ? readPeftModel(path) : readHubModel(path));
+    const { tensors, tokenizer, config, task } = model;
+    const adapter = "adapter" in model ? { adapter: { lora: model.adapter } } : {};
     const texts: [string, string][] = tokenizer === undefined ? [] : [["tokenizer.json", tokenizer]];
-    return { tensors, files: new Map([...texts, ["model.json", JSON.stringify({ config, task })]]), where: path };
+    return {
+      tensors,
+      files: new Map([...texts, ["model.json", JSON.stringify({ config, task, ...adapter })]]),
+      where: path,
+    };
   }
   const checkpoint = await checkpointAt(path);
   const files = textsOf(checkpoint);

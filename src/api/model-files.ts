@@ -6,8 +6,19 @@ import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fail, fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
 import { onDisk, SafetensorsFile, syncFolder, writeDurably, writeSafetensors } from "../checkpoint/index.ts";
-import { type HubFiles, hubFiles, isHubFolder, peftFiles, readHubModel, type StoredTensor } from "../hub/index.ts";
+import {
+  type HubFiles,
+  type HubModel,
+  hubFiles,
+  isHubFolder,
+  isPeftFolder,
+  peftFiles,
+  readHubModel,
+  readPeftModel,
+  type StoredTensor,
+} from "../hub/index.ts";
 import type { TaskName } from "../models/index.ts";
+import { isQuantizedPart, type LoraConfig } from "../nn/index.ts";
 import type { AdapterConfig } from "../recipe/index.ts";
 import { makeFolders } from "../track/index.ts";
 import { checkpointAt, textsOf } from "./initial-state.ts";
@@ -50,9 +61,11 @@ const sumsName = "SHA256SUMS";
  * Loads a model's files from a run folder (its newest good checkpoint), a checkpoint, a saved model, or a Hugging Face folder. The
  * weights of a run are chosen.
  */
-export async function readModelFiles(path: string, weights?: WeightsChoice): Promise<ModelFiles> {
+export async function readModelFiles(path: string, weights?: WeightsChoice, adapter?: string): Promise<ModelFiles> {
   const folder = await findRun(path);
-  if (await isHubFolder(folder)) return await readPublished(folder);
+  if (adapter !== undefined) return fromPublished(await readPeftModel(await findRun(adapter), folder));
+  if (await isPeftFolder(folder)) return fromPublished(await readPeftModel(folder));
+  if (await isHubFolder(folder)) return fromPublished(await readHubModel(folder));
   if (await exists(join(folder, tensorsName))) return await readSaved(folder);
   const checkpoint = await checkpointAt(folder);
   const files = textsOf(checkpoint);
@@ -81,13 +94,16 @@ async function readSaved(folder: string): Promise<ModelFiles> {
   return { folder, description: describe(files.get("model.json"), folder), tensors, files };
 }
 
-/** A model in the layout of Hugging Face. */
-async function readPublished(folder: string): Promise<ModelFiles> {
-  const { family, config, tensors, tokenizer, task, classes } = await readHubModel(folder);
-  const named = classes === undefined ? {} : { classes };
+/** A model in the layout of Hugging Face, with an adapter of PEFT's where it has one. */
+function fromPublished(model: HubModel & { readonly adapter?: LoraConfig }): ModelFiles {
+  const { folder, family, config, tensors, tokenizer, task, classes, adapter } = model;
   return {
     folder,
-    description: { format: "athanor-model", family, config, task, ...named, seed: 0 },
+    description: {
+      ...{ format: "athanor-model", family, config, task, seed: 0 },
+      ...(classes === undefined ? {} : { classes }),
+      ...(adapter === undefined ? {} : { adapter: { lora: { ...adapter, targets: [...adapter.targets], ratio: 1 } } }),
+    },
     tensors,
     files: new Map(tokenizer === undefined ? [] : [["tokenizer.json", tokenizer]]),
   };
@@ -164,7 +180,10 @@ export async function requireSavePlace(folder: string, replace = false): Promise
 }
 
 function own({ tensors, files }: SavedModel, dtype: SaveOptions["dtype"]): HubFiles {
-  const sources = [...tensors].map(([name, tensor]) => ({ name, ...storedAs(dtype, tensor, name) }));
+  const sources = [...tensors].map(([name, tensor]) => ({
+    name,
+    ...(isQuantizedPart(name) ? tensor : storedAs(dtype, tensor, name)),
+  }));
   return { tensorsName, tensors: sources, metadata: {}, texts: files };
 }
 

@@ -66,6 +66,8 @@ export interface LoadOptions {
   readonly engine?: Engine;
   /** Of a run whose optimizer keeps averages: those, as its evaluations take (default), or the weights trained on. */
   readonly weights?: WeightsChoice;
+  /** The folder of an adapter in PEFT's layout, beside the model in the Hugging Face folder that is loaded. */
+  readonly adapter?: string | undefined;
   /** Remarks for people: that the slow engine runs. */
   readonly onNote?: (text: string) => void;
 }
@@ -117,7 +119,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     folder: string,
     options: LoadOptions = {},
   ): Promise<TrainedModel<Label, Row>> {
-    const files = await readModelFiles(folder, options.weights);
+    const files = await readModelFiles(folder, options.weights, options.adapter);
     const tokenizer = files.files.get("tokenizer.json");
     const { engine, note } =
       options.engine === undefined ? chooseEngine(anyEngine) : { engine: options.engine, note: undefined };

@@ -4,6 +4,9 @@ import { fail } from "../base/index.ts";
 /** What `--raw` means for every command that uses trained weights. */
 export const rawHelp = "the weights trained on, where the optimizer also keeps averages: those are used by default";
 
+/** What `--adapter` means for every command that takes a model. */
+export const adapterHelp = "an adapter in PEFT's layout, beside the model of a Hugging Face folder";
+
 /** A parser for the path of a folder or file. Errors with `cli/argument` when it is empty. */
 export function pathOption(name: string): (text: string) => string {
   return (text) =>

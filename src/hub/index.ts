@@ -1,6 +1,7 @@
 // The door of `hub`: other people's formats, in and out: models in the layout of Hugging Face's, and PyTorch's state_dict.
 export { hubModelTypes } from "./config.ts";
 export { peftFiles } from "./peft.ts";
+export { type AdaptedHubModel, isPeftFolder, readPeftModel } from "./peft-read.ts";
 export { type HubModel, isHubFolder, readHubModel } from "./read.ts";
 export { readStateDict } from "./state-dict.ts";
 export { type HubFiles, hubFiles, type StoredTensor } from "./write.ts";

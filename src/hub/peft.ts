@@ -1,9 +1,24 @@
-// An adapter alone, in PEFT's layout: adapter_config.json and adapter_model.safetensors.
+// An adapter alone, in PEFT's layout: adapter_config.json and adapter_model.safetensors. Read in peft-read.ts.
 import { isLoraName, type LoraConfig } from "../nn/index.ts";
 import { type Written, writeConfig } from "./config.ts";
+import type { HubLayout } from "./layout.ts";
 import { type HubFiles, type StoredTensor, transposedData } from "./write.ts";
 
-/** Its files. `base` names the model that it stands beside, as PEFT looks for it. Errors with `hub/export`. */
+export const peftConfigName = "adapter_config.json";
+export const peftTensorsName = "adapter_model.safetensors";
+
+/** PEFT's name of a layer, which is that of its weight without the end. */
+export const layerName = (layout: HubLayout, path: string): string =>
+  layout.fileName(`${path}.weight`).replace(/\.weight$/, "");
+
+/** PEFT's names of an adapter's parts. */
+export const partNames = { A: "lora_A.weight", B: "lora_B.weight", magnitude: "lora_magnitude_vector" } as const;
+type Part = keyof typeof partNames;
+
+/**
+ * Its files. `base` names the model that it stands beside, as PEFT looks for it. What PiSSA takes off again becomes further columns of
+ * the narrow matrices, so that the base is the one that it was. Errors with `hub/export`.
+ */
 export function peftFiles(
   model: Written & {
     readonly adapter: LoraConfig;
@@ -12,30 +27,61 @@ export function peftFiles(
   },
 ): HubFiles {
   const { layout } = writeConfig(model, "float32");
-  const { rank, alpha, dropout, rankStabilized } = model.adapter;
-  const parts = [...model.tensors].filter(([name]) => isLoraName(name));
-  const pathOf = (name: string) => layout.fileName(name.replace(/\.lora\.[AB]$/, ""));
-  const tensors = parts.map(([name, array]) => ({
-    name: `base_model.model.${pathOf(name)}.lora_${name.at(-1)}.weight`,
-    dtype: array.dtype,
-    shape: array.shape.toReversed(),
-    data: () => transposedData(array),
-  }));
+  const { rank, alpha, dropout, rankStabilized, magnitude, init } = model.adapter;
+  const parts = [...model.tensors].filter(([name]) => isLoraName(name) && !name.endsWith("0"));
+  const pathOf = (name: string) => name.replace(/\.lora\.\w+$/, "");
+  const doubled = init === "pissa" ? 2 : 1;
+  const tensors = parts.map(([name, array]) => {
+    const part = name.slice(name.lastIndexOf(".") + 1) as Part;
+    const file = `base_model.model.${layerName(layout, pathOf(name))}.${partNames[part]}`;
+    if (part === "magnitude") return { ...array, name: file };
+    const start = model.tensors.get(`${name}0`);
+    return { name: file, ...(start === undefined ? transposed(array) : withStart(part, array, start)) };
+  });
   const config = {
     peft_type: "LORA",
-    task_type: "CAUSAL_LM",
+    task_type: model.task === "classification" ? "SEQ_CLS" : "CAUSAL_LM",
     base_model_name_or_path: model.base,
-    r: rank,
-    lora_alpha: alpha,
+    r: doubled * rank,
+    lora_alpha: alpha * (rankStabilized ? Math.sqrt(doubled) : doubled), // the scale stays
     lora_dropout: dropout,
     use_rslora: rankStabilized,
-    target_modules: [...new Set(parts.map(([name]) => pathOf(name)))],
-    fan_in_fan_out: !parts.some(([name, { shape }]) =>
-      layout.isTransposed(name.replace(/lora\.[AB]$/, "weight"), shape),
-    ),
+    use_dora: magnitude,
+    target_modules: [...new Set(parts.map(([name]) => layerName(layout, pathOf(name))))],
+    fan_in_fan_out: !parts.some(([name, { shape }]) => layout.isTransposed(`${pathOf(name)}.weight`, shape)),
     bias: "none",
     inference_mode: true,
   };
-  const texts = new Map([["adapter_config.json", `${JSON.stringify(config, undefined, 2)}\n`]]);
-  return { tensorsName: "adapter_model.safetensors", tensors, metadata: { format: "pt" }, texts };
+  const texts = new Map([[peftConfigName, `${JSON.stringify(config, undefined, 2)}\n`]]);
+  return { tensorsName: peftTensorsName, tensors, metadata: { format: "pt" }, texts };
+}
+
+const transposed = (array: StoredTensor): StoredTensor => ({
+  dtype: array.dtype,
+  shape: array.shape.toReversed(),
+  data: () => transposedData(array),
+});
+
+/** In two bytes the sign is the highest bit. */
+const negated = (values: Float32Array): Float32Array =>
+  values.map((value) => (values.BYTES_PER_ELEMENT === 2 ? value ^ 0x8000 : -value));
+
+/** A and A0 as rows below one another, B and −B0 as columns side by side: A·B − A0·B0 is then one product. */
+function withStart(part: Part, array: StoredTensor, start: StoredTensor): StoredTensor {
+  const [long, rank] =
+    part === "A" ? (array.shape as [number, number]) : (array.shape.toReversed() as [number, number]);
+  const data = async () => {
+    const [now, before] = [await transposedData(array), await transposedData(start)];
+    const both = new (now.constructor as Float32ArrayConstructor)(2 * now.length);
+    const values = [now, before] as Float32Array[];
+    if (part === "A") values.forEach((one, at) => both.set(one, at * now.length));
+    else
+      for (let row = 0; row < long; row++)
+        values.forEach((one, at) => {
+          const piece = one.subarray(row * rank, (row + 1) * rank);
+          both.set(at === 0 ? piece : negated(piece), (2 * row + at) * rank);
+        });
+    return both;
+  };
+  return { dtype: array.dtype, shape: part === "A" ? [2 * rank, long] : [long, 2 * rank], data };
 }

@@ -25,4 +25,5 @@ export * from "./quantized-weight.ts";
 export * from "./regression-losses.ts";
 export * from "./regularization.ts";
 export * from "./rotary.ts";
+export { largestFactors } from "./singular.ts";
 export * from "./sinusoid.ts";

@@ -2,7 +2,7 @@
 import { matmul, type Tensor } from "../core/index.ts";
 import type { Init } from "./init.ts";
 import type { Lora } from "./lora.ts";
-import { call, Module } from "./module.ts";
+import { call, Module, within } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 import type { QuantizedWeight } from "./quantized-weight.ts";
 
@@ -23,7 +23,7 @@ export class Linear extends Module {
   /** [inputs, outputs]; in few bits where `quantizeLayers` was asked for it. */
   weight: Parameter | QuantizedWeight;
   readonly bias: Parameter | undefined;
-  /** An adapter, whose output is added. */
+  /** An adapter, through which the output goes. */
   lora: Lora | undefined;
 
   constructor(inputs: number, outputs: number, options: LinearOptions = {}) {
@@ -38,7 +38,8 @@ export class Linear extends Module {
     const { weight } = this;
     const products = weight instanceof Parameter ? matmul(rows, weight.tensor) : call(weight, rows);
     const product = x.rank === 1 ? products.reshape(-1) : products;
-    const adapted = this.lora === undefined ? product : product.add(call(this.lora, x));
+    const { lora } = this;
+    const adapted = lora === undefined ? product : within(lora, () => lora.adapt(x, product, weight));
     return this.bias === undefined ? adapted : adapted.add(this.bias.tensor);
   }
 }

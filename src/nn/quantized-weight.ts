@@ -89,6 +89,9 @@ function partsOf(name: string, format: QuantizedFormat, value: HostArray): [stri
   return Object.entries(quantize(format, value)).map(([part, array]) => [`${name}.${part}`, array]);
 }
 
+/** True for the name of what is kept of a matrix in few bits. */
+export const isQuantizedPart = (name: string): boolean => /\.weight\.(codes|scales|scaleCodes|mean)$/.test(name);
+
 /** A model's tensors by name, where the parts of a quantized matrix are the matrix [inputs, outputs] again. */
 export function wholeTensors(tensors: ReadonlyMap<string, HostArray>): Map<string, HostArray> {
   const whole = new Map<string, HostArray>();

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { AthanorError, oneOf } from "../base/index.ts";
 import { quantizedFormats } from "../core/index.ts";
-import { addLora, frozenBesideLora, type Module, quantizeLayers } from "../nn/index.ts";
+import { addLora, frozenBesideLora, loraInits, type Module, quantizeLayers } from "../nn/index.ts";
 import type { OptimizerConfig } from "../optim/index.ts";
 
 const loraSchema = z
@@ -11,6 +11,21 @@ const loraSchema = z
     alpha: z.number().positive().optional().describe("scale of the adapter, over the rank; left out, twice the rank"),
     rankStabilized: z.boolean().default(false).describe("the scale is over the root of the rank (rsLoRA)"),
     dropout: z.number().min(0).lt(1).default(0).describe("of what enters the adapters, in training"),
+    magnitude: z
+      .boolean()
+      .default(false)
+      .describe("lengths of the weights' columns are trained too, apart from their directions (DoRA)"),
+    init: z
+      .enum(loraInits)
+      .default("zero")
+      .describe(
+        "what the product begins as: zero, or pissa: the largest singular vectors of the weight, which are taken off it",
+      ),
+    ratio: z
+      .number()
+      .positive()
+      .default(1)
+      .describe("learning rate of the second narrow matrix over that of the first (LoRA+)"),
     base: z
       .enum(quantizedFormats)
       .optional()
@@ -47,13 +62,20 @@ export const adapterWarnings = (adapter: AdapterConfig | undefined): AthanorErro
         }),
       ];
 
-/** The optimizer's settings, by which the adapters alone are trained, unless they say what is frozen themselves. */
+/**
+ * The optimizer's settings, by which the adapters alone are trained, unless they say what is frozen themselves; with the rates of the
+ * adapters' parts (LoRA+: Hayou et al. 2024).
+ */
 export function freezeBeside(adapter: AdapterConfig | undefined, optimizer: OptimizerConfig): OptimizerConfig {
   if (adapter === undefined) return optimizer;
+  const { ratio = 1 } = adapter.lora ?? {};
   return Object.fromEntries(
     Object.entries(optimizer).map(([name, settings]) => {
-      const given = settings as { readonly freeze?: unknown } | undefined;
-      return [name, given?.freeze === "none" ? { ...given, freeze: frozenBesideLora } : given];
+      const given = settings as { readonly freeze?: unknown; readonly rates?: readonly object[] } | undefined;
+      if (given === undefined) return [name, given];
+      const freeze = given.freeze === "none" ? frozenBesideLora : given.freeze;
+      const faster = { select: ["*.lora.B"], by: ratio };
+      return [name, { ...given, freeze, ...(ratio === 1 ? {} : { rates: [faster, ...(given.rates ?? [])] }) }];
     }),
   ) as OptimizerConfig;
 }

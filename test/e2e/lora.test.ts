@@ -1,7 +1,7 @@
 // Adapters end to end: the base stays as it was, they are trained, resumed, merged, exported, and refused where they have no place.
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { evaluateRun, load } from "../../src/api/index.ts";
 import { toNumbers } from "../../src/base/index.ts";
 import { loadLatest, SafetensorsFile } from "../../src/checkpoint/index.ts";
@@ -78,12 +78,78 @@ test("adapters are exported alone, by PEFT's names", async () => {
   expect(shapes["base_model.model.model.layers.0.self_attn.v_proj.lora_B.weight"]).toEqual([16, 2]);
 });
 
+describe.each([
+  ["dora", { magnitude: true }],
+  ["pissa", { init: "pissa" }],
+  ["rslora-plus", { rankStabilized: true, ratio: 4 }],
+])("%s", (name, settings) => {
+  const recipe = (lr: number, steps: number) =>
+    writeTinyRecipe(folder.path, {
+      ...{ model, steps, optimizer: { adamw: { lr } } },
+      adapter: { lora: { ...adapter.lora, ...settings } },
+    });
+  const loss = async (run: string) => (await evaluateRun(at(run))).loss;
+
+  test("begins as the base is, and learns", async () => {
+    const still = await cli("train", recipe(1e-30, 1), "--run-dir", `${name}-still`, "--init-from", "base");
+    expect(still.code, still.stderr).toBe(0);
+    expect(await loss(`${name}-still`)).toBeCloseTo(await loss("base"), 5);
+    expect(await cli("train", recipe(0.02, 20), "--run-dir", name, "--init-from", "base")).toMatchObject({ code: 0 });
+    expect(await loss(name)).toBeLessThan((await loss("base")) - 1e-3);
+  });
+
+  test("is merged, and goes through PEFT's layout, without a change of the text that it writes", async () => {
+    expect(await cli("export", name, `${name}-merged`, "--layout", "huggingface")).toMatchObject({ code: 0 });
+    expect(await cli("export", name, `${name}-peft`, "--layout", "peft")).toMatchObject({ code: 0 });
+    if (name === "dora")
+      expect(await cli("export", "base", "base-hub", "--layout", "huggingface")).toMatchObject({ code: 0 });
+    const text = async (path: string, given?: string) =>
+      (
+        await (
+          await load(at(path), { adapter: given && at(given) })
+        ).generate("the ", { maxTokens: 30, temperature: 0 })
+      ).text;
+    const wanted = await text(name);
+    expect(await text(`${name}-merged`)).toBe(wanted);
+    expect(await text("base-hub", `${name}-peft`)).toBe(wanted);
+  });
+});
+
+test("an adapter of PEFT's is trained on, beside the model that it names; one of other settings is refused", async () => {
+  const config = at("dora-peft", "adapter_config.json");
+  writeFileSync(
+    config,
+    JSON.stringify({ ...JSON.parse(readFileSync(config, "utf8")), base_model_name_or_path: "base-hub" }),
+  );
+  const train = async (run: string, magnitude: boolean, alpha: number) => {
+    const settings = { lora: { ...adapter.lora, magnitude, alpha } };
+    const recipe = writeTinyRecipe(folder.path, {
+      model,
+      adapter: settings,
+      steps: 1,
+      optimizer: { adamw: { lr: 1e-30 } },
+    });
+    return await cli("train", recipe, "--run-dir", run, "--init-from", "dora-peft");
+  };
+  const went = await train("on", true, 4);
+  expect(went.code, went.stderr).toBe(0);
+  const loss = async (run: string) => (await evaluateRun(at(run))).loss;
+  expect(await loss("on")).toBeCloseTo(await loss("dora"), 5);
+  expect((await train("off", true, 8)).records.at(-1)).toMatchObject({ code: "model/adapter" });
+});
+
 test.each([
+  [
+    "lengths of columns beside a base in few bits",
+    { adapter: { lora: { ...adapter.lora, magnitude: true, base: "nf4" } } },
+    [],
+    "nn/lora",
+  ],
   ["a layer that is not there", { adapter: { lora: { targets: ["*.c_attn"] } } }, [], "nn/lora"],
   ["weights with an adapter for a model without", {}, ["--init-from", "tuned"], "model/adapter"],
 ])("%s is refused", async (_, changes, args, code) => {
   const recipe = writeTinyRecipe(folder.path, { model, ...changes, steps: 20 });
-  const result = await cli("train", recipe, "--run-dir", `refused-${code.slice(0, 2)}`, ...args);
+  const result = await cli("train", recipe, "--run-dir", `refused-${_.slice(0, 12)}`, ...args);
   expect(result.records.at(-1), result.stderr).toMatchObject({ code });
 });
 

@@ -1,13 +1,14 @@
 // athanor export: a trained model in a folder of its own, for a service or for other people's programs.
 import { load, modelLayouts, requireSavePlace, savedDTypes } from "../../api/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { choiceOption, pathOption, rawHelp } from "../options.ts";
+import { adapterHelp, choiceOption, pathOption, rawHelp } from "../options.ts";
 
 interface ExportFlags {
   readonly layout: (typeof modelLayouts)[number];
   readonly dtype?: (typeof savedDTypes)[number];
   readonly replace?: boolean;
   readonly raw?: boolean;
+  readonly adapter?: string;
 }
 
 export const defineExport: DefineCommand = (program, run) => {
@@ -28,6 +29,7 @@ export const defineExport: DefineCommand = (program, run) => {
       choiceOption("--dtype", savedDTypes),
     )
     .option("--replace", "take the place of a model that was exported there before")
+    .option("--adapter <folder>", adapterHelp, pathOption("--adapter"))
     .option("--raw", rawHelp)
     .action(run(exportModel));
 };
@@ -38,10 +40,10 @@ async function exportModel(
   folder: string,
   flags: ExportFlags,
 ): Promise<undefined> {
-  const { layout, dtype, replace = false, raw } = flags;
+  const { layout, dtype, replace = false, raw, adapter } = flags;
   const target = pathOption("<folder>")(folder);
   await requireSavePlace(target, replace);
-  const model = await load(source, { weights: raw ? "raw" : "averaged", onNote: output.note });
+  const model = await load(source, { adapter, weights: raw ? "raw" : "averaged", onNote: output.note });
   await model.save(target, { layout, dtype, replace });
   output.record({ folder: target, layout, ...(dtype === undefined ? {} : { dtype }) });
   output.print(`written: ${target}`);

@@ -3,7 +3,7 @@ import { load } from "../../api/index.ts";
 import { fail, parseConfig, shellWord } from "../../base/index.ts";
 import { generationSchema } from "../../generate/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { numberOption, rawHelp, wholeOption } from "../options.ts";
+import { adapterHelp, numberOption, pathOption, rawHelp, wholeOption } from "../options.ts";
 import { exitCodes } from "../output.ts";
 
 interface GenerateFlags {
@@ -21,6 +21,7 @@ interface GenerateFlags {
   readonly seed: number;
   readonly greedy?: boolean;
   readonly raw?: boolean;
+  readonly adapter?: string;
 }
 
 export const defineGenerate: DefineCommand = (program, run) => {
@@ -45,6 +46,7 @@ export const defineGenerate: DefineCommand = (program, run) => {
     .option("--length-penalty <x>", "of a search: above 0 for longer texts", numberOption("--length-penalty"), 1)
     .option("--greedy", "always the likeliest token")
     .option("--seed <n>", "same seed, same text", numberOption("--seed"), 0)
+    .option("--adapter <folder>", adapterHelp, pathOption("--adapter"))
     .option("--raw", rawHelp)
     .action(run(generate));
 };
@@ -65,7 +67,11 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
     },
     "generate",
   );
-  const model = await load(folder, { weights: flags.raw ? "raw" : "averaged", onNote: output.note });
+  const model = await load(folder, {
+    adapter: flags.adapter,
+    weights: flags.raw ? "raw" : "averaged",
+    onNote: output.note,
+  });
   const { task } = model.description;
   if (task !== "language-model")
     fail("model/task", "this model does not write text", {
