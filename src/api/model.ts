@@ -204,12 +204,13 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
 
   private encode(rows: readonly PredictInput[]): { [name: string]: HostArray["data"] } {
     const { encoder, tokenizer } = this;
-    if (this.description.task === "language-model") {
-      fail("model/task", "a language model does not predict rows", {
+    const { task } = this.description;
+    if (task !== "classification" && task !== "regression") {
+      fail("model/task", "this model does not predict rows", {
         where: this.folder,
         expected: "a classifier or a regression",
-        got: this.description.task,
-        fix: "call generate(prompt)",
+        got: task,
+        fix: task === "language-model" ? "call generate(prompt)" : "train it on for a task of yours: --init-from",
       });
     }
     if (encoder !== undefined) {

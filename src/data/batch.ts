@@ -12,8 +12,11 @@ export interface Dataset<B extends Batch = Batch> {
   readonly unit: string;
   /** Changes when the data or their order change: kept in a loader's state. */
   readonly fingerprint: string;
-  /** The batch of the rows at `positions`, in that order. */
-  collate(positions: readonly number[]): B | Promise<B>;
+  /**
+   * The batch of the rows at `positions`, in that order. `samples` are the numbers under which they were drawn, for what is
+   * drawn anew each time; left out, the positions.
+   */
+  collate(positions: readonly number[], samples?: readonly number[]): B | Promise<B>;
 }
 
 /** Views (no copies) of rows `start` to `end` of every array: a microbatch or a process's share. */

@@ -35,6 +35,8 @@ export { readJsonRecords } from "./json-records.ts";
 export { loadTokenizer, parseTokenizer } from "./load-tokenizer.ts";
 export type { EvaluationBatch, LoadedBatch, LoaderOptions, LoaderState } from "./loader.ts";
 export { evaluationBatches, ignoreIndex, Loader, rowsOfBatch } from "./loader.ts";
+export type { MaskedBatch, MaskedWindowOptions, Masking } from "./masked-windows.ts";
+export { MaskedWindows } from "./masked-windows.ts";
 export { NumpyRandom } from "./numpy-random.ts";
 export { Permutation } from "./permutation.ts";
 export type { TextData, TextDataOptions } from "./prepare-text.ts";
@@ -80,4 +82,6 @@ export type {
 } from "./training-settings.ts";
 export { familyNames, normalizers, tokenizerFamilies } from "./training-settings.ts";
 export { trainUnigram } from "./unigram-trainer.ts";
+export type { WordParts } from "./word-parts.ts";
+export { wordParts } from "./word-parts.ts";
 export { trainWordPiece } from "./wordpiece-trainer.ts";

@@ -155,7 +155,8 @@ export class Loader<B extends Batch> implements AsyncIterable<LoadedBatch<B>> {
     await setImmediate(); // off the path of whoever takes the batch before
     const { start, end } = this.shareOf(rows);
     const [first, count] = [firstSample + start, end - start];
-    const batch = await this.dataset.collate(this.sampler.range(first, count));
+    const samples = Array.from({ length: count }, (_, at) => first + at);
+    const batch = await this.dataset.collate(this.sampler.range(first, count), samples);
     const ids = new Int32Array(count);
     for (let i = 0; i < count; i++) ids[i] = first + i; // modulo 2^32
     return { ...batch, rows: { dtype: "i32", shape: [count], data: ids } };

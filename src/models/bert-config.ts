@@ -41,6 +41,7 @@ const bertSchema = z
     tokenTypes: size.default(2).describe("kinds of token: first and second sentence"),
     dropout: varyingSchema(z.number().min(0).lt(1)).default(0.1),
     eps: z.number().positive().default(1e-12).describe("of the norms"),
+    initStd: z.number().positive().default(0.02).describe("deviation of the initial matrices; narrow models want more"),
     pooling: z
       .enum(["pooler", ...poolings])
       .default("pooler")

@@ -24,7 +24,10 @@ export class BertForMaskedLM extends Module {
     super();
     const { vocab, width, eps } = config;
     this.bert = new Bert(config, { pooler: false });
-    const transform = { dense: new Linear(width, width, { init: bertInit }), LayerNorm: new LayerNorm(width, { eps }) };
+    const transform = {
+      dense: new Linear(width, width, { init: bertInit(config) }),
+      LayerNorm: new LayerNorm(width, { eps }),
+    };
     this.cls = { predictions: { bias: new Parameter([vocab], { init: "zeros" }), transform } };
   }
 
@@ -82,7 +85,7 @@ export class BertForSequenceClassification extends BertForTexts {
   constructor(config: BertConfig, outputs: number, pooling: BertPooling = "pooler") {
     super(config, pooling);
     this.dropout = new Dropout(config.dropout);
-    this.classifier = new Linear(config.width, outputs, { init: bertInit });
+    this.classifier = new Linear(config.width, outputs, { init: bertInit(config) });
   }
 
   forward(tokens: Tensor, tokenTypes?: Tensor): Tensor {
@@ -98,7 +101,7 @@ export class BertForMultipleChoice extends BertForTexts {
   constructor(config: BertConfig, pooling: BertPooling = "pooler") {
     super(config, pooling);
     this.dropout = new Dropout(config.dropout);
-    this.classifier = new Linear(config.width, 1, { init: bertInit });
+    this.classifier = new Linear(config.width, 1, { init: bertInit(config) });
   }
 
   forward(tokens: Tensor, tokenTypes?: Tensor): Tensor {
@@ -118,7 +121,7 @@ export class BertForTokenClassification extends Module {
     super();
     this.bert = new Bert(config, { pooler: false });
     this.dropout = new Dropout(config.dropout);
-    this.classifier = new Linear(config.width, outputs, { init: bertInit });
+    this.classifier = new Linear(config.width, outputs, { init: bertInit(config) });
   }
 
   forward(tokens: Tensor): Tensor {
@@ -134,7 +137,7 @@ export class BertForQuestionAnswering extends Module {
   constructor(config: BertConfig) {
     super();
     this.bert = new Bert(config, { pooler: false });
-    this.qa_outputs = new Linear(config.width, 2, { init: bertInit });
+    this.qa_outputs = new Linear(config.width, 2, { init: bertInit(config) });
   }
 
   forward(tokens: Tensor, tokenTypes?: Tensor): Tensor {

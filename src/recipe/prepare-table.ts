@@ -25,7 +25,8 @@ export async function prepareTableData(recipe: Recipe, options: PrepareOptions):
     missing: data.missing,
     columns: data.columns,
     standardizeTarget: true,
-    ...given(data, ["target", "task", "bins", "missingTarget", "notFinite"]),
+    ...given(data, ["target", "bins", "missingTarget", "notFinite"]),
+    ...(data.task === "classification" || data.task === "regression" ? { task: data.task } : {}),
     ...given(data, readingSettings),
   };
   const fitted = saved === undefined ? {} : { encoder: TableEncoder.parse(saved) };

@@ -3,6 +3,8 @@ import { fail, valuesOf } from "../base/index.ts";
 import {
   prepareText,
   SequentialWindows,
+  type TextData,
+  type TextDataOptions,
   type TextInput,
   TextWindows,
   type TokenizerFile,
@@ -20,19 +22,11 @@ import { tokenEntropy } from "./survey.ts";
 import { tokenWarnings } from "./suspicions.ts";
 
 export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
-  const { train, validation, tokenizer, report } = await prepareText(textInput(recipe), {
-    tokenizer: tokenizerSpec(recipe.tokenizer ?? "char", options),
-    validation: recipe.data.heldOut,
-    invalid: recipe.data.invalid,
-    ...(recipe.data.cache === undefined ? {} : { cacheFolder: recipe.data.cache }),
-  });
+  const { train, validation, tokenizer, report } = await prepareText(textInput(recipe), textSettings(recipe, options));
   const [family, config] = chosenModel(recipe);
   const built = modelFamily(family).build(config, { task: "language-model", vocab: tokenizer.vocabSize });
   const context = built.inputs.tokens!.shape[0]!;
-  options.onNote?.(
-    `${counted(report.characters, "character")} in ${counted(report.documents, "document")}, ${counted(train.length, "training token")} of ${tokenizer.vocabSize} kinds${report.cached ? ", from data.cache" : ""}`,
-  );
-  tellInvalid(report, options.onNote);
+  tellText(report, train, options);
   const close = async () => void (await Promise.all([train.close(), validation.close()]));
   try {
     requireLength(train, "training", context, recipe, family);
@@ -91,7 +85,24 @@ function requireLength(tokens: TokenStore, part: string, context: number, recipe
   });
 }
 
-function textInput({ data }: Recipe): TextInput {
+/** How a recipe's text is read and tokenized. */
+export function textSettings({ tokenizer = "char", data }: Recipe, options: PrepareOptions): TextDataOptions {
+  return {
+    tokenizer: tokenizerSpec(tokenizer, options),
+    validation: data.heldOut,
+    invalid: data.invalid,
+    ...(data.cache === undefined ? {} : { cacheFolder: data.cache }),
+  };
+}
+
+export function tellText(report: TextData["report"], train: TokenStore, { onNote }: PrepareOptions): void {
+  onNote?.(
+    `${counted(report.characters, "character")} in ${counted(report.documents, "document")}, ${counted(train.length, "training token")} of ${train.vocabSize} kinds${report.cached ? ", from data.cache" : ""}`,
+  );
+  tellInvalid(report, onNote);
+}
+
+export function textInput({ data }: Recipe): TextInput {
   if (data.path !== undefined) return { path: data.path };
   return { texts: data.rows as Iterable<string> | AsyncIterable<string> };
 }

@@ -20,6 +20,7 @@ import { learnsFromPairs } from "./loss.ts";
 import { tellSlots } from "./notes.ts";
 import { prepareConversations } from "./prepare-chat.ts";
 import { prepareImageRows, readsImages } from "./prepare-images.ts";
+import { prepareMaskedText } from "./prepare-masked-text.ts";
 import { preparePairs } from "./prepare-preferences.ts";
 import { prepareTableData } from "./prepare-table.ts";
 import { prepareLanguageModel } from "./prepare-text.ts";
@@ -100,14 +101,23 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
   const [name] = chosenModel(recipe);
   const { tasks, reads } = modelFamily(name);
   const rows = readsImages(recipe) ? "images" : "table";
-  const texts = recipe.data.chat === undefined ? "text" : "conversations";
-  const writes = learnsFromPairs(recipe) ? "pairs" : texts;
+  const { task, chat } = recipe.data;
+  const written = learnsFromPairs(recipe) ? "pairs" : chat === undefined ? "text" : "conversations";
   const records = tasks.includes("sequence-to-sequence") ? "textPairs" : "labelledTexts";
-  const reader = tasks.includes("language-model") ? writes : reads === "texts" ? records : rows;
+  const read = task === "masked-language-model" ? "maskedText" : records;
+  const reader = tasks.includes("language-model") ? written : reads === "texts" ? read : rows;
+  if (task !== undefined && !tasks.includes("language-model") && !tasks.includes(task))
+    fail("config/task", "this model does not learn that", {
+      where: "data.task",
+      expected: tasks.join(", "),
+      got: task,
+      fix: "name one of these, or choose another model",
+    });
   refuseUnread(recipe, reader, name);
   // With a trained model's encoders no batch is trained on: the data may well be smaller than one.
-  const read = options.files === undefined ? recipe : { ...recipe, data: { ...recipe.data, onShort: "wrap" as const } };
-  return await readers[reader](read, options).catch((error) => tellSource(error, recipe));
+  const { files } = options;
+  const settled = files === undefined ? recipe : { ...recipe, data: { ...recipe.data, onShort: "wrap" as const } };
+  return await readers[reader](settled, options).catch((error) => tellSource(error, recipe));
 }
 
 /** The error again; where data is missing, with the recipe's own word on where to get it. */
@@ -126,6 +136,7 @@ const readers = {
   text: prepareLanguageModel,
   conversations: prepareConversations,
   pairs: preparePairs,
+  maskedText: prepareMaskedText,
   labelledTexts: prepareTextClasses,
   textPairs: prepareSequences,
   table: prepareTableData,
@@ -134,7 +145,7 @@ const readers = {
 
 /** Settings that only some readers look at. */
 const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
-  "data.cache": ["text"],
+  "data.cache": ["text", "maskedText"],
   "data.context": ["text"],
   "data.format": ["labelledTexts", "textPairs", "table"],
   "data.heldOutPath": ["table", "images"],
@@ -145,7 +156,8 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.quote": ["labelledTexts", "textPairs", "table"],
   "data.missingMarkers": ["labelledTexts", "textPairs", "table"],
   "data.columns": ["table"],
-  "data.task": ["table"],
+  "data.task": ["table", "labelledTexts", "maskedText"],
+  "data.masking": ["maskedText"],
   "data.bins": ["table"],
   "data.missing": ["table"],
   "data.missingTarget": ["table"],
@@ -154,7 +166,7 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.packing": ["conversations"],
   "data.onShort": ["pairs", "conversations", "labelledTexts", "textPairs", "table", "images"],
   loss: ["pairs", "labelledTexts", "textPairs", "table", "images"],
-  tokenizer: ["text", "pairs", "conversations", "labelledTexts", "textPairs"],
+  tokenizer: ["text", "maskedText", "pairs", "conversations", "labelledTexts", "textPairs"],
   samples: ["text", "pairs", "conversations"],
 };
 

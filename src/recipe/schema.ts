@@ -31,6 +31,18 @@ const batchSchema = z.strictObject({
 const sizeAlone = (value: unknown): unknown =>
   typeof value === "number" || typeof value === "string" ? { size: value } : value;
 
+const maskingSchema = z.strictObject({
+  share: share.default(0.15).describe("masked-language-model: tokens of a window that are to be guessed"),
+  wholeWords: z.boolean().default(true).describe("all tokens of a word, or none"),
+  hidden: z.number().min(0).max(1).default(0.8).describe("of these, behind [MASK]"),
+  random: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.1)
+    .describe("of these, another token in their place; the rest is left as it is"),
+});
+
 /** Value types a table's column may be given. */
 export const columnTypes = ["number", "category", "text", "boolean", "ignore"] as const;
 
@@ -106,9 +118,10 @@ export const dataSchema = z
       .default({})
       .describe("table: column types that override what is detected"),
     task: z
-      .enum(["classification", "regression"])
+      .enum(["classification", "regression", "masked-language-model"])
       .optional()
-      .describe("table: what to learn; left out, by the target's type"),
+      .describe("table, bert: what to learn; left out, by the target's type, and classification for bert"),
+    masking: maskingSchema.prefault({}),
     bins: z
       .number()
       .int()

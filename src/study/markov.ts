@@ -61,8 +61,57 @@ export class MarkovSource {
     return { mean, standardError: Math.sqrt(variance / count), count };
   }
 
-  /** Entropy per character of the endless text: by the stationary distribution of pairs. */
+  /**
+   * Chances of each character at each place of a piece from the middle of an endless text, some of whose characters are hidden
+   * (undefined, else ids), given all that are not: by messages forward and back (Baum et al. 1970) over pairs.
+   */
+  posterior(piece: readonly (number | undefined)[]): Float64Array[] {
+    const n = this.alphabet.length;
+    const fits = (at: number, id: number) => piece[at] === undefined || piece[at] === id;
+    const scaled = (values: Float64Array) => {
+      const sum = values.reduce((total, value) => total + value, 0);
+      return values.map((value) => value / sum);
+    };
+    const first = this.pairs().map((chance, pair) => (fits(0, Math.floor(pair / n)) && fits(1, pair % n) ? chance : 0));
+    const forward = [scaled(first)]; // of the pair that ends at place 1, 2, …
+    for (let at = 2; at < piece.length; at++) {
+      const next = new Float64Array(n * n);
+      this.chances.forEach((chance, from) => {
+        if (fits(at, from % n)) next[from % (n * n)]! += forward.at(-1)![Math.floor(from / n)]! * chance;
+      });
+      forward.push(scaled(next));
+    }
+    let back = new Float64Array(n * n).fill(1);
+    const chances: Float64Array[] = [];
+    for (let at = piece.length - 1; at >= 1; at--) {
+      const here = scaled(forward[at - 1]!.map((chance, pair) => chance * back[pair]!));
+      const margin = (idOf: (pair: number) => number) => {
+        const sums = new Float64Array(n);
+        here.forEach((chance, pair) => {
+          sums[idOf(pair)]! += chance;
+        });
+        return sums;
+      };
+      chances.unshift(margin((pair) => pair % n));
+      if (at === 1) chances.unshift(margin((pair) => Math.floor(pair / n)));
+      const before = new Float64Array(n * n);
+      this.chances.forEach((chance, from) => {
+        if (fits(at, from % n)) before[Math.floor(from / n)]! += chance * back[from % (n * n)]!;
+      });
+      back = scaled(before);
+    }
+    return chances;
+  }
+
+  /** Entropy per character of the endless text. */
   entropyRate(): number {
+    const n = this.alphabet.length;
+    const pairs = this.pairs();
+    return this.chances.reduce((sum, chance, at) => sum - pairs[Math.floor(at / n)]! * chance * Math.log(chance), 0);
+  }
+
+  /** How often each pair of characters stands in the endless text. */
+  private pairs(): Float64Array {
     const n = this.alphabet.length;
     let pairs = new Float64Array(n * n).fill(1 / (n * n));
     for (let round = 0; round < 1000; round++) {
@@ -72,6 +121,6 @@ export class MarkovSource {
       });
       pairs = after;
     }
-    return this.chances.reduce((sum, chance, at) => sum - pairs[Math.floor(at / n)]! * chance * Math.log(chance), 0);
+    return pairs;
   }
 }

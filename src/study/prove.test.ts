@@ -37,6 +37,8 @@ const promised = [
   "arch.gpt",
   "arch.transformer",
   "pre.tokenize",
+  "arch.bert",
+  ...["nlp.classify", "nlp.sentiment"],
   "pipe.six",
   "sys.numpy",
   "sys.pytorch",
@@ -96,6 +98,35 @@ describe("the Markov source", () => {
     const source = new MarkovSource({ alphabet: "ab", seed: 1, sharpness: 0 });
     expect(source.entropyRate()).toBeCloseTo(Math.LN2, 12);
     expect(source.surprise(source.text(100, 1), 98).mean).toBeCloseTo(Math.LN2, 12);
+  });
+
+  test("knows a hidden character's chances from both sides, as an enumeration of all texts does", () => {
+    const source = new MarkovSource({ alphabet: "abc", seed: 4, sharpness: 1.5 });
+    const piece = [0, undefined, 2, undefined, undefined, 1];
+    const chanceOf = (ids: readonly number[]) => {
+      const text = ids.map((id) => "abc"[id]).join("");
+      return Math.exp(-source.surprise(text, ids.length - 2).mean * (ids.length - 2));
+    };
+    const start = source.posterior([undefined, undefined, undefined]); // of single characters, nothing being known
+    const pairs = (a: number, b: number) => {
+      const after = source.posterior([a, undefined, undefined])[1]![b]!;
+      return start[0]![a]! * after;
+    };
+    const sums = piece.map(() => [0, 0, 0]);
+    for (let code = 0; code < 27; code++) {
+      const drawn = [code % 3, Math.floor(code / 3) % 3, Math.floor(code / 9)];
+      const ids = piece.map((id) => id ?? drawn.pop()!);
+      const weight = pairs(ids[0]!, ids[1]!) * chanceOf(ids);
+      ids.forEach((id, at) => {
+        sums[at]![id]! += weight;
+      });
+    }
+    const total = sums[0]!.reduce((sum, value) => sum + value, 0);
+    source.posterior(piece).forEach((chances, at) => {
+      chances.forEach((chance, id) => {
+        expect(chance).toBeCloseTo(sums[at]![id]! / total, 12);
+      });
+    });
   });
 
   test("surprises itself by its entropy rate", () => {

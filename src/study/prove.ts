@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { AthanorError, didYouMean, fail } from "../base/index.ts";
 import type { Figure, Proof } from "./proof.ts";
 import { batchProofs } from "./proofs/batches.ts";
+import { bertProofs } from "./proofs/bert.ts";
 import { chooseProofs } from "./proofs/choose.ts";
 import { evaluationProofs } from "./proofs/evaluation.ts";
 import { gradientDescentProofs } from "./proofs/gd.ts";
@@ -21,6 +22,7 @@ import { regularizationProofs } from "./proofs/regularization.ts";
 import { repeatProofs } from "./proofs/repeat.ts";
 import { stopProofs } from "./proofs/stop.ts";
 import { systemProofs } from "./proofs/systems.ts";
+import { textClassProofs } from "./proofs/text-classes.ts";
 import { tokenizeProofs } from "./proofs/tokenize.ts";
 import { torchProofs } from "./proofs/torch.ts";
 import { transformerProofs } from "./proofs/transformer.ts";
@@ -45,6 +47,8 @@ export const proofs: readonly Proof[] = [
   ...gptProofs,
   ...transformerProofs,
   ...tokenizeProofs,
+  ...bertProofs,
+  ...textClassProofs,
   ...pipelineProofs,
   ...numpyProofs,
   ...torchProofs,

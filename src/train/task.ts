@@ -22,7 +22,7 @@ export interface LossSums {
 }
 
 export interface Task {
-  readonly name: "language-model" | "sequence-to-sequence" | "classification" | "regression";
+  readonly name: string;
   /** Feeds of a batch of `rows` rows. */
   feeds(rows: number): { readonly [name: string]: { readonly dtype: DType; readonly shape: Shape } };
   /** Items of one row that the loss counts: tokens of a window, or 1. */
@@ -79,6 +79,29 @@ export function languageModelTask(
       return { sum: losses.sum(), count: flat.notEqual(-1).cast(losses.dtype).sum() };
     },
   };
+}
+
+/** Guessing hidden words: tokens i32[B,T] and their places i32[B,K] → logits (B,K,V), targets i32[B,K] with −1 ignored. */
+export function maskedLanguageModelTask(context: number, places: number): Task {
+  return {
+    name: "masked-language-model",
+    itemsPerRow: context,
+    feeds: (rows) => ({
+      tokens: { dtype: "i32", shape: [rows, context] },
+      places: { dtype: "i32", shape: [rows, places] },
+      targets: { dtype: "i32", shape: [rows, places] },
+    }),
+    loss: (model, { tokens, places, targets }) => classSums(forward(model, tokens!, places!), targets!),
+  };
+}
+
+/** Cross-entropy and right guesses of logits (…, V) against class ids i32 (…), −1 ignored. */
+function classSums(logits: Tensor, targets: Tensor): LossSums {
+  const [flat, scores] = [targets.reshape(-1), logits.reshape(-1, logits.shape.at(-1)!)];
+  const losses = crossEntropy(scores, flat, -1);
+  const counted = flat.notEqual(-1);
+  const correct = scores.argMax(-1).equal(flat).and(counted).cast(losses.dtype).sum();
+  return { sum: losses.sum(), count: counted.cast(losses.dtype).sum(), extra: { correct } };
 }
 
 /** Inputs of a supervised task: named feeds of one row. */

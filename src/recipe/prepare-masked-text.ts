@@ -1,0 +1,48 @@
+// Text for masked language modelling: read, split, tokenized, cut into windows of which words are hidden.
+import { MaskedWindows, prepareText, specialIds, wordParts } from "../data/index.ts";
+import { modelFamily } from "../models/index.ts";
+import { maskedLanguageModelTask } from "../train/index.ts";
+import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
+import { chosenModel } from "./chosen-model.ts";
+import type { PreparedData, PrepareOptions } from "./prepare.ts";
+import { tellText, textInput, textSettings } from "./prepare-text.ts";
+import type { Recipe } from "./schema.ts";
+import { tokenEntropy } from "./survey.ts";
+import { tokenWarnings } from "./suspicions.ts";
+
+export async function prepareMaskedText(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
+  const { train, validation, tokenizer, report } = await prepareText(textInput(recipe), textSettings(recipe, options));
+  const [family, config] = chosenModel(recipe);
+  const special = specialIds(tokenizer);
+  const { wholeWords, ...shares } = recipe.data.masking;
+  const built = modelFamily(family).build(config, { task: "masked-language-model", vocab: special.size });
+  const context = built.inputs.tokens!.shape[0]!;
+  tellText(report, train, options);
+  const close = async () => void (await Promise.all([train.close(), validation.close()]));
+  try {
+    const masking = { ...shares, words: wholeWords ? wordParts(tokenizer) : undefined };
+    const shared = { ...masking, context, special, seed: recipe.seed };
+    const windows = new MaskedWindows(train, {
+      ...shared,
+      order: recipe.batch.size === "all" ? "sequential" : "random",
+    });
+    const heldOut = new MaskedWindows(validation, { ...shared, order: "sequential" });
+    return {
+      family,
+      built,
+      task: maskedLanguageModelTask(context, windows.numPlaces),
+      ...trainingSource(windows, recipe, { order: "random", samplesPerEpoch: train.length / (context - 2) }),
+      heldOut: () => heldOutBatches(heldOut, evaluationRows(recipe)),
+      baseline: await tokenEntropy(train),
+      warnings:
+        options.files === undefined ? await tokenWarnings(train, validation, recipe.data.path ?? "data.rows") : [],
+      dataHash: report.sha256,
+      tokenizer,
+      files: { "tokenizer.json": JSON.stringify(tokenizer) },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

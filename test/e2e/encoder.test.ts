@@ -1,0 +1,69 @@
+// An encoder from raw text to a classifier: pretrained by guessing hidden words, stopped and gone on with exactly, exported, and tuned.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { runCli, scratchFolder, writeTinyRecipe } from "../support/cli.ts";
+
+const folder = scratchFolder();
+afterAll(() => folder.remove());
+const cli = (...args: string[]) => runCli(args, folder.path);
+const bert = { layers: 2, heads: 2, width: 32, context: 18, initStd: 0.1 };
+
+const endOf = (records: readonly { readonly [key: string]: unknown }[]) => records.find(({ type }) => type === "end");
+
+beforeAll(async () => {
+  writeTinyRecipe(folder.path, {
+    data: { path: "corpus.txt", task: "masked-language-model" },
+    tokenizer: { bpe: 280 },
+    model: { bert },
+    eval: { every: 60 },
+  });
+  const { code, stderr } = await cli("train", "tiny.json", "--run-dir", "whole");
+  expect(code, stderr).toBe(0);
+}, 60_000);
+
+test("a run that was stopped hides the words that it would have hidden", async () => {
+  expect((await cli("train", "tiny.json", "--run-dir", "halved", "--until", "25")).code).toBe(0);
+  const resumed = await cli("train", "tiny.json", "--run-dir", "halved", "--resume", "--json");
+  const whole = await cli("train", "tiny.json", "--run-dir", "again", "--json");
+  expect(endOf(resumed.records)?.hash).toBe(endOf(whole.records)?.hash);
+});
+
+test("what it has learnt goes on in a classifier, from the run's folder as from an exported one", async () => {
+  expect(await cli("export", "whole", "encoder", "--layout", "huggingface")).toMatchObject({ code: 0 });
+  const rows = Array.from({ length: 80 }, (_, at) => ({
+    text: at % 2 ? "the and of" : "with his they",
+    label: at % 2,
+  }));
+  writeFileSync(join(folder.path, "rows.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"));
+  const recipe = {
+    data: { path: "rows.jsonl" },
+    tokenizer: "encoder/tokenizer.json",
+    model: { bert: { ...bert, pooling: "mean" } },
+    ...{ optimizer: { adamw: { lr: 3e-3 } }, batch: { size: 8 }, steps: 40, eval: { every: 40 } },
+  };
+  writeFileSync(join(folder.path, "classes.json"), JSON.stringify(recipe));
+  const hashes: unknown[] = [];
+  for (const source of ["encoder", "whole"]) {
+    const run = await cli("train", "classes.json", "--run-dir", `from-${source}`, "--init-from", source, "--json");
+    expect(run.code, run.stderr).toBe(0);
+    expect(run.stderr).toContain(
+      "was trained for another task: 2 tensors of the head begin anew, classifier.weight first",
+    );
+    expect(run.records.findLast(({ type }) => type === "eval")).toMatchObject({ metrics: { accuracy: 1 } });
+    hashes.push(endOf(run.records)?.hash);
+  }
+  expect(hashes[0]).toBe(hashes[1]);
+  const other = await cli("train", "classes.json", "--init-from", "encoder", "--set", "model.bert.layers=3");
+  expect(other.code).not.toBe(0);
+  expect(other.stderr).toContain("bert.encoder.layer.2");
+}, 120_000);
+
+test("what an encoder without a task cannot do is refused", async () => {
+  writeFileSync(join(folder.path, "one.txt"), "the and of");
+  const predicted = await cli("predict", "whole", "one.txt");
+  expect(predicted.code).toBe(2);
+  expect(predicted.stderr).toContain("--init-from");
+  const wrong = await cli("train", "tiny.json", "--set", "model={ textClassifier: {} }");
+  expect(wrong.stderr).toContain("this model does not learn that");
+});
