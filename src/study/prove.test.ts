@@ -38,7 +38,7 @@ const promised = [
   "arch.transformer",
   "pre.tokenize",
   "arch.bert",
-  ...["nlp.classify", "nlp.sentiment"],
+  ...["nlp.classify", "nlp.sentiment", "pretrain"],
   "pipe.six",
   "sys.numpy",
   "sys.pytorch",

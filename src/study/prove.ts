@@ -17,6 +17,7 @@ import { numpyProofs } from "./proofs/numpy.ts";
 import { optimizerProofs } from "./proofs/optimizer.ts";
 import { parallelProofs } from "./proofs/parallel.ts";
 import { pipelineProofs } from "./proofs/pipeline.ts";
+import { pretrainingProofs } from "./proofs/pretraining.ts";
 import { rateProofs } from "./proofs/rates.ts";
 import { regularizationProofs } from "./proofs/regularization.ts";
 import { repeatProofs } from "./proofs/repeat.ts";
@@ -49,6 +50,7 @@ export const proofs: readonly Proof[] = [
   ...tokenizeProofs,
   ...bertProofs,
   ...textClassProofs,
+  ...pretrainingProofs,
   ...pipelineProofs,
   ...numpyProofs,
   ...torchProofs,

@@ -3,6 +3,7 @@ import { load, train } from "../../api/index.ts";
 import { RandomStream } from "../../base/index.ts";
 import type { RecipeInput } from "../../recipe/index.ts";
 import { atLeast, atMost, type Figure, type Proof, type ProofContext, shown } from "../proof.ts";
+import { Topics } from "../topics.ts";
 
 type Row = { readonly text: string; readonly label: string };
 
@@ -31,63 +32,12 @@ async function accuracyOf(
   return right.length / rows.test.length;
 }
 
-const numTopics = 8;
 const wrongLabels = 0.1;
-const wordsPerText = 20;
-
-/** Words of two syllables, consonant, vowel, consonant, vowel: no two alike. */
-const words = Array.from({ length: 120 }, (_, at) => {
-  const syllable = (id: number) => "bdfgklmnprst"[id % 12]! + "aeiou"[Math.floor(id / 12) % 5]!;
-  return syllable(at) + syllable(at + 1 + Math.floor(at / 60));
-});
-
-/** Topics that prefer some words: softmaxes of normal numbers. A share of the labels names another topic. */
-class Topics {
-  private readonly logChances: number[][];
-  /** Chance of a word or one before it. */
-  private readonly sums: number[][];
-
-  constructor(seed: number) {
-    const stream = new RandomStream(seed, "topics");
-    this.logChances = Array.from({ length: numTopics }, (_, topic) => {
-      const scores = words.map((__, word) => 1.2 * stream.normal(word, topic));
-      const logSum = Math.log(scores.reduce((sum, score) => sum + Math.exp(score), 0));
-      return scores.map((score) => score - logSum);
-    });
-    this.sums = this.logChances.map((logChances) => {
-      let sum = 0;
-      return logChances.map((logChance) => {
-        sum += Math.exp(logChance);
-        return sum;
-      });
-    });
-  }
-
-  draw(count: number, name: string): Row[] {
-    const stream = new RandomStream(5, name);
-    return Array.from({ length: count }, (_, row) => {
-      const topic = stream.below(numTopics, 0, row);
-      const drawn = Array.from({ length: wordsPerText }, (__, at) => {
-        const found = stream.uniform(100 + at, row);
-        return words[this.sums[topic]!.findIndex((sum) => found < sum)] ?? words.at(-1)!;
-      });
-      const isWrong = stream.uniform(50, row) < wrongLabels;
-      const told = isWrong ? (topic + 1 + stream.below(numTopics - 1, 30, row)) % numTopics : topic;
-      return { text: drawn.join(" "), label: `topic ${told}` };
-    });
-  }
-
-  /** What nobody can do better: the topic under which a text is likeliest. All are equally likely before it. */
-  best(text: string): string {
-    const ids = text.split(" ").map((word) => words.indexOf(word));
-    const scores = this.logChances.map((logChances) => ids.reduce((sum, id) => sum + logChances[id]!, 0));
-    return `topic ${scores.indexOf(Math.max(...scores))}`;
-  }
-}
 
 async function classify(context: ProofContext): Promise<Figure[]> {
-  const topics = new Topics(3);
-  const rows = { train: topics.draw(16_000, "train"), test: topics.draw(4000, "test") };
+  const topics = new Topics({ topics: 8, words: 120, seed: 3, sharpness: 1.2 });
+  const draw = (count: number, name: string) => topics.draw(count, { name, length: 20, wrongLabels });
+  const rows = { train: draw(16_000, "train"), test: draw(4000, "test") };
   const ceiling = rows.test.filter(({ text, label }) => topics.best(text) === label).length / rows.test.length;
   const accuracy = await accuracyOf(
     {
