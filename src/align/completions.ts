@@ -28,8 +28,11 @@ export function completionRows(rows: readonly Completion[], width: number): { to
   return { tokens: { dtype: "i32", shape, data: tokens }, targets: { dtype: "i32", shape, data: targets } };
 }
 
-/** Log-probability of each target (B, T), 0 where it is −1: tokens and targets i32 (B, T). Errors with `train/model-output`. */
-export function tokenLogProbs(model: Module, tokens: Tensor, targets: Tensor): Tensor {
+/**
+ * Log-probability of each target (B, T) at a temperature, 0 where it is −1: tokens and targets i32 (B, T). Errors with
+ * `train/model-output`.
+ */
+export function tokenLogProbs(model: Module, tokens: Tensor, targets: Tensor, temperature = 1): Tensor {
   const logits = model.forward(tokens); // (B, T, V)
   if (typeof logits !== "object" || logits === null || !("graph" in logits))
     fail("train/model-output", "forward did not return a Tensor", {
@@ -38,7 +41,7 @@ export function tokenLogProbs(model: Module, tokens: Tensor, targets: Tensor): T
       got: typeof logits,
       fix: "use a language model",
     });
-  const scores = logits as Tensor;
+  const scores = temperature === 1 ? (logits as Tensor) : (logits as Tensor).mul(1 / temperature);
   return crossEntropy(scores.reshape(-1, scores.shape.at(-1)!), targets.reshape(-1), -1)
     .neg()
     .reshape(...targets.shape);

@@ -1,4 +1,7 @@
 export { type Completion, completionLogProbs, completionRows, tokenLogProbs } from "./completions.ts";
+export { addReference, fillReference, freezeReference, isReferenceName } from "./frozen-copy.ts";
+export { GrpoSource, type GrpoSourceOptions, type Prompt } from "./grpo-source.ts";
+export { type GrpoSettings, groupAdvantages, grpoSchema, grpoTask, type Reward } from "./grpo-task.ts";
 export {
   PairDataset,
   type PreferenceData,
@@ -14,4 +17,5 @@ export {
   preferenceSchemas,
 } from "./preference-methods.ts";
 export { preferenceTask, sidesOf } from "./preference-task.ts";
+export { preparePrompts } from "./prompts.ts";
 export { referenceFile, writeReference } from "./reference.ts";

@@ -8,6 +8,7 @@ export {
   reproduceRun,
 } from "./again.ts";
 export { type ChosenEngine, chooseEngine } from "./engine.ts";
+export { type GrpoInput, grpo } from "./grpo.ts";
 export { measureMatmul, measurePeak } from "./machine.ts";
 export {
   type ClassPrediction,

@@ -1,4 +1,6 @@
 // What a run begins with: fresh parameters, those of another run, or everything that its own newest checkpoint holds.
+
+import { isReferenceName } from "../align/index.ts";
 import {
   AthanorError,
   fail,
@@ -60,13 +62,13 @@ export async function initFrom(
   }
   requireSameAdapter(files.get("model.json"), prepared.files["model.json"], where);
   const isFresh = freshHead(files.get("model.json"), prepared.files["model.json"]);
-  const kept = new Map([...tensors].filter(([name]) => !isFresh(name)));
+  const kept = new Map([...tensors].filter(([name]) => !isFresh(name) && !isReferenceName(name)));
   const { model } = prepared.description;
   const quantized = [...quantizedWeights(model).keys()].map((name) => ({ name }));
   requireAllUsed([...parameterTypes, ...quantized], { tensors: kept, path: where });
   const others = otherSettings(files.get("model.json"), prepared.files["model.json"]);
   if (others.length > 0) onNote(`the weights of ${path} were trained with other settings: ${others.join(", ")}`);
-  const fresh = (name: string) => isFresh(name) || (isLoraName(name) && !tensors.has(name));
+  const fresh = (name: string) => isFresh(name) || isReferenceName(name) || (isLoraName(name) && !tensors.has(name));
   const anew = parameterTypes.filter(({ name }) => isFresh(name));
   if (anew.length > 0)
     onNote(

@@ -50,7 +50,11 @@ export interface Batches {
 }
 
 /** Sizes of a recipe's batches, none above `most` rows. Errors with `config/lanes`, `config/microbatch`. */
-function batchesOf(size: BatchSizeConfig, { batch: { lanes, microbatch: given } }: Recipe, most: number): Batches {
+export function batchesOf(
+  size: BatchSizeConfig,
+  { batch: { lanes, microbatch: given } }: Recipe,
+  most: number,
+): Batches {
   const smallest = Math.min(most, ...namedSizes(size));
   const lane = rowsPerLane(smallest, lanes);
   const isMeasured = typeof size === "object" && size.adaptive !== undefined;

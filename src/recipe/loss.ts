@@ -1,6 +1,6 @@
 // The losses that a recipe can name, by what they are of: classes or numbers. Their formulas are in nn; code may give any other.
 import { z } from "zod";
-import { preferenceMethod, preferenceSchemas } from "../align/index.ts";
+import { grpoSchema, preferenceMethod, preferenceSchemas } from "../align/index.ts";
 import { fail, fromNumbers, oneOf, varyingSchema } from "../base/index.ts";
 import { constant, currentTrace, type Tensor, take } from "../core/index.ts";
 import * as nn from "../nn/index.ts";
@@ -39,15 +39,17 @@ const numberSchemas = {
   quantile: z.strictObject({ q: z.number().gt(0).lt(1).default(0.5).describe("the quantile that is predicted") }),
 };
 
+const textSchemas = { ...preferenceSchemas, grpo: grpoSchema };
+
 /** `{ huber: { delta: 0.5 } }`, or a name alone. */
-export const lossSchema = oneOf({ ...classSchemas, ...numberSchemas, ...preferenceSchemas });
+export const lossSchema = oneOf({ ...classSchemas, ...numberSchemas, ...textSchemas });
 type Chosen = z.output<typeof lossSchema> | undefined;
 
 const each = { reduction: "none" } as const;
 
 /** What a classifier's task lowers, one loss per row. Errors with `config/loss` where it is a loss of numbers. */
 export function classificationLoss(chosen: Chosen, classWeights?: readonly number[]): ClassificationOptions {
-  refuseOthers(chosen, { ...numberSchemas, ...preferenceSchemas }, Object.keys(classSchemas), "classes");
+  refuseOthers(chosen, { ...numberSchemas, ...textSchemas }, Object.keys(classSchemas), "classes");
   const options = lossOf(chosen);
   if (classWeights === undefined) return options;
   const { loss = (x: Tensor, t: Tensor) => nn.crossEntropy(x, t, each) } = options;
@@ -87,7 +89,7 @@ function lossOf(chosen: Chosen): ClassificationOptions {
  * none, and is told of scaled targets. Errors with `config/loss` where it is a loss of classes.
  */
 export function regressionLoss(chosen: Chosen, scale: number): Pick<RegressionOptions, "loss" | "lossScale"> {
-  refuseOthers(chosen, { ...classSchemas, ...preferenceSchemas }, Object.keys(numberSchemas), "numbers");
+  refuseOthers(chosen, { ...classSchemas, ...textSchemas }, Object.keys(numberSchemas), "numbers");
   const { meanAbsoluteError, huber, smoothL1, logCosh, quantile } = chosen ?? {};
   const of = (loss: (p: Tensor, t: Tensor) => Tensor, lossScale: number) => ({ loss, lossScale });
   if (meanAbsoluteError) return of((p, t) => nn.meanAbsoluteError(p, t, each), scale);
@@ -105,6 +107,10 @@ export const isCrossEntropy = ({ loss }: { readonly loss?: Chosen }): boolean =>
 /** Whether the data are pairs of completions, of which one is preferred. */
 export const learnsFromPairs = ({ loss }: { readonly loss?: Chosen }): boolean =>
   preferenceMethod(loss ?? {}) !== undefined;
+
+/** Whether a frozen copy is kept beside the model: an adapter's base needs none. */
+export const keepsReference = ({ loss, adapter }: { readonly loss?: Chosen; readonly adapter?: unknown }): boolean =>
+  loss?.grpo !== undefined && loss.grpo.beta > 0 && adapter === undefined;
 
 /** False where training adds to the loss that evaluations tell. */
 export function isPlain({ loss }: { readonly loss?: Chosen }): boolean {

@@ -1,5 +1,6 @@
 // From a validated recipe to what training needs: data read and encoded, model built, task, optimizer, batches. The names in
 // the recipe are resolved here and nowhere else.
+import { freezeReference } from "../align/index.ts";
 import { AthanorError, type Clock, fail, parseBytes } from "../base/index.ts";
 import type { ChatFormat, Tokenizer } from "../data/index.ts";
 import { type BuiltModel, modelFamily } from "../models/index.ts";
@@ -16,12 +17,13 @@ import type { Batch, BatchSource, StepDescription, StepPrograms } from "../train
 import { adapt, adapterWarnings, freezeBeside } from "./adapter.ts";
 import { type Batches, evaluationRows } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
-import { learnsFromPairs } from "./loss.ts";
+import { keepsReference, learnsFromPairs } from "./loss.ts";
 import { tellSlots } from "./notes.ts";
 import { prepareConversations } from "./prepare-chat.ts";
 import { prepareImageRows, readsImages } from "./prepare-images.ts";
 import { prepareMaskedText } from "./prepare-masked-text.ts";
 import { preparePairs } from "./prepare-preferences.ts";
+import { prepareRewarded } from "./prepare-rewards.ts";
 import { prepareTableData } from "./prepare-table.ts";
 import { prepareLanguageModel } from "./prepare-text.ts";
 import { prepareTextClasses } from "./prepare-text-classes.ts";
@@ -102,7 +104,8 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
   const { tasks, reads } = modelFamily(name);
   const rows = readsImages(recipe) ? "images" : "table";
   const { task, chat } = recipe.data;
-  const written = learnsFromPairs(recipe) ? "pairs" : chat === undefined ? "text" : "conversations";
+  const judged = learnsFromPairs(recipe) ? "pairs" : chat === undefined ? "text" : "conversations";
+  const written = recipe.loss?.grpo === undefined ? judged : "rewarded";
   const records = tasks.includes("sequence-to-sequence") ? "textPairs" : "labelledTexts";
   const read = task === "masked-language-model" ? "maskedText" : records;
   const reader = tasks.includes("language-model") ? written : reads === "texts" ? read : rows;
@@ -136,6 +139,7 @@ const readers = {
   text: prepareLanguageModel,
   conversations: prepareConversations,
   pairs: preparePairs,
+  rewarded: prepareRewarded,
   maskedText: prepareMaskedText,
   labelledTexts: prepareTextClasses,
   textPairs: prepareSequences,
@@ -165,9 +169,9 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.chat": ["pairs", "conversations"],
   "data.packing": ["conversations"],
   "data.onShort": ["pairs", "conversations", "labelledTexts", "textPairs", "table", "images"],
-  loss: ["pairs", "labelledTexts", "textPairs", "table", "images"],
-  tokenizer: ["text", "maskedText", "pairs", "conversations", "labelledTexts", "textPairs"],
-  samples: ["text", "pairs", "conversations"],
+  loss: ["pairs", "rewarded", "labelledTexts", "textPairs", "table", "images"],
+  tokenizer: ["text", "maskedText", "pairs", "rewarded", "conversations", "labelledTexts", "textPairs"],
+  samples: ["text", "pairs", "rewarded", "conversations"],
 };
 
 /** A setting that nothing reads is a mistake, not a decoration. Errors with `config/unread`. */
@@ -191,7 +195,8 @@ function refuseUnread(recipe: Recipe, reader: keyof typeof readers, family: stri
 /** Reads the data and builds the model of a recipe. Errors with `config/*`, `data/*`, `tokenizer/*`, `optim/*`. */
 export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Promise<Prepared> {
   const { time = (_, work) => work() } = options;
-  const settings = freezeBeside(recipe.adapter, recipe.optimizer);
+  const beside = freezeBeside(recipe.adapter, recipe.optimizer);
+  const settings = keepsReference(recipe) ? freezeReference(beside) : beside;
   const optimizer = time("optimizer", () => parseOptimizer(settings, { steps: recipe.steps }));
   if ((recipe.data.path === undefined) === (recipe.data.rows === undefined)) {
     fail("config/data", "a recipe names its data once", {

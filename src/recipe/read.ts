@@ -111,12 +111,14 @@ function lineOf(document: Document, lines: LineCounter, keys: readonly PropertyK
 
 /** Relative paths become absolute, so that a run folder tells where its data was. */
 function resolvePaths(raw: Raw, folder: string): void {
-  const { data, tokenizer } = raw;
+  const { data, tokenizer, loss } = raw;
   for (const key of ["path", "heldOutPath", "cache"])
     if (isRecord(data) && typeof data[key] === "string") data[key] = resolve(folder, data[key]);
   const chat = isRecord(data) && isRecord(data.chat) ? data.chat : {};
   if (isTemplateFile(chat.template)) (data as Raw).chat = { ...chat, template: resolve(folder, chat.template) };
   if (typeof tokenizer === "string" && tokenizer.endsWith(".json")) raw.tokenizer = resolve(folder, tokenizer);
+  const grpo = isRecord(loss) && isRecord(loss.grpo) ? loss.grpo : {};
+  if (typeof grpo.reward === "string") raw.loss = { grpo: { ...grpo, reward: resolve(folder, grpo.reward) } };
   replaceRateTable(raw, (path) => resolve(folder, path));
 }
 
@@ -127,7 +129,7 @@ function applySets(source: Source, { set = [], cwd = process.cwd() }: ReadOption
     const { keys, value } = parseSet(change);
     const key = keys.join(".");
     const isPath =
-      /^(data\.(path|heldOutPath|cache)|optimizer\.\w+\.lr\.table)$/.test(key) ||
+      /^(data\.(path|heldOutPath|cache)|optimizer\.\w+\.lr\.table|loss\.grpo\.reward)$/.test(key) ||
       (key === "tokenizer" && String(value).endsWith(".json")) ||
       (key === "data.chat.template" && isTemplateFile(value));
     assignDeep(source.raw, keys, isPath && typeof value === "string" ? resolve(cwd, value) : value);

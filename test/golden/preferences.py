@@ -72,8 +72,31 @@ for name, (settings, mean, compared, loss) in methods.items():
         "margin": margin.sum().item(),
     }
 
+# GRPO: completions of one group with their rewards, at a temperature, sampled by an older table and held by the reference
+old = table.detach() + torch.tensor(grid(7102, V * V)).reshape(V, V) * 0.6
+group = [([1, 2], c, r) for c, r in (([3, 6], 1.0), ([4, 4, 0, 6], 0.0), ([5], 0.25), ([3, 3, 6], 1.0))]
+rewards = torch.tensor([r for _, _, r in group])
+T, clip, beta = 0.7, 0.1, 0.3
+of = lambda scores, p, c: torch.stack([F.log_softmax(scores[b] / T, -1)[t] for b, t in zip(([*p, *c])[len(p) - 1 :], c, strict=False)])  # noqa: E731
+grpo = {}
+for scale in ("std", "none"):
+    advantages = rewards - rewards.mean()
+    if scale == "std":
+        advantages = advantages / (rewards.std(correction=0) + 1e-4)
+    losses, kls = [], []
+    for (p, c, _), a in zip(group, advantages, strict=True):
+        new, before, ref = of(table, p, c), of(old, p, c).detach(), of(reference, p, c).detach()
+        ratio = torch.exp(new - before)
+        kl = torch.exp(ref - new) - (ref - new) - 1
+        losses.append((-torch.min(ratio * a, ratio.clamp(1 - clip, 1 + clip) * a) + beta * kl).mean())
+        kls.append(kl.mean())
+    (gradient,) = torch.autograd.grad(torch.stack(losses).mean(), table)
+    grpo[scale] = {"advantages": advantages.tolist(), "gradient": gradient.flatten().tolist(), "kl": torch.stack(kls).sum().item()}
+
 write("preferences.json", {
     "madeBy": "preferences.py", "versions": versions("torch"), "vocab": V,
     "table": table.detach().flatten().tolist(), "reference": reference.flatten().tolist(),
     "pairs": [{"prompt": p, "chosen": c, "rejected": r} for p, c, r in pairs], "cases": cases,
+    "old": old.flatten().tolist(), "temperature": T, "clip": clip, "beta": beta, "grpo": grpo,
+    "group": [{"prompt": p, "completion": c, "reward": r} for p, c, r in group],
 })  # fmt: skip
