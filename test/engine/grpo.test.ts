@@ -86,7 +86,7 @@ test("the reference stays what the model was, and is not part of what comes afte
     ...recipe({
       steps: 1,
       batch: 16,
-      data: { rows: rows.map((row) => ({ ...row, chosen: row.last, rejected: "ab" })) },
+      data: { rows: rows.map((row) => ({ ...row, chosen: row.last, rejected: "ab\n" })) },
     }),
   };
   await train({ ...dpo, loss: "dpo" }, { runDir: at("after"), initFrom: run }).outcome;
