@@ -1,7 +1,7 @@
 // What a model in training is held by: a frozen copy of it as training began, under `reference.*`; or, beside an adapter, the model itself
-// with the adapter at zero, which needs no copy.
+// without the adapter, which needs no copy.
 import type { Tensor } from "../core/index.ts";
-import { isLoraName, type Module } from "../nn/index.ts";
+import { adaptedLayers, functionalCall, type Linear, type Module } from "../nn/index.ts";
 import type { OptimizerConfig } from "../optim/index.ts";
 import type { StepPrograms } from "../train/index.ts";
 
@@ -36,16 +36,26 @@ export function fillReference({ store, graphs }: StepPrograms): void {
     if (isReferenceName(name)) store.write(name, store.read(name.slice(prefix.length)));
 }
 
-/** The model to ask for the reference's opinion, and the weights to ask it with, traced. */
-export function referenceModel(
+/** What `fn` makes of the reference, traced with the weights of the model. */
+export function askReference(
   model: Module,
   weights: ReadonlyMap<string, Tensor>,
-): { readonly model: Module; readonly weights: ReadonlyMap<string, Tensor> } {
+  fn: (reference: Module) => Tensor,
+): Tensor {
   const copy = referenceOf(model);
-  if (copy === undefined)
-    return { model, weights: new Map([...weights].map(([name, x]) => [name, isLoraName(name) ? x.mul(0) : x])) };
-  const own = [...weights].flatMap(([name, x]) =>
-    isReferenceName(name) ? [[name.slice(prefix.length), x] as const] : [],
-  );
-  return { model: copy, weights: new Map(own) };
+  if (copy === undefined) return withoutAdapters(model, () => functionalCall(model, weights, () => fn(model)));
+  const own = [...weights].filter(([name]) => isReferenceName(name));
+  const named = new Map(own.map(([name, weight]) => [name.slice(prefix.length), weight]));
+  return functionalCall(copy, named, () => fn(copy));
+}
+
+/** Traces with the adapters taken off. */
+function withoutAdapters<T>(model: Module, fn: () => T): T {
+  const taken = adaptedLayers(model).map(([, layer]) => ({ layer: layer as Linear, lora: layer.lora }));
+  for (const { layer } of taken) layer.lora = undefined;
+  try {
+    return fn();
+  } finally {
+    for (const { layer, lora } of taken) layer.lora = lora;
+  }
 }

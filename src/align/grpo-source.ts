@@ -6,10 +6,10 @@ import { type Tensor, trace } from "../core/index.ts";
 import { makeSampler, type Sampler, type Tokenizer } from "../data/index.ts";
 import type { Program } from "../engine/index.ts";
 import { isCachedLanguageModel, TokenGenerator } from "../generate/index.ts";
-import { functionalCall, storedParameters } from "../nn/index.ts";
+import { functionalCall, type Module, storedParameters } from "../nn/index.ts";
 import type { Batch, BatchSource, StepPrograms } from "../train/index.ts";
 import { type Completion, completionRows, tokenLogProbs } from "./completions.ts";
-import { referenceModel } from "./frozen-copy.ts";
+import { askReference } from "./frozen-copy.ts";
 import { type GrpoSettings, groupAdvantages, type Reward } from "./grpo-task.ts";
 
 /** A prompt, its tokens, and all that its row says. */
@@ -212,10 +212,9 @@ export class GrpoSource implements BatchSource {
       { tokens: type, targets: type },
       ({ tokens, targets }: { [name: string]: Tensor }) => {
         const stored = storedParameters(graphs.parameterTypes);
-        const asked = who === "policy" ? { model, weights: stored } : referenceModel(model, stored);
-        return functionalCall(asked.model, asked.weights, () =>
-          tokenLogProbs(asked.model, tokens!, targets!, settings.temperature),
-        );
+        const think = (one: Module) => tokenLogProbs(one, tokens!, targets!, settings.temperature);
+        if (who === "reference") return askReference(model, stored, think);
+        return functionalCall(model, stored, () => think(model));
       },
       { mode: "eval", floatDType: dtype },
     );

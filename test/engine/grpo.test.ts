@@ -7,6 +7,7 @@ import { evaluateRun, grpo, load, train } from "../../src/api/index.ts";
 import { toNumbers } from "../../src/base/index.ts";
 import { loadLatest } from "../../src/checkpoint/index.ts";
 import type { RecipeInput } from "../../src/recipe/index.ts";
+import type { RunEvent } from "../../src/track/index.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "athanor-grpo-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -95,24 +96,29 @@ test("the reference stays what the model was, and is not part of what comes afte
   ).toBe(false);
 });
 
-test("beside an adapter the model itself is the reference, and no copy is kept", async () => {
-  const base = at("base");
-  await grpo({ ...recipe({ steps: 10 }), reward, grpo: settings }, { runDir: base }).outcome;
-  const adapter = { lora: { rank: 4, targets: ["*.c_attn", "*.c_fc"] } };
-  const run = at("adapted");
-  const metrics: number[] = [];
-  await grpo(
-    { ...recipe({ steps: 4, adapter, eval: { every: 2, batch: 16 } }), reward, grpo: settings },
-    {
-      runDir: run,
-      initFrom: base,
-      onEvent: (event) => void (event.type === "eval" && metrics.push(event.metrics!.kl!)),
-    },
-  ).outcome;
-  const { tensors } = (await loadLatest(run))!.checkpoint;
-  expect([...tensors.keys()].some((name) => name.startsWith("reference."))).toBe(false);
-  expect(metrics[1]).toBeGreaterThan(0);
-});
+test.each([{}, { magnitude: true }, { init: "pissa" }] as const)(
+  "beside an adapter (%j) the model itself is the reference, and no copy is kept",
+  async (kind) => {
+    const name = JSON.stringify(kind).replaceAll(/\W/g, "");
+    const base = at(`base ${name}`);
+    await grpo({ ...recipe({ steps: 10 }), reward, grpo: settings }, { runDir: base }).outcome;
+    const adapter = { lora: { rank: 4, targets: ["*.c_attn", "*.c_fc"], ...kind } };
+    const tuned = async (lr: number) => {
+      const run = at(`adapted ${name} ${lr}`);
+      const given = recipe({ steps: 2, adapter, optimizer: { adamw: { lr } }, eval: { every: 2, batch: 16 } });
+      let kl = Number.NaN;
+      const onEvent = (event: RunEvent) => {
+        if (event.type === "eval") kl = event.metrics!.kl!;
+      };
+      await grpo({ ...given, reward, grpo: settings }, { runDir: run, initFrom: base, onEvent }).outcome;
+      const { tensors } = (await loadLatest(run))!.checkpoint;
+      expect([...tensors.keys()].some((one) => one.startsWith("reference."))).toBe(false);
+      return kl;
+    };
+    expect(await tuned(1e-9)).toBeLessThan(1e-9);
+    expect(await tuned(1e-2)).toBeGreaterThan(1e-5);
+  },
+);
 
 test("a recipe names the reward's module, and its run can be evaluated", async () => {
   writeFileSync(at("prompts.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"));
