@@ -12,6 +12,7 @@ import {
   toNumbers,
 } from "../base/index.ts";
 import { type Checkpoint, loadCheckpoint, loadLatest } from "../checkpoint/index.ts";
+import { tokenizerConfigName } from "../data/index.ts";
 import { isHubFolder, isPeftFolder, readHubModel, readPeftModel } from "../hub/index.ts";
 import { modelFamilies } from "../models/index.ts";
 import { isLoraName, quantizedWeights, storedParts } from "../nn/index.ts";
@@ -115,9 +116,8 @@ async function weightsAt(path: string) {
   const isAdapter = await isPeftFolder(path);
   if (isAdapter || (await isHubFolder(path))) {
     const model = await (isAdapter ? readPeftModel(path) : readHubModel(path));
-    const { tensors, tokenizer, config, task } = model;
+    const { tensors, texts, config, task } = model;
     const adapter = "adapter" in model ? { adapter: { lora: model.adapter } } : {};
-    const texts: [string, string][] = tokenizer === undefined ? [] : [["tokenizer.json", tokenizer]];
     return {
       tensors,
       files: new Map([...texts, ["model.json", JSON.stringify({ config, task, ...adapter })]]),
@@ -200,7 +200,7 @@ export async function restore(
       fix: "keep steps, give the schedule a total of its own from the first run on, or start a new run: --init-from",
     });
   }
-  for (const name of ["tokenizer.json", "table.json"]) {
+  for (const name of ["tokenizer.json", tokenizerConfigName, "table.json"]) {
     if (differs(name, prepared, files)) {
       fail("resume/vocabulary", `${name} is not the one that the checkpoint was trained with`, {
         where: path,

@@ -16,6 +16,7 @@ import {
   readHubModel,
   readPeftModel,
   type StoredTensor,
+  tokenizerFiles,
 } from "../hub/index.ts";
 import type { TaskName } from "../models/index.ts";
 import { isQuantizedPart, type LoraConfig } from "../nn/index.ts";
@@ -45,7 +46,7 @@ export interface ModelFiles {
   readonly folder: string;
   readonly description: ModelDescription;
   readonly tensors: ReadonlyMap<string, HostArray>;
-  /** `tokenizer.json`, `table.json`, `images.json`, `recipe.json`, as text. */
+  /** `tokenizer.json`, `tokenizer_config.json`, `table.json`, `images.json`, `recipe.json`, as text. */
   readonly files: ReadonlyMap<string, string>;
 }
 
@@ -88,7 +89,7 @@ async function readSaved(folder: string): Promise<ModelFiles> {
     await file.close();
   }
   const files = new Map<string, string>();
-  for (const name of ["model.json", "tokenizer.json", "table.json", "images.json", "recipe.json"]) {
+  for (const name of ["model.json", ...tokenizerFiles, "table.json", "images.json", "recipe.json"]) {
     if (await exists(join(folder, name))) files.set(name, await readFile(join(folder, name), "utf8"));
   }
   return { folder, description: describe(files.get("model.json"), folder), tensors, files };
@@ -96,7 +97,7 @@ async function readSaved(folder: string): Promise<ModelFiles> {
 
 /** A model in the layout of Hugging Face, with an adapter of PEFT's where it has one. */
 function fromPublished(model: HubModel & { readonly adapter?: LoraConfig }): ModelFiles {
-  const { folder, family, config, tensors, tokenizer, task, classes, adapter } = model;
+  const { folder, family, config, tensors, texts, task, classes, adapter } = model;
   return {
     folder,
     description: {
@@ -105,7 +106,7 @@ function fromPublished(model: HubModel & { readonly adapter?: LoraConfig }): Mod
       ...(adapter === undefined ? {} : { adapter: { lora: { ...adapter, targets: [...adapter.targets], ratio: 1 } } }),
     },
     tensors,
-    files: new Map(tokenizer === undefined ? [] : [["tokenizer.json", tokenizer]]),
+    files: texts,
   };
 }
 
@@ -194,8 +195,7 @@ function published(
 ): HubFiles {
   const { family, config, adapter, task, classes } = description;
   const stored = new Map([...tensors].map(([name, tensor]) => [name, storedAs(dtype, tensor, name)]));
-  if (layout === "huggingface")
-    return hubFiles({ family, config, task, classes, tensors: stored, tokenizer: files.get("tokenizer.json") });
+  if (layout === "huggingface") return hubFiles({ family, config, task, classes, tensors: stored, files });
   if (adapter?.lora === undefined)
     return fail("hub/export", "this model has no adapter", {
       where: "layout",

@@ -10,6 +10,8 @@ import {
   toNumbers,
 } from "../base/index.ts";
 import {
+  ChatFormat,
+  type Conversation,
   frameTokens,
   type ImageEncoder,
   parseTokenizer,
@@ -19,6 +21,9 @@ import {
   TableEncoder,
   type TableRecord,
   type Tokenizer,
+  templateFileName,
+  templateOf,
+  tokenizerConfigName,
 } from "../data/index.ts";
 import type { Engine, Store } from "../engine/index.ts";
 import {
@@ -28,6 +33,7 @@ import {
   type GeneratedText,
   isCachedLanguageModel,
   isSequenceModel,
+  type Prompt,
   type TextGenerationOptions,
   type TextGenerator,
   type TextSearchOptions,
@@ -93,6 +99,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   private readonly predictor: Predictor;
   private textGenerator: TextGenerator | undefined;
   private sequences: SequenceTexts | undefined;
+  private chatFormat: Promise<ChatFormat> | undefined;
 
   private constructor(files: ModelFiles, engine: Engine, tokenizer: Tokenizer | undefined) {
     this.folder = files.folder;
@@ -267,23 +274,54 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   }
 
   /** The text that follows a prompt. Errors with `model/task` for other than language models. */
-  async generate(prompt: string, options: TextGenerationOptions = {}): Promise<GeneratedText> {
+  async generate(prompt: Prompt, options: TextGenerationOptions = {}): Promise<GeneratedText> {
     return await this.generator().generate(prompt, options);
   }
 
   /** What follows each of many prompts, `samples` times each: first all of the first prompt. Several texts grow at once. */
-  async generateAll(prompts: readonly string[], options: TextGenerationOptions = {}): Promise<GeneratedText[]> {
+  async generateAll(prompts: readonly Prompt[], options: TextGenerationOptions = {}): Promise<GeneratedText[]> {
     return await this.generator().generateAll(prompts, options);
   }
 
   /** The same, piece by piece as it is made. */
-  stream(prompt: string, options: TextGenerationOptions = {}): AsyncGenerator<string, GeneratedText> {
+  stream(prompt: Prompt, options: TextGenerationOptions = {}): AsyncGenerator<string, GeneratedText> {
     return this.generator().stream(prompt, options);
   }
 
   /** The likeliest texts that a search with several beams finds, the best first. */
-  async search(prompt: string, options: TextSearchOptions = {}): Promise<FoundText[]> {
+  async search(prompt: Prompt, options: TextSearchOptions = {}): Promise<FoundText[]> {
     return await this.generator().search(prompt, options);
+  }
+
+  /**
+   * The assistant's answer to a conversation, written as the model's chat template says and ended by the token that ends a turn. One
+   * that does not fit the context is refused, unless `atContextEnd` lets its beginning go. Errors with `model/chat`, `data/chat-template`.
+   */
+  async chat(messages: Conversation, options: TextGenerationOptions = {}): Promise<GeneratedText> {
+    const { prompt, ...settings } = await this.conversation(messages);
+    return await this.generate(prompt, { ...settings, ...options });
+  }
+
+  /** A conversation as `generate`, `generateAll` and `stream` take it: its tokens up to where an answer begins, and what ends the answer. */
+  async conversation(
+    messages: Conversation,
+  ): Promise<{ prompt: Int32Array; stopTokens: number[]; atContextEnd: "stop" }> {
+    this.chatFormat ??= this.makeChatFormat();
+    const format = await this.chatFormat;
+    return { prompt: format.prompt(messages), stopTokens: [...format.endTokens], atContextEnd: "stop" };
+  }
+
+  private async makeChatFormat(): Promise<ChatFormat> {
+    const { texts, tokenizer, folder } = this;
+    const template = templateOf(texts.get(tokenizerConfigName), texts.get(templateFileName), folder);
+    if (template === undefined || tokenizer === undefined)
+      return fail("model/chat", "this model has no chat template: it was not trained on conversations", {
+        where: folder,
+        expected: `a chat_template in ${tokenizerConfigName}, or ${templateFileName}`,
+        got: "neither",
+        fix: "call generate(prompt); or train it with data.chat",
+      });
+    return await ChatFormat.create(template, tokenizer);
   }
 
   private generator(): TextGenerator {

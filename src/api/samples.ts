@@ -17,7 +17,7 @@ export function requirePrompt({ recipe: { samples }, tokenizer }: Prepared): voi
 
 /** The callback that writes samples, if the recipe asks for them and the model writes text. */
 export function sampling(
-  { recipe, tokenizer, description }: Prepared,
+  { recipe, tokenizer, description, chat }: Prepared,
   programs: StepPrograms,
   emit: (event: SampleEvent) => Promise<void>,
 ): readonly Callback[] {
@@ -33,7 +33,9 @@ export function sampling(
     generator ??= createGenerator({ engine, store, model, tokenizer, weights: () => graphs.evaluatedWeights() });
     const { prompt, tokens, temperature } = samples;
     const settings = { maxTokens: tokens, temperature, seed: recipe.seed, ...(signal === undefined ? {} : { signal }) };
-    const { text } = await generator.generate(prompt, settings);
+    // a model of conversations is asked, and answers
+    const begun = chat?.prompt([{ role: "user", content: prompt }]) ?? prompt;
+    const { text } = await generator.generate(begun, { ...settings, stopTokens: [...(chat?.endTokens ?? [])] });
     await emit({ type: "sample", step, prompt, text });
   };
   return [

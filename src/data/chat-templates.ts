@@ -13,8 +13,11 @@ export interface ChatTemplate {
 }
 
 /** `<mark>role\ncontent<end>\n` for each message. */
-const marked = (mark: string, end: string, { assistant = "assistant", content = "message.content" } = {}) =>
-  `{% for message in messages %}{{ '${mark}' + ('${assistant}' if message.role == 'assistant' else message.role) + '\\n' + ${content} + '${end}\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '${mark}${assistant}\\n' }}{% endif %}`;
+function marked(mark: string, end: string, { assistant = "assistant", content = "message.content" } = {}): string {
+  const role =
+    assistant === "assistant" ? "message.role" : `('${assistant}' if message.role == 'assistant' else message.role)`;
+  return `{% for message in messages %}{{ '${mark}' + ${role} + '\\n' + ${content} + '${end}\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '${mark}${assistant}\\n' }}{% endif %}`;
+}
 
 export const chatTemplateNames = ["chatml", "llama3", "gemma", "mistral", "alpaca"] as const;
 export type ChatTemplateName = (typeof chatTemplateNames)[number];

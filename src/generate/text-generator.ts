@@ -15,6 +15,9 @@ export interface TextTokenizer {
   decodeStream(): { push(id: number): string; end(): string };
 }
 
+/** A text to go on from, or its ids. */
+export type Prompt = string | ArrayLike<number>;
+
 /** Settings, and strings at which a text ends; they are not part of it. */
 export type TextGenerationOptions = GenerationOptions & { readonly stop?: string | readonly string[] };
 
@@ -34,13 +37,13 @@ export interface FoundText extends Hypothesis {
 export interface TextGenerator {
   readonly tokens: TokenGenerator;
   /** The text that follows the prompt, whole. */
-  generate(prompt: string, options?: TextGenerationOptions): Promise<GeneratedText>;
+  generate(prompt: Prompt, options?: TextGenerationOptions): Promise<GeneratedText>;
   /** What follows every prompt, `samples` times each: first all of the first prompt, and so on. Many grow at once. */
-  generateAll(prompts: readonly string[], options?: TextGenerationOptions): Promise<GeneratedText[]>;
+  generateAll(prompts: readonly Prompt[], options?: TextGenerationOptions): Promise<GeneratedText[]>;
   /** The likeliest texts that a search with several beams finds, the best first. The prompt and they must fit into the context. */
-  search(prompt: string, options?: TextSearchOptions): Promise<FoundText[]>;
+  search(prompt: Prompt, options?: TextSearchOptions): Promise<FoundText[]>;
   /** One text piece by piece, as it is made; `break` ends it. Joined, the pieces are the text that `generate` gives. */
-  stream(prompt: string, options?: TextGenerationOptions): AsyncGenerator<string, GeneratedText>;
+  stream(prompt: Prompt, options?: TextGenerationOptions): AsyncGenerator<string, GeneratedText>;
 }
 
 const stopSchema = z
@@ -72,11 +75,12 @@ export function createGenerator(options: GeneratorOptions & { readonly tokenizer
   const { tokenizer } = options;
   const tokens = new TokenGenerator({ ...options, vocabSize: options.vocabSize ?? tokenizer.vocabSize });
 
+  const idsOf = (prompt: Prompt) => Array.from(typeof prompt === "string" ? tokenizer.encode(prompt) : prompt);
+
   /** Texts in the making; `grow` gives each piece with the number of its text. */
-  function begin(prompts: readonly string[], { stop, ...settings }: TextGenerationOptions) {
+  function begin(prompts: readonly Prompt[], { stop, ...settings }: TextGenerationOptions) {
     const stops = parseConfig(stopSchema, stop, "generate.stop");
-    const encoded = prompts.map((prompt) => Array.from(tokenizer.encode(prompt)));
-    const sequences = tokens.sequences(encoded, settings);
+    const sequences = tokens.sequences(prompts.map(idsOf), settings);
     const texts = new Map(sequences.map((one) => [one, new DecodedText(one, tokenizer, stops)]));
     async function* grow() {
       for await (const sequence of tokens.grow(sequences, settings.signal)) yield texts.get(sequence)!.update();
@@ -84,20 +88,20 @@ export function createGenerator(options: GeneratorOptions & { readonly tokenizer
     return { grow, results: () => sequences.map((sequence) => texts.get(sequence)!.result()) };
   }
 
-  async function* stream(prompt: string, settings: TextGenerationOptions = {}): AsyncGenerator<string, GeneratedText> {
+  async function* stream(prompt: Prompt, settings: TextGenerationOptions = {}): AsyncGenerator<string, GeneratedText> {
     const { grow, results } = begin([prompt], { ...settings, samples: 1 });
     for await (const piece of grow()) if (piece !== "") yield piece;
     return results()[0]!;
   }
 
-  async function generateAll(prompts: readonly string[], settings: TextGenerationOptions = {}) {
+  async function generateAll(prompts: readonly Prompt[], settings: TextGenerationOptions = {}) {
     const { grow, results } = begin(prompts, settings);
     for await (const _ of grow());
     return results();
   }
 
-  async function search(prompt: string, { stopTokens = [], ...options }: TextSearchOptions = {}) {
-    const found = await tokens.search(Array.from(tokenizer.encode(prompt)), options, stopTokens);
+  async function search(prompt: Prompt, { stopTokens = [], ...options }: TextSearchOptions = {}) {
+    const found = await tokens.search(idsOf(prompt), options, stopTokens);
     return found.map((one) => {
       const decoder = tokenizer.decodeStream();
       const text = one.tokens.map((id) => decoder.push(id)).join("");

@@ -2,6 +2,6 @@
 export { hubModelTypes } from "./config.ts";
 export { peftFiles } from "./peft.ts";
 export { type AdaptedHubModel, isPeftFolder, readPeftModel } from "./peft-read.ts";
-export { type HubModel, isHubFolder, readHubModel } from "./read.ts";
+export { type HubModel, isHubFolder, readHubModel, tokenizerFiles } from "./read.ts";
 export { readStateDict } from "./state-dict.ts";
 export { type HubFiles, hubFiles, type StoredTensor } from "./write.ts";

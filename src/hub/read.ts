@@ -3,6 +3,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fail, formatBytes, formatType, type HostArray, sameShape } from "../base/index.ts";
 import { SafetensorsFile } from "../checkpoint/index.ts";
+import { templateFileName, tokenizerConfigName } from "../data/index.ts";
 import { modelFamily, type TaskName } from "../models/index.ts";
 import { parseJson, readConfig } from "./config.ts";
 import type { HubLayout } from "./layout.ts";
@@ -17,8 +18,8 @@ export interface HubModel {
   readonly classes: readonly string[] | undefined;
   /** Parameters by our names, in our layout, in the file's dtype. */
   readonly tensors: ReadonlyMap<string, HostArray>;
-  /** `tokenizer.json`, as text, where there is one. */
-  readonly tokenizer: string | undefined;
+  /** Files of its tokenizer, as text, those that there are. */
+  readonly texts: ReadonlyMap<string, string>;
 }
 
 const configName = "config.json";
@@ -26,7 +27,12 @@ const maxTextBytes = {
   [configName]: 2 ** 20,
   "model.safetensors.index.json": 2 ** 26,
   "tokenizer.json": 2 ** 28,
+  [tokenizerConfigName]: 2 ** 24,
+  [templateFileName]: 2 ** 20,
 } as const;
+
+/** Files of a tokenizer, and of the chat template that belongs to it. */
+export const tokenizerFiles = ["tokenizer.json", tokenizerConfigName, templateFileName] as const;
 
 /** True for a folder that looks like a model of the Hub's. */
 export async function isHubFolder(folder: string): Promise<boolean> {
@@ -35,7 +41,7 @@ export async function isHubFolder(folder: string): Promise<boolean> {
 }
 
 /**
- * Reads `config.json`, `model.safetensors` (or its shards by their index) and `tokenizer.json`.
+ * Reads `config.json`, `model.safetensors` (or its shards by their index) and the tokenizer's files.
  * Errors with `hub/*`, `config/invalid`, `safetensors/*`.
  */
 export async function readHubModel(folder: string): Promise<HubModel> {
@@ -50,7 +56,12 @@ export async function readHubModel(folder: string): Promise<HubModel> {
   const { layout, config, classes } = readConfig(text, join(folder, configName));
   const { family, task = "language-model" } = layout;
   const tensors = await readTensors(folder, layout, config);
-  return { folder, family, config, task, classes, tensors, tokenizer: await textOf(folder, "tokenizer.json") };
+  const texts = new Map<string, string>();
+  for (const name of tokenizerFiles) {
+    const content = await textOf(folder, name);
+    if (content !== undefined) texts.set(name, content);
+  }
+  return { folder, family, config, task, classes, tensors, texts };
 }
 
 async function readTensors(folder: string, layout: HubLayout, config: unknown): Promise<Map<string, HostArray>> {

@@ -2,7 +2,7 @@
 import type { HostData } from "../base/index.ts";
 import type { TensorSource } from "../checkpoint/index.ts";
 import { type Written, writeConfig } from "./config.ts";
-import { transpose } from "./read.ts";
+import { tokenizerFiles, transpose } from "./read.ts";
 
 export interface HubFiles {
   readonly tensorsName: string;
@@ -10,7 +10,7 @@ export interface HubFiles {
   readonly tensors: readonly TensorSource[];
   /** Said in its header, as Transformers asks for. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** `config.json` and `tokenizer.json`, by name. */
+  /** `config.json` and the tokenizer's files, by name. */
   readonly texts: ReadonlyMap<string, string>;
 }
 
@@ -24,7 +24,8 @@ export type StoredTensor = Omit<TensorSource, "name">;
 export function hubFiles(
   model: Written & {
     readonly tensors: ReadonlyMap<string, StoredTensor>;
-    readonly tokenizer?: string | undefined;
+    /** Of which the tokenizer's files go along. */
+    readonly files?: ReadonlyMap<string, string>;
   },
 ): HubFiles {
   const dtypes = { f32: "float32", bf16: "bfloat16", f16: "float16" } as const;
@@ -41,7 +42,10 @@ export function hubFiles(
     };
   });
   const texts = new Map([["config.json", `${JSON.stringify(json, undefined, 2)}\n`]]);
-  if (model.tokenizer !== undefined) texts.set("tokenizer.json", model.tokenizer);
+  for (const name of tokenizerFiles) {
+    const content = model.files?.get(name);
+    if (content !== undefined) texts.set(name, content);
+  }
   return { tensorsName: "model.safetensors", tensors, metadata: { format: "pt" }, texts };
 }
 

@@ -1,5 +1,5 @@
 // athanor generate: text from a trained language model, as it is made.
-import { load } from "../../api/index.ts";
+import { load, type TrainedModel } from "../../api/index.ts";
 import { fail, parseConfig, shellWord } from "../../base/index.ts";
 import { generationSchema } from "../../generate/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
@@ -20,6 +20,8 @@ interface GenerateFlags {
   readonly lengthPenalty: number;
   readonly seed: number;
   readonly greedy?: boolean;
+  readonly chat?: boolean;
+  readonly system?: string;
   readonly raw?: boolean;
   readonly adapter?: string;
 }
@@ -30,6 +32,8 @@ export const defineGenerate: DefineCommand = (program, run) => {
     .description("write text with a trained language model")
     .argument("<run>", "a run, checkpoint, or saved model")
     .option("--prompt <text>", "text to go on from", "\n")
+    .option("--chat", "the prompt is a user's message, which the model answers by its chat template")
+    .option("--system <text>", "with --chat: what the model is told before it")
     .option("--tokens <n>", "tokens to write", wholeOption("--tokens"), 200)
     .option("--temperature <t>", "1 as trained, lower is safer", numberOption("--temperature"), 0.8)
     .option("--top-k <k>", "draw from the k likeliest tokens", wholeOption("--top-k"))
@@ -80,6 +84,7 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
       got: `a model for ${task}`,
       fix: `npx athanor predict ${shellWord(folder)} FILE, where FILE holds rows to predict`,
     });
+  const { prompt, shown, ending: ends } = await begun(model, flags);
   const started = performance.now();
   if (flags.beams !== undefined) {
     const { beams, lengthPenalty, tokens: maxTokens } = flags;
@@ -90,16 +95,16 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
     return exitCodes.done;
   }
   if (samples > 1) {
-    const texts = await model.generateAll([flags.prompt], { ...settings, stop, signal });
+    const texts = await model.generateAll([prompt], { ...settings, ...ends, stop, signal });
     for (const { text, tokens, ending } of texts) {
       output.record({ prompt: flags.prompt, text, tokens: tokens.length, ending });
-      output.print(`${flags.prompt}${text}\n`);
+      output.print(`${shown}${text}\n`);
     }
     return texts.some(({ ending }) => ending === "aborted") ? exitCodes.interrupted : exitCodes.done;
   }
-  const stream = model.stream(flags.prompt, { ...settings, stop, signal });
+  const stream = model.stream(prompt, { ...settings, ...ends, stop, signal });
   let next = await stream.next(); // a prompt that cannot be encoded is refused before anything is printed
-  if (!output.json) process.stdout.write(flags.prompt);
+  if (!output.json) process.stdout.write(shown);
   while (!next.done) {
     if (!output.json) process.stdout.write(next.value);
     next = await stream.next();
@@ -110,4 +115,21 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
   output.print("");
   output.note(`${tokens.length} tokens, ${(tokens.length / seconds).toFixed(0)} per second`);
   return ending === "aborted" ? exitCodes.interrupted : exitCodes.done;
+}
+
+/** What the model goes on from, what of it is shown before the text, and what ends the text. */
+async function begun(model: TrainedModel, { prompt, chat = false, system }: GenerateFlags) {
+  if (!chat) {
+    if (system !== undefined)
+      fail("cli/argument", "a system message is part of a conversation", {
+        where: "--system",
+        expected: "--chat beside it",
+        got: "no --chat",
+        fix: "add --chat, or leave --system out",
+      });
+    return { prompt, shown: prompt, ending: {} };
+  }
+  const told = system === undefined ? [] : [{ role: "system", content: system } as const];
+  const { prompt: ids, ...ending } = await model.conversation([...told, { role: "user", content: prompt }]);
+  return { prompt: ids, shown: "", ending };
 }
