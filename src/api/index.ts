@@ -21,6 +21,7 @@ export {
 } from "./model.ts";
 export { modelLayouts, requireSavePlace, type SaveOptions, savedDTypes } from "./model-files.ts";
 export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan.ts";
+export { type PreviewPart, type PreviewRow, previewRecipe } from "./preview.ts";
 export { type RunReport, renderReport, type Stage, type StageName } from "./report.ts";
 export { recipeHash } from "./run-folder.ts";
 export { findRun, runStatus } from "./run-path.ts";

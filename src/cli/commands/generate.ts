@@ -84,13 +84,18 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
       got: `a model for ${task}`,
       fix: `npx athanor predict ${shellWord(folder)} FILE, where FILE holds rows to predict`,
     });
-  const { prompt, shown, ending: ends } = await begun(model, flags);
+  const { prompt, shown, ...ends } = await begun(model, flags);
   const started = performance.now();
   if (flags.beams !== undefined) {
     const { beams, lengthPenalty, tokens: maxTokens } = flags;
-    for (const { text, score, tokens } of await model.search(flags.prompt, { beams, lengthPenalty, maxTokens })) {
+    for (const { text, score, tokens } of await model.search(prompt, {
+      beams,
+      lengthPenalty,
+      maxTokens,
+      stopTokens: ends.stopTokens,
+    })) {
       output.record({ prompt: flags.prompt, text, tokens: tokens.length, score });
-      output.print(`${flags.prompt}${text}\n`);
+      output.print(`${shown}${text}\n`);
     }
     return exitCodes.done;
   }
@@ -127,9 +132,8 @@ async function begun(model: TrainedModel, { prompt, chat = false, system }: Gene
         got: "no --chat",
         fix: "add --chat, or leave --system out",
       });
-    return { prompt, shown: prompt, ending: {} };
+    return { prompt, shown: prompt, stopTokens: [], atContextEnd: "slide" as const };
   }
   const told = system === undefined ? [] : [{ role: "system", content: system } as const];
-  const { prompt: ids, ...ending } = await model.conversation([...told, { role: "user", content: prompt }]);
-  return { prompt: ids, shown: "", ending };
+  return { ...(await model.conversation([...told, { role: "user", content: prompt }])), shown: "" };
 }

@@ -2,6 +2,7 @@
 import type { DefineCommand } from "../command.ts";
 import { defineAdvise } from "./advise.ts";
 import { defineBench } from "./bench.ts";
+import { defineData } from "./data.ts";
 import { defineDoctor } from "./doctor.ts";
 import { defineEngine } from "./engine.ts";
 import { defineEval } from "./eval.ts";
@@ -24,6 +25,7 @@ export const commands: readonly DefineCommand[] = [
   defineInit,
   defineTrain,
   definePlan,
+  defineData,
   defineEval,
   defineGenerate,
   definePredict,
