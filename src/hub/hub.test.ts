@@ -85,7 +85,10 @@ describe.each(Object.entries(golden.cases))("%s", (name, { logits }) => {
   test("is written as it was: the same configuration, names, types and bytes", async () => {
     const before = folderOf(name);
     const model = await readHubModel(before);
-    const { tensors, texts, metadata } = hubFiles({ ...model, files: new Map([...tokenizerTexts, ["recipe.json", "{}"]]) });
+    const { tensors, texts, metadata } = hubFiles({
+      ...model,
+      files: new Map([...tokenizerTexts, ["recipe.json", "{}"]]),
+    });
     const after = join(scratch, `${made++}`);
     mkdirSync(after);
     await writeSafetensors(join(after, "model.safetensors"), tensors, { metadata });
