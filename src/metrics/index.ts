@@ -1,5 +1,8 @@
+export * from "./bleu.ts";
+export * from "./bleu-tokens.ts";
 export * from "./bootstrap.ts";
 export * from "./calibration.ts";
+export * from "./chrf.ts";
 export * from "./class-counts.ts";
 export * from "./classification.ts";
 export * from "./confusion.ts";
@@ -7,4 +10,6 @@ export * from "./curves.ts";
 export * from "./log-loss.ts";
 export * from "./mean-loss.ts";
 export type { Metric } from "./metric.ts";
+export type { TextMetric } from "./ngrams.ts";
 export * from "./regression.ts";
+export * from "./rouge.ts";

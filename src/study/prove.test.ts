@@ -39,6 +39,8 @@ const promised = [
   "pre.tokenize",
   "arch.bert",
   ...["nlp.classify", "nlp.sentiment", "pretrain"],
+  "nlp.translate",
+  "nlp.summarize",
   "pipe.six",
   "sys.numpy",
   "sys.pytorch",

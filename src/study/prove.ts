@@ -22,11 +22,13 @@ import { rateProofs } from "./proofs/rates.ts";
 import { regularizationProofs } from "./proofs/regularization.ts";
 import { repeatProofs } from "./proofs/repeat.ts";
 import { stopProofs } from "./proofs/stop.ts";
+import { summarizeProofs } from "./proofs/summarize.ts";
 import { systemProofs } from "./proofs/systems.ts";
 import { textClassProofs } from "./proofs/text-classes.ts";
 import { tokenizeProofs } from "./proofs/tokenize.ts";
 import { torchProofs } from "./proofs/torch.ts";
 import { transformerProofs } from "./proofs/transformer.ts";
+import { translateProofs } from "./proofs/translate.ts";
 import { tuneProofs } from "./proofs/tune.ts";
 
 /** Every proof, in the order of `athanor prove --all`. */
@@ -51,6 +53,8 @@ export const proofs: readonly Proof[] = [
   ...bertProofs,
   ...textClassProofs,
   ...pretrainingProofs,
+  ...translateProofs,
+  ...summarizeProofs,
   ...pipelineProofs,
   ...numpyProofs,
   ...torchProofs,
