@@ -131,6 +131,8 @@ function separate(options: object): { plain: object; given: Given } {
 export interface CreateOptions {
   /** Length of the run, the `total` of decays that name none. */
   readonly steps?: number;
+  /** Factors of the learning rate by parameter, which the model's width brings. */
+  readonly factors?: ReadonlyMap<string, number>;
 }
 
 interface Parts {
@@ -159,7 +161,7 @@ export function createOptimizer({ name, schema, chain, options, run }: Parts): O
   const rule = chain(config, decay);
   if (rule.some((transform) => transform.name === "scheduleFree")) refuseBesideAverage(name, config);
   return new Optimizer({
-    chain: [...onGradients(config), ...rule, ...onSteps(config)],
+    chain: [...onGradients(config), ...rule, ...onSteps(config, run)],
     learningRate: given.lr ?? createSchedule(config.lr as ScheduleConfig, run.steps, `optimizer.${name}.lr`),
     freeze: given.freeze ?? config.freeze,
     sharpness: config.sharpness,
@@ -168,8 +170,10 @@ export function createOptimizer({ name, schema, chain, options, run }: Parts): O
 }
 
 /** Schedule-free evaluates an average that it keeps from every step: what moves weights behind it would leave that where it is. */
-function refuseBesideAverage(name: string, { maxNorm, lookahead: slow, average }: Common): void {
-  const others = Object.entries({ maxNorm, lookahead: slow, average }).filter(([, value]) => value !== undefined);
+function refuseBesideAverage(name: string, config: Common): void {
+  const { rates, layerDecay, maxNorm, lookahead: slow, average } = config;
+  const behind = { rates: rates.length > 0 ? rates : undefined, layerDecay, maxNorm, lookahead: slow, average };
+  const others = Object.entries(behind).filter(([, value]) => value !== undefined);
   if (others.length === 0) return;
   const keys = others.map(([key]) => key).join(", ");
   fail(
@@ -177,7 +181,7 @@ function refuseBesideAverage(name: string, { maxNorm, lookahead: slow, average }
     "schedule-free keeps the average that is evaluated, and nothing else may move or average weights",
     {
       where: `optimizer.${name}`,
-      expected: "no maxNorm, lookahead or average",
+      expected: "no rates, layerDecay, maxNorm, lookahead or average",
       got: keys,
       fix: `take ${keys} out, or choose sgd or adamw`,
     },
@@ -196,8 +200,10 @@ function onGradients({ clip, centralize, noise }: Common): Transform[] {
   ];
 }
 
-function onSteps({ rates, layerDecay, maxNorm, lookahead: slow, average }: Common): Transform[] {
+function onSteps(config: Common, { factors }: CreateOptions): Transform[] {
+  const { rates, layerDecay, maxNorm, lookahead: slow, average } = config;
   return [
+    ...(factors === undefined ? [] : [{ ...scaleRates(() => factors), name: "widthRates" }]),
     ...(layerDecay === undefined ? [] : [{ ...scaleRates(ratesByDepth(layerDecay)), name: "layerDecay" }]),
     ...(rates.length === 0 ? [] : [scaleRates(ratesBySelector(rates))]),
     ...(maxNorm === undefined ? [] : [limitWeightNorms(maxNorm)]),

@@ -459,7 +459,13 @@ test("all problems of a configuration are told at once, with the nearest known k
 test.each(["scheduleFreeSgd", "scheduleFreeAdamw"])(
   "%s keeps its own average, and takes no other rule behind it",
   (name) => {
-    for (const other of [{ maxNorm: 1 }, { lookahead: {} }, { average: { ema: {} } }])
+    for (const other of [
+      { rates: [{ select: "all", by: 2 }] },
+      { layerDecay: 0.5 },
+      { maxNorm: 1 },
+      { lookahead: {} },
+      { average: { ema: {} } },
+    ])
       expect(() => parseOptimizer({ [name]: other })).toThrow(
         expect.objectContaining({ code: "config/invalid", where: `optimizer.${name}`, got: Object.keys(other)[0] }),
       );

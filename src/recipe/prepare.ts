@@ -3,7 +3,7 @@
 import { freezeReference } from "../align/index.ts";
 import { AthanorError, type Clock, fail, parseBytes } from "../base/index.ts";
 import type { ChatFormat, Tokenizer } from "../data/index.ts";
-import { type BuiltModel, modelFamily } from "../models/index.ts";
+import { type BuiltModel, modelFamily, type TaskName } from "../models/index.ts";
 import {
   type BatchSizes,
   clockOf,
@@ -29,6 +29,7 @@ import { prepareLanguageModel } from "./prepare-text.ts";
 import { prepareTextClasses } from "./prepare-text-classes.ts";
 import { prepareSequences } from "./prepare-text-pairs.ts";
 import { dataSchema, type Recipe } from "./schema.ts";
+import { applyStarts, widen } from "./starts.ts";
 import { scheduleWarnings } from "./suspicions.ts";
 import { type Watching, watchingOf } from "./watching.ts";
 
@@ -197,7 +198,8 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
   const { time = (_, work) => work() } = options;
   const beside = freezeBeside(recipe.adapter, recipe.optimizer);
   const settings = keepsReference(recipe) ? freezeReference(beside) : beside;
-  const optimizer = time("optimizer", () => parseOptimizer(settings, { steps: recipe.steps }));
+  const { steps, mup } = recipe;
+  const asWritten = time("optimizer", () => parseOptimizer(settings, { steps }));
   if ((recipe.data.path === undefined) === (recipe.data.rows === undefined)) {
     fail("config/data", "a recipe names its data once", {
       where: "data",
@@ -206,10 +208,18 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
       fix: "give data.path: a file, folder or glob",
     });
   }
-  requireEvaluations(recipe, optimizer);
+  requireEvaluations(recipe, asWritten);
   const data = await readData(recipe, options);
   const { built, family, classes, textColumn, task, source, files, batches, ...rest } = data;
   adapt(built.module, recipe.adapter);
+  applyStarts(built.module, recipe.init);
+  const optimizer =
+    mup === undefined
+      ? asWritten
+      : parseOptimizer(settings, {
+          steps,
+          factors: widen({ ...built, family, task: task.name as TaskName }, mup, settings),
+        });
   const { sizes, microbatch } = batches;
   const onClock = clockOf(sizes, { itemsPerRow: task.itemsPerRow, samplesPerEpoch: source.samplesPerEpoch });
   const first = sizes.at(onClock(0));

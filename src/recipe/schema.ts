@@ -8,6 +8,7 @@ import { anomalyPolicies, recomputeModes } from "../train/index.ts";
 import { adapterSchema } from "./adapter.ts";
 import { chatSchema } from "./chat.ts";
 import { lossSchema } from "./loss.ts";
+import { initSchema, mupSchema } from "./starts.ts";
 import { tokenizerSchema } from "./tokenizer.ts";
 
 const positive = z.number().int().positive();
@@ -186,6 +187,16 @@ const settings = z.strictObject({
   model: oneOf(Object.fromEntries([...modelFamilies].map(([name, { schema }]) => [name, schema]))).describe(
     "one model family and its configuration, such as gpt: { layers, heads, width, context }",
   ),
+  init: initSchema
+    .default([])
+    .describe(
+      "how selected parameters start, by name or with numbers, such as { select: [h.*.mlp.*.weight], as: orthogonal }; of several the last holds",
+    ),
+  mup: mupSchema
+    .optional()
+    .describe(
+      "settings of the narrow model on which the learning rate was found, such as { width: 64, heads: 2 }: starts and rates follow the width; left out, they do not",
+    ),
   adapter: adapterSchema
     .optional()
     .describe(
