@@ -3,10 +3,16 @@ import { createHash } from "node:crypto";
 import { fail, type HostArray } from "../base/index.ts";
 import {
   type Batch,
+  ChatFormat,
+  type ChatRowOptions,
+  type ChatTemplate,
+  type Conversation,
+  chatTokenizer,
   type Dataset,
   type JsonInput,
   type JsonRecords,
   makeTokenizer,
+  readConversation,
   readJsonRecords,
   splitRows,
   type TextOptions,
@@ -32,6 +38,8 @@ export interface PreferenceOptions extends TextOptions {
   readonly tokenizer: TokenizerSpec | Tokenizer;
   /** Positions of a row at most: a longer prompt loses its beginning, then a longer completion its end. */
   readonly context: number;
+  /** Rows are conversations, whose last answers are compared: how they are read and written. */
+  readonly chat?: (ChatRowOptions & { readonly template: ChatTemplate }) | undefined;
   /** Completions that a method looks at, `mismatched` among them or not. */
   readonly sides: readonly string[];
   /** Share of the pairs that is held out. Default 0.1. */
@@ -41,6 +49,8 @@ export interface PreferenceOptions extends TextOptions {
 
 export interface PreferenceData extends Pick<JsonRecords, "sha256" | "skipped" | "replaced"> {
   readonly tokenizer: Tokenizer;
+  /** Of conversations. */
+  readonly format: ChatFormat | undefined;
   readonly train: PairDataset;
   readonly validation: PairDataset;
   /** Positions that the longest pair needs. */
@@ -102,19 +112,13 @@ export class PairDataset implements Dataset<Batch> {
   }
 }
 
-/** Reads and encodes pairs. Errors: `data/preference-row`, `data/preference-context`, `data/split` and those of reading. */
+/** Reads and encodes pairs. Errors: `data/preference-row`, `data/chat-*`, `data/preference-context`, `data/split` and those of reading. */
 export async function preparePreferences(input: JsonInput, options: PreferenceOptions): Promise<PreferenceData> {
   const { context, sides, validation = 0.1, seed = 0 } = options;
   const { records, places, sha256, skipped, replaced } = await readJsonRecords(input, options);
-  const pairs = records.map((record, at) => readPair(record, places[at]!));
-  const split = splitRows(pairs.length, { validation, seed });
-  const textsOf = ({ prompt, chosen, rejected }: PreferencePair) => [prompt, chosen, rejected];
-  const tokenizer = await makeTokenizer(
-    options.tokenizer,
-    split.train.flatMap((at) => textsOf(pairs[at]!)),
-    pairs.flatMap(textsOf),
-  );
-  const encoded = pairs.map((pair, at) => encodePair(pair, tokenizer, places[at]!));
+  const split = splitRows(records.length, { validation, seed });
+  const read = options.chat === undefined ? readTexts : readConversations;
+  const { tokenizer, format, encoded } = await read(records, places, options, split.train);
   const fitted = encoded.map((pair) => fitPair(pair, context));
   const width = Math.max(...fitted.flatMap(({ chosen, rejected }) => [chosen, rejected].map(positionsOf)));
   const part = (positions: readonly number[]) =>
@@ -124,11 +128,57 @@ export async function preparePreferences(input: JsonInput, options: PreferenceOp
       sides,
     );
   return {
-    ...{ sha256, skipped, replaced, tokenizer, width },
+    ...{ sha256, skipped, replaced, tokenizer, format, width },
     cut: fitted.filter((pair, at) => pair !== encoded[at]).length,
     train: part(split.train),
     validation: part(split.validation),
   };
+}
+
+type Read = (
+  records: readonly unknown[],
+  places: readonly string[],
+  options: PreferenceOptions,
+  train: readonly number[],
+) => Promise<{ tokenizer: Tokenizer; format: ChatFormat | undefined; encoded: TokenPair[] }>;
+
+const readTexts: Read = async (records, places, options, train) => {
+  const pairs = records.map((record, at) => readPair(record, places[at]!));
+  const textsOf = ({ prompt, chosen, rejected }: PreferencePair) => [prompt, chosen, rejected];
+  const learnt = train.flatMap((at) => textsOf(pairs[at]!));
+  const tokenizer = await makeTokenizer(options.tokenizer, learnt, pairs.flatMap(textsOf));
+  const encoded = pairs.map((pair, at) => encodePair(pair, tokenizer, places[at]!));
+  return { tokenizer, format: undefined, encoded };
+};
+
+const readConversations: Read = async (records, places, options, train) => {
+  const { template, ...rows } = options.chat!;
+  const pairs = records.map((record, at) =>
+    (["chosen", "rejected"] as const).map((side) =>
+      readConversation(answered(record, side), places[at]!, { ...rows, completion: undefined }),
+    ),
+  ) as [Conversation, Conversation][];
+  const texts = () => train.flatMap((at) => pairs[at]!.flat().map(({ content }) => content));
+  const tokenizer = await chatTokenizer(options.tokenizer, template, texts);
+  const format = await ChatFormat.create(template, tokenizer);
+  const encode = (conversation: Conversation): Completion => {
+    const { ids, trained } = format.encode(conversation, "last");
+    const start = trained.indexOf(1);
+    return { prompt: ids.subarray(0, start), completion: ids.subarray(start, trained.lastIndexOf(1) + 1) };
+  };
+  const encoded = pairs.map(([chosen, rejected]) => ({ chosen: encode(chosen), rejected: encode(rejected) }));
+  return { tokenizer, format, encoded };
+};
+
+/** The row of one answer, in a layout of conversations: a prompt and its completion, or messages with one more. */
+function answered(record: unknown, side: "chosen" | "rejected"): unknown {
+  if (typeof record !== "object" || record === null || !(side in record)) return record;
+  const { [side]: answer, ...row } = record as Record<string, unknown>;
+  const list = ["messages", "conversations"].find((name) => Array.isArray(row[name]));
+  const last = Array.isArray(answer) || typeof answer === "string" ? answer : [answer];
+  if (list === undefined) return { ...row, completion: last };
+  const told = typeof last === "string" ? [{ role: "assistant", content: last }] : last;
+  return { ...row, [list]: [...(row[list] as unknown[]), ...told] };
 }
 
 /** A row as a pair. Errors with `data/preference-row`. */

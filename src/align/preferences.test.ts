@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { fromNumbers } from "../base/index.ts";
 import { gradients, type Tensor, take } from "../core/index.ts";
+import { chatTemplates } from "../data/index.ts";
 import { evaluate } from "../engine/index.ts";
 import { functionalCall, Module, Parameter } from "../nn/index.ts";
 import {
@@ -11,6 +12,7 @@ import {
   preferenceMethod,
   preferenceSchemas,
   preferenceTask,
+  preparePreferences,
   sidesOf,
 } from "./index.ts";
 import { fitPair, readPair } from "./preference-data.ts";
@@ -134,4 +136,38 @@ test.each([
       got: expect.stringContaining(got),
     }),
   );
+});
+
+describe("conversations whose last answers are compared", () => {
+  const ask = { role: "user", content: "Hi?" };
+  const read = async (row: object) => {
+    const options = { tokenizer: "byte", context: 64, sides: ["chosen", "rejected"], validation: 0 } as const;
+    return await preparePreferences({ records: [row] }, { ...options, chat: { template: chatTemplates.chatml } });
+  };
+  test.each<[string, object]>([
+    ["prompt as messages", { prompt: [ask], chosen: [{ role: "assistant", content: "Yes" }], rejected: "No" }],
+    ["texts", { prompt: "Hi?", chosen: "Yes", rejected: "No" }],
+    ["messages", { messages: [ask], chosen: { role: "assistant", content: "Yes" }, rejected: "No" }],
+    [
+      "ShareGPT",
+      {
+        conversations: [{ from: "human", value: "Hi?" }],
+        chosen: { from: "gpt", value: "Yes" },
+        rejected: { from: "gpt", value: "No" },
+      },
+    ],
+  ])("%s", async (_, row) => {
+    const { train, tokenizer } = await read(row);
+    const text = (side: string, part: "tokens" | "targets") => {
+      const ids = train.rowsOf(side, [0])[part].data as Int32Array;
+      return tokenizer.decode(part === "targets" ? ids.filter((id) => id >= 0) : ids.subarray(0, ids.indexOf(0)));
+    };
+    expect(text("chosen", "targets")).toBe("Yes<|im_end|>");
+    expect(text("rejected", "targets")).toBe("No<|im_end|>");
+    expect(text("rejected", "tokens")).toBe("<|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\nNo");
+  });
+
+  test("one without an answer is refused", async () => {
+    await expect(read({ messages: [ask] })).rejects.toThrow("[data/chat-row]");
+  });
 });

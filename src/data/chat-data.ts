@@ -109,7 +109,7 @@ function fit(
 }
 
 /** A tokenizer with the special tokens of a template, as far as it is made here. Errors with `data/chat-tokens`, `tokenizer/*`. */
-async function chatTokenizer(
+export async function chatTokenizer(
   spec: TokenizerSpec | Tokenizer,
   { tokens }: ChatTemplate,
   texts: () => readonly string[],

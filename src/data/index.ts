@@ -7,7 +7,7 @@ export type { BpeTrainingOptions, BpeVocabulary } from "./bpe-trainer.ts";
 export { trainBpe, WordCounter } from "./bpe-trainer.ts";
 export { CharacterSet, CharTokenizer } from "./char-tokenizer.ts";
 export type { ChatData, ChatDataOptions, LongPolicy } from "./chat-data.ts";
-export { longPolicies, prepareChat } from "./chat-data.ts";
+export { chatTokenizer, longPolicies, prepareChat } from "./chat-data.ts";
 export type { ChatLoss, TokenSequence } from "./chat-format.ts";
 export { ChatFormat, chatLosses } from "./chat-format.ts";
 export type { ChatLayout, ChatMessage, ChatRowOptions, Conversation } from "./chat-rows.ts";

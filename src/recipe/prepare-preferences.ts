@@ -7,9 +7,10 @@ import {
   sidesOf,
   writeReference,
 } from "../align/index.ts";
-import type { Batch, Dataset, JsonInput } from "../data/index.ts";
+import { type Batch, type Dataset, type JsonInput, tokenizerConfig, tokenizerConfigName } from "../data/index.ts";
 import { modelFamily } from "../models/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource, withFloats } from "./batches.ts";
+import { chatTemplate } from "./chat.ts";
 import { chosenModel, contextOf } from "./chosen-model.ts";
 import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
@@ -25,10 +26,11 @@ export async function preparePairs(recipe: Recipe, options: PrepareOptions): Pro
     data.path === undefined
       ? { records: data.rows as Iterable<unknown> | AsyncIterable<unknown> }
       : { path: data.path };
-  const { train, validation, tokenizer, width, cut, sha256, ...report } = await preparePreferences(input, {
+  const { train, validation, tokenizer, format, width, cut, sha256, ...report } = await preparePreferences(input, {
     tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte", options),
     context: contextOf(family, config, "language-model"),
     sides,
+    chat: data.chat === undefined ? undefined : { ...data.chat, template: await chatTemplate(recipe, options) },
     validation: data.heldOut,
     seed: recipe.seed,
     invalid: data.invalid,
@@ -50,7 +52,11 @@ export async function preparePairs(recipe: Recipe, options: PrepareOptions): Pro
     warnings: [],
     dataHash: sha256,
     tokenizer,
-    files: { "tokenizer.json": JSON.stringify(tokenizer) },
+    ...(format === undefined ? {} : { chat: format }),
+    files: {
+      "tokenizer.json": JSON.stringify(tokenizer),
+      ...(format === undefined ? {} : { [tokenizerConfigName]: tokenizerConfig(format.template) }),
+    },
     ...(method.hasReference
       ? {
           begin: async (programs, files) => {
