@@ -41,7 +41,8 @@ export async function trainRecipes(
     if (earlier?.status === "finished" && earlier.recipeHash === recipeHash(recipe)) continue;
     const resume = earlier !== undefined;
     onNote?.(`${runDir}: run ${at + 1} of ${runs.length}${resume ? ", which goes on" : ""}`);
-    const { ending } = await runTraining(recipe, { runDir, resume, ...(signal === undefined ? {} : { signal }) });
+    const told = { ...(signal === undefined ? {} : { signal }), ...(onNote === undefined ? {} : { onNote }) };
+    const { ending } = await runTraining(recipe, { runDir, resume, ...told });
     if (ending !== "finished") return { folders: [], ending: "interrupted" };
   }
   return { folders: runs.map(({ runDir }) => runDir), ending: "finished" };

@@ -1,5 +1,6 @@
-// A search of halving over TPE finds better settings than the recipe's own, in the steps of five runs. Killed at five random moments and gone on with, it ends with the same trials, figures
-// and best as one that was never killed. The trials under way are left behind by the kill; they save and end by themselves.
+// A search of halving over TPE finds better settings than the recipe's own, in the steps of five runs. Killed at five random moments and
+// gone on with, it ends with the same trials, figures and best as one that was never killed. The trials under way are left behind by the
+// kill; they save and end by themselves.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
