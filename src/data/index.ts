@@ -37,6 +37,7 @@ export type { EvaluationBatch, LoadedBatch, LoaderOptions, LoaderState } from ".
 export { evaluationBatches, ignoreIndex, Loader, rowsOfBatch } from "./loader.ts";
 export type { MaskedBatch, MaskedWindowOptions, Masking } from "./masked-windows.ts";
 export { MaskedWindows } from "./masked-windows.ts";
+export { concatenated, type MixedSource, Mixture } from "./mixture.ts";
 export { NumpyRandom } from "./numpy-random.ts";
 export { Permutation } from "./permutation.ts";
 export type { TextData, TextDataOptions } from "./prepare-text.ts";

@@ -5,7 +5,10 @@ import { type Course, courseSchema } from "../base/index.ts";
 export function coursesOf(recipe: unknown, path = ""): [path: string, course: Course][] {
   if (typeof recipe !== "object" || recipe === null || path.endsWith(".lr")) return [];
   // data in memory may be long
-  if (path === "data") return coursesOf((recipe as { readonly context?: unknown }).context, "data.context");
+  if (path === "data") {
+    const { context, mix } = recipe as { readonly context?: unknown; readonly mix?: unknown };
+    return [...coursesOf(context, "data.context"), ...coursesOf(mix, "data.mix")];
+  }
   const course = courseSchema.safeParse(recipe);
   if (course.success) return [[path, course.data]];
   return Object.entries(recipe).flatMap(([key, inner]) => coursesOf(inner, path === "" ? key : `${path}.${key}`));

@@ -57,6 +57,7 @@ export async function prepareConversations(recipe: Recipe, options: PrepareOptio
     built,
     task: languageModelTask(context, { packed: data.packing }),
     ...trainingSource<TextBatch>(packed?.train ?? padded.train, recipe, { order: "shuffled" }),
+    rows: { ...(packed ?? padded), order: "shuffled" },
     heldOut: () => heldOutBatches<TextBatch>(packed?.heldOut ?? padded.heldOut, evaluationRows(recipe)),
     baseline: entropy(targets),
     warnings: options.files === undefined ? await conversationWarnings(padded, data.path ?? "data.rows") : [],

@@ -47,6 +47,7 @@ export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptio
       order: "random",
       samplesPerEpoch: train.length / context,
     }),
+    rows: { train: windows, heldOut, order: "random" },
     heldOut: () => heldOutBatches(heldOut, evaluationRows(recipe)),
     baseline: await tokenEntropy(train),
     warnings:

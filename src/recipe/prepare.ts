@@ -18,6 +18,7 @@ import { adapt, adapterWarnings, freezeBeside } from "./adapter.ts";
 import { type Batches, evaluationRows } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
 import { keepsReference, learnsFromPairs } from "./loss.ts";
+import { type MixableRows, prepareMixture } from "./mixture.ts";
 import { tellSlots } from "./notes.ts";
 import { prepareConversations } from "./prepare-chat.ts";
 import { prepareImageRows, readsImages } from "./prepare-images.ts";
@@ -45,6 +46,8 @@ export interface PreparedData {
   readonly task: StepDescription["task"];
   readonly source: BatchSource;
   readonly batches: Batches;
+  /** The rows themselves, where they can be mixed with those of other sources. */
+  readonly rows?: MixableRows;
   /** Held-out batches of `evalBatchSize` rows, anew at each call. */
   readonly heldOut: () => AsyncIterable<Batch>;
   readonly dataHash: string;
@@ -73,7 +76,7 @@ export interface PreparedData {
 }
 
 export interface Prepared
-  extends Omit<PreparedData, "built" | "task" | "family" | "classes" | "textColumn" | "batches"> {
+  extends Omit<PreparedData, "rows" | "built" | "task" | "family" | "classes" | "textColumn" | "batches"> {
   readonly recipe: Recipe;
   /** How the run is watched. */
   readonly watching: Watching;
@@ -121,7 +124,10 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
   // With a trained model's encoders no batch is trained on: the data may well be smaller than one.
   const { files } = options;
   const settled = files === undefined ? recipe : { ...recipe, data: { ...recipe.data, onShort: "wrap" as const } };
-  return await readers[reader](settled, options).catch((error) => tellSource(error, recipe));
+  const { mix } = settled.data;
+  const chosen = readers[reader];
+  const made = mix === undefined ? chosen(settled, options) : prepareMixture(settled, mix, chosen, options);
+  return await made.catch((error) => tellSource(error, recipe));
 }
 
 /** The error again; where data is missing, with the recipe's own word on where to get it. */
@@ -169,6 +175,7 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.notFinite": ["table"],
   "data.chat": ["pairs", "conversations"],
   "data.packing": ["conversations"],
+  "data.mix": ["text", "conversations"],
   "data.onShort": ["pairs", "conversations", "labelledTexts", "textPairs", "table", "images"],
   loss: ["pairs", "rewarded", "labelledTexts", "textPairs", "table", "images"],
   tokenizer: ["text", "maskedText", "pairs", "rewarded", "conversations", "labelledTexts", "textPairs"],
@@ -200,11 +207,12 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
   const settings = keepsReference(recipe) ? freezeReference(beside) : beside;
   const { steps, mup } = recipe;
   const asWritten = time("optimizer", () => parseOptimizer(settings, { steps }));
-  if ((recipe.data.path === undefined) === (recipe.data.rows === undefined)) {
+  const named = (["path", "rows", "mix"] as const).filter((key) => recipe.data[key] !== undefined);
+  if (named.length !== 1) {
     fail("config/data", "a recipe names its data once", {
       where: "data",
-      expected: "either data.path or data.rows",
-      got: recipe.data.path === undefined ? "neither" : "both",
+      expected: "one of data.path, data.rows and data.mix",
+      got: named.map((key) => `data.${key}`).join(" and ") || "none of them",
       fix: "give data.path: a file, folder or glob",
     });
   }

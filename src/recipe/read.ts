@@ -114,12 +114,20 @@ function resolvePaths(raw: Raw, folder: string): void {
   const { data, tokenizer, loss } = raw;
   for (const key of ["path", "heldOutPath", "cache"])
     if (isRecord(data) && typeof data[key] === "string") data[key] = resolve(folder, data[key]);
+  if (isRecord(data) && Array.isArray(data.mix)) data.mix = data.mix.map((one) => resolveSource(one, folder));
   const chat = isRecord(data) && isRecord(data.chat) ? data.chat : {};
   if (isTemplateFile(chat.template)) (data as Raw).chat = { ...chat, template: resolve(folder, chat.template) };
   if (typeof tokenizer === "string" && tokenizer.endsWith(".json")) raw.tokenizer = resolve(folder, tokenizer);
   const grpo = isRecord(loss) && isRecord(loss.grpo) ? loss.grpo : {};
   if (typeof grpo.reward === "string") raw.loss = { grpo: { ...grpo, reward: resolve(folder, grpo.reward) } };
   replaceRateTable(raw, (path) => resolve(folder, path));
+}
+
+/** One source of `data.mix`, its path made absolute. */
+function resolveSource(source: unknown, folder: string): unknown {
+  return isRecord(source) && typeof source.path === "string"
+    ? { ...source, path: resolve(folder, source.path) }
+    : source;
 }
 
 const isTemplateFile = (value: unknown): value is string => typeof value === "string" && value.endsWith(".jinja");

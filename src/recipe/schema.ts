@@ -56,6 +56,18 @@ export const dataSchema = z
       .describe(
         "file, .gz, folder or glob; relative to the recipe. A file of images, train-images-idx3-ubyte, has its labels beside it",
       ),
+    mix: z
+      .array(
+        z.strictObject({
+          path: z.string().min(1).describe("file, .gz, folder or glob"),
+          weight: varyingSchema(z.number().min(0))
+            .default(1)
+            .describe("share of the rows, beside the other weights; a course over samples, tokens or epochs"),
+        }),
+      )
+      .min(2)
+      .optional()
+      .describe("texts, conversations: several sources in place of path, each { path, weight }, drawn from by weights"),
     source: z
       .string()
       .min(1)

@@ -31,6 +31,15 @@ test.each<[string, number, { readonly [key: string]: unknown }]>([
       optimizer: { adamw: { lr: { plateau } } },
     },
   ],
+  [
+    "two sources whose weights change",
+    4,
+    {
+      steps: 100,
+      eval: { every: 50 },
+      data: { mix: [{ path: "corpus.txt" }, { path: "corpus.txt", weight: { linear: { from: 0, to: 2, end: 600 } } }] },
+    },
+  ],
   ["batches that adapt", 6, { steps: 150, eval: { every: 50 }, batch: { size: { adaptive }, microbatch: 4 } }],
 ])("%s: %i kills, one hash", async (what, most, changes) => {
   const name = what.replaceAll(" ", "-");
