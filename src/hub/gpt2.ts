@@ -70,8 +70,8 @@ export const gpt2Layout: HubLayout<GptConfig, z.output<typeof schema>> = {
     attn_pdrop: dropout,
     tie_word_embeddings: tiedHead,
   }),
-  holds: ({ bias, normBias, activation }) =>
-    bias && normBias && Object.values<string>(activations).includes(activation),
+  holds: ({ bias, normBias, activation, bands = 0 }) =>
+    bands === 0 && bias && normBias && Object.values<string>(activations).includes(activation),
   fileName: (name) => (name === "lm_head.weight" ? name : `transformer.${name}`),
   otherName: (name) => name,
   isTransposed: () => false,

@@ -9,6 +9,7 @@ import { settleVocab } from "./tokens.ts";
 const published = {
   vocab: 50257,
   context: 1024,
+  bands: 0,
   dropout: 0,
   bias: true,
   normBias: true,
@@ -17,14 +18,27 @@ const published = {
   eps: 1e-5,
 } as const;
 
-/** Published sizes; `nano` is the smallest of Karpathy's minGPT. */
+/** GPT-3 (Brown et al. 2020, table 2.1). The paper does not say how wide its bands are: here they are 256 tokens. */
+const third = { ...published, context: 2048, bands: 256 } as const;
+
+/**
+ * Published sizes; `nano` is the smallest of Karpathy's minGPT. Two rows of GPT-3's table cannot be as printed: 1.3B has heads that
+ * divide its width, 13B the width of its heads.
+ */
 export const gptPresets = {
   nano: { ...published, layers: 3, heads: 3, width: 48 },
   gpt2: { ...published, layers: 12, heads: 12, width: 768 },
   "gpt2-medium": { ...published, layers: 24, heads: 16, width: 1024 },
   "gpt2-large": { ...published, layers: 36, heads: 20, width: 1280 },
   "gpt2-xl": { ...published, layers: 48, heads: 25, width: 1600 },
-  "gpt3-175b": { ...published, layers: 96, heads: 96, width: 12288, context: 2048 },
+  "gpt3-125m": { ...third, layers: 12, heads: 12, width: 768 },
+  "gpt3-350m": { ...third, layers: 24, heads: 16, width: 1024 },
+  "gpt3-760m": { ...third, layers: 24, heads: 16, width: 1536 },
+  "gpt3-1.3b": { ...third, layers: 24, heads: 16, width: 2048 },
+  "gpt3-2.7b": { ...third, layers: 32, heads: 32, width: 2560 },
+  "gpt3-6.7b": { ...third, layers: 32, heads: 32, width: 4096 },
+  "gpt3-13b": { ...third, layers: 40, heads: 40, width: 5120 },
+  "gpt3-175b": { ...third, layers: 96, heads: 96, width: 12288 },
 } as const satisfies { readonly [name: string]: GptConfig };
 
 export type GptPreset = keyof typeof gptPresets;
@@ -40,6 +54,14 @@ const gptSchema = z
     width: size.optional().describe("channels of the residual stream; a multiple of heads"),
     context: size.optional().describe("longest sequence, in tokens"),
     vocab: size.optional().describe("rows of the token table; left out, the tokenizer's"),
+    bands: z
+      .number()
+      .int()
+      .nonnegative()
+      .optional()
+      .describe(
+        "every second layer sees only so many tokens, itself included, as in GPT-3; left out, a preset's, else 0: all",
+      ),
     dropout: varyingSchema(z.number().min(0).lt(1)).default(published.dropout),
     bias: z.boolean().default(published.bias).describe("biases in the linear layers"),
     normBias: z.boolean().optional().describe("biases in the norms; left out, as bias"),
@@ -50,7 +72,7 @@ const gptSchema = z
   .transform(({ preset, ...given }, { addIssue }) => {
     const base: Partial<GptConfig> = preset === undefined ? {} : gptPresets[preset];
     const { layers = base.layers, heads = base.heads, width = base.width, context = base.context } = given;
-    const { vocab, normBias = given.bias } = given;
+    const { vocab, normBias = given.bias, bands = base.bands ?? 0 } = given;
     const needed = { layers, heads, width, context };
     for (const [name, value] of Object.entries(needed)) {
       if (value === undefined)
@@ -59,7 +81,14 @@ const gptSchema = z
     if (width !== undefined && heads !== undefined && width % heads !== 0)
       addIssue({ code: "custom", path: ["width"], message: `must be a multiple of heads (${heads}), got ${width}` });
     // A preset's vocabulary gives way to the tokenizer's: it stands only where nothing else is known.
-    const settled = { ...given, ...(needed as Required<typeof needed>), vocab, normBias, presetVocab: base.vocab };
+    const settled = {
+      ...given,
+      ...(needed as Required<typeof needed>),
+      vocab,
+      normBias,
+      bands,
+      presetVocab: base.vocab,
+    };
     return settled as Omit<GptConfig, "vocab"> & { vocab: number | undefined; presetVocab: number | undefined };
   });
 

@@ -1,4 +1,5 @@
 // The GPT family against PyTorch (logits, loss, gradients), decoding against the whole pass, published parameter counts, and wrong settings.
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { assertClose } from "../../test/support/close.ts";
 import { decodeInPieces } from "../../test/support/decoding.ts";
@@ -67,6 +68,27 @@ describe.each(Object.entries(tinyGpt.variants))("variant %s", (_, variant) => {
   });
 });
 
+test("dense and banded layers in turn: logits, loss and gradients are those of GPT-Neo, also over the cache", () => {
+  const golden = JSON.parse(readFileSync("test/golden/gpt3.json", "utf8"));
+  const model = new Gpt(golden.config as GptConfig);
+  const values = startOf(golden, "f64");
+  const [tokens, targets] = [golden.tokens, golden.targets].map((rows) =>
+    rows.map(({ row }: { row: number[] }) => row),
+  );
+  const result = runModel(model, values, (parameters) => {
+    const logits = model.forward(constant(tokensOf(tokens)));
+    const loss = crossEntropy(logits, constant(tokensOf(targets)));
+    const trained = [...parameters].filter(([name]) => !name.endsWith("c_attn.bias")).map(([, tensor]) => tensor);
+    const squares = gradients([loss], trained).map((grad) => grad!.mul(grad!).sum());
+    return { logits, loss, ...Object.fromEntries(squares.map((square, at) => [`square ${at}`, square])) };
+  });
+  assertClose(result.logits!, golden.logits, { absolute: 2e-6, what: "logits" });
+  assertClose(result.loss!, [golden.loss], { absolute: 2e-6, what: "loss" });
+  const norms = golden.gradNorms.map((_: number, at: number) => Math.sqrt(result[`square ${at}`]![0]!));
+  assertClose(norms, golden.gradNorms, { absolute: 2e-6, what: "gradient norms" });
+  assertClose(decodeInPieces(model, values, tokens), golden.logits, { absolute: 2e-6, what: "logits over the cache" });
+});
+
 test("the presets have the published numbers of parameters, counted without any memory for them", () => {
   const count = (config: GptConfig) =>
     [...new Gpt(config).parameters().values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
@@ -74,6 +96,7 @@ test("the presets have the published numbers of parameters, counted without any 
   expect(count(gptPresets["gpt2-medium"])).toBe(354_823_168);
   expect(count(gptPresets["gpt2-large"])).toBe(774_030_080);
   expect(count(gptPresets["gpt2-xl"])).toBe(1_557_611_200);
+  expect(count(gptPresets["gpt3-125m"])).toBe(124_439_808 + 1024 * 768);
   expect(count(gptPresets["gpt3-175b"])).toBe(174_604_259_328);
   expect(count({ ...gptPresets.gpt2, tiedHead: false })).toBe(124_439_808 + 50257 * 768);
   expect(formatCount(count(gptPresets["gpt3-175b"]))).toBe("174.6 G");
@@ -107,6 +130,7 @@ describe("settings", () => {
     const { config, inputs } = gptFamily.build(small, facts);
     expect(config).toEqual({
       ...small,
+      bands: 0,
       vocab: 65,
       dropout: 0,
       bias: true,

@@ -1,4 +1,4 @@
-// The GPT-2 family (Radford et al. 2019; Brown et al. 2020), with the parameter names of the published checkpoints.
+// The GPT-2 family and GPT-3 (Radford et al. 2019; Brown et al. 2020), with the parameter names of the published checkpoints.
 // B batch, T time, C channels (width), H heads, V vocabulary, S cached time.
 import type { Varying } from "../base/index.ts";
 import { minimum, type Tensor } from "../core/index.ts";
@@ -25,6 +25,8 @@ export interface GptConfig {
   readonly width: number;
   readonly layers: number;
   readonly heads: number;
+  /** Every second layer, from the second on, sees only so many tokens, itself included (GPT-3's locally banded ones); default 0, all. */
+  readonly bands?: number;
   readonly dropout: Varying;
   /** Biases in the linear layers. */
   readonly bias: boolean;
@@ -64,13 +66,15 @@ class GptBlock extends Module {
   readonly ln_2: LayerNorm;
   readonly mlp: GptMlp;
 
-  constructor(config: GptConfig) {
+  constructor(config: GptConfig, layer: number) {
     super();
-    const { width, heads, bias, normBias, dropout, layers, eps } = config;
+    const { width, heads, bias, normBias, dropout, layers, eps, bands = 0 } = config;
     // Two projections a layer end on the residual stream: its variance stays that of one (Radford et al. 2019, section 2.3).
     const projectionInit: Init = { name: "normal", std: std / Math.sqrt(2 * layers) };
     this.ln_1 = new LayerNorm(width, { bias: normBias, eps });
-    this.attn = new CausalSelfAttention(width, { heads, bias, dropout, init: { name: "normal", std }, projectionInit });
+    const window = layer % 2 === 1 ? bands : 0;
+    const init: Init = { name: "normal", std };
+    this.attn = new CausalSelfAttention(width, { heads, bias, dropout, window, init, projectionInit });
     this.ln_2 = new LayerNorm(width, { bias: normBias, eps });
     this.mlp = new GptMlp(config, projectionInit);
   }
@@ -115,7 +119,7 @@ export class Gpt extends Module {
     this.wte = new Embedding(vocab, width, { init: { name: "normal", std } });
     this.wpe = new Embedding(context, width, { init: { name: "normal", std } });
     this.drop = new Dropout(dropout);
-    this.h = Array.from({ length: layers }, () => new GptBlock(config));
+    this.h = Array.from({ length: layers }, (_, layer) => new GptBlock(config, layer));
     this.ln_f = new LayerNorm(width, { bias: normBias, eps });
     this.lm_head = tiedHead ? undefined : new Embedding(vocab, width, { init: { name: "normal", std } });
   }
