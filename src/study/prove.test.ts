@@ -35,6 +35,8 @@ const promised = [
   "par.threads",
   "repeat",
   "arch.gpt",
+  "arch.gpt3",
+  "arch.llama",
   "arch.transformer",
   "pre.tokenize",
   "arch.bert",

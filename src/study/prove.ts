@@ -10,8 +10,10 @@ import { chooseProofs } from "./proofs/choose.ts";
 import { evaluationProofs } from "./proofs/evaluation.ts";
 import { gradientDescentProofs } from "./proofs/gd.ts";
 import { gptProofs } from "./proofs/gpt.ts";
+import { gpt3Proofs } from "./proofs/gpt3.ts";
 import { importanceProofs } from "./proofs/importance.ts";
 import { initProofs } from "./proofs/init.ts";
+import { llamaProofs } from "./proofs/llama.ts";
 import { lossProofs } from "./proofs/loss.ts";
 import { numpyProofs } from "./proofs/numpy.ts";
 import { optimizerProofs } from "./proofs/optimizer.ts";
@@ -48,6 +50,8 @@ export const proofs: readonly Proof[] = [
   ...parallelProofs,
   ...repeatProofs,
   ...gptProofs,
+  ...gpt3Proofs,
+  ...llamaProofs,
   ...transformerProofs,
   ...tokenizeProofs,
   ...bertProofs,
