@@ -7,7 +7,16 @@ export * from "./core/index.ts";
 export * from "./data/index.ts";
 export * from "./engine/index.ts";
 export * from "./generate/index.ts";
-export { readStateDict } from "./hub/index.ts";
+export {
+  type HubOptions,
+  type Pulled,
+  type PullOptions,
+  type Pushed,
+  type PushOptions,
+  pullModel,
+  pushModel,
+  readStateDict,
+} from "./hub/index.ts";
 // Under a name of their own: a metric of finished predictions and a loss inside a trace are called alike.
 export * as metrics from "./metrics/index.ts";
 export * from "./models/index.ts";

@@ -35,6 +35,9 @@ const requestCodes: readonly string[] = [
   "run/missing",
   "run/data",
   "checkpoint/missing",
+  "hub/exists",
+  "hub/name",
+  "hub/token",
 ];
 
 export interface Output {

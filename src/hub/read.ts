@@ -7,6 +7,7 @@ import { templateFileName, tokenizerConfigName } from "../data/index.ts";
 import { modelFamily, type TaskName } from "../models/index.ts";
 import { parseJson, readConfig } from "./config.ts";
 import type { HubLayout } from "./layout.ts";
+import { failPickle, isPickle } from "./pickle.ts";
 
 export interface HubModel {
   readonly folder: string;
@@ -129,14 +130,8 @@ async function tensorFiles(folder: string): Promise<string[]> {
       fix: "download the folder again: a shard may be missing",
     });
   }
-  const pickle = [...names].find((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
-  if (pickle !== undefined)
-    return fail("hub/pickle", "a pickle can run any program when it is opened, and is not read", {
-      where: join(folder, pickle),
-      expected: "model.safetensors",
-      got: pickle,
-      fix: "take a revision with safetensors, or convert it where you trust it: model.save_pretrained(folder) in Transformers",
-    });
+  const pickle = [...names].find(isPickle);
+  if (pickle !== undefined) return failPickle(join(folder, pickle), pickle);
   return fail("hub/files", "there are no tensors here", {
     where: folder,
     expected: "model.safetensors, or its shards with their index",

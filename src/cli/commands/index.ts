@@ -14,6 +14,8 @@ import { defineInspect } from "./inspect.ts";
 import { definePlan } from "./plan.ts";
 import { definePredict } from "./predict.ts";
 import { defineProve } from "./prove.ts";
+import { definePull } from "./pull.ts";
+import { definePush } from "./push.ts";
 import { defineReproduce } from "./reproduce.ts";
 import { defineRuns } from "./runs.ts";
 import { defineSchema } from "./schema.ts";
@@ -31,6 +33,8 @@ export const commands: readonly DefineCommand[] = [
   definePredict,
   defineExplain,
   defineExport,
+  definePull,
+  definePush,
   defineRuns,
   defineAdvise,
   defineReproduce,
