@@ -7,6 +7,7 @@ import { dirname, join, resolve } from "node:path";
 import { fail, fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
 import { onDisk, SafetensorsFile, syncFolder, writeDurably, writeSafetensors } from "../checkpoint/index.ts";
 import {
+  carriedTexts,
   type HubFiles,
   type HubModel,
   hubFiles,
@@ -16,7 +17,7 @@ import {
   readHubModel,
   readPeftModel,
   type StoredTensor,
-  tokenizerFiles,
+  shardsOf,
 } from "../hub/index.ts";
 import type { TaskName } from "../models/index.ts";
 import { isQuantizedPart, type LoraConfig } from "../nn/index.ts";
@@ -89,7 +90,7 @@ async function readSaved(folder: string): Promise<ModelFiles> {
     await file.close();
   }
   const files = new Map<string, string>();
-  for (const name of ["model.json", ...tokenizerFiles, "table.json", "images.json", "recipe.json"]) {
+  for (const name of ["model.json", ...carriedTexts, "table.json", "images.json", "recipe.json"]) {
     if (await exists(join(folder, name))) files.set(name, await readFile(join(folder, name), "utf8"));
   }
   return { folder, description: describe(files.get("model.json"), folder), tensors, files };
@@ -114,7 +115,7 @@ export const modelLayouts = ["athanor", "huggingface", "peft"] as const;
 
 export interface SaveOptions {
   /**
-   * `huggingface`: config.json, model.safetensors and tokenizer.json, as Transformers reads a model, adapters merged into its
+   * `huggingface`: config.json, model.safetensors, tokenizer.json and its like, as Transformers reads a model, adapters merged into its
    * weights. `peft`: the adapters alone. Default `athanor`.
    */
   readonly layout?: (typeof modelLayouts)[number];
@@ -122,6 +123,8 @@ export interface SaveOptions {
   readonly replace?: boolean;
   /** How parameters are stored; left out, as they were trained. bf16 and f16 take half the room; f16 reaches to 65,504. */
   readonly dtype?: (typeof savedDTypes)[number] | undefined;
+  /** `huggingface`: a model of more bytes is written in several files with an index. Default 5 GiB. */
+  readonly shardBytes?: number | undefined;
 }
 
 export const savedDTypes = ["f32", "bf16", "f16"] as const;
@@ -132,7 +135,7 @@ export const savedDTypes = ["f32", "bf16", "f16"] as const;
 export async function writeModelFiles(
   folder: string,
   model: SavedModel,
-  { replace = false, dtype, layout = "athanor" }: SaveOptions = {},
+  { replace = false, dtype, layout = "athanor", shardBytes = 5 * 2 ** 30 }: SaveOptions = {},
 ): Promise<void> {
   if (dtype !== undefined && !savedDTypes.includes(dtype))
     fail("model/dtype", "parameters cannot be stored so", {
@@ -148,9 +151,13 @@ export async function writeModelFiles(
     await makeFolders(dirname(staging));
     await onDisk("saving a model", folder, async () => {
       await mkdir(staging);
-      const { sha256 } = await writeSafetensors(join(staging, files.tensorsName), files.tensors, files);
-      const sums = [`${sha256}  ${files.tensorsName}\n`];
-      for (const [name, text] of files.texts) {
+      const shards = shardsOf(files, layout === "huggingface" ? shardBytes : Number.POSITIVE_INFINITY);
+      const sums: string[] = [];
+      for (const { name, tensors } of shards.files) {
+        const { sha256 } = await writeSafetensors(join(staging, name), tensors, files);
+        sums.push(`${sha256}  ${name}\n`);
+      }
+      for (const [name, text] of [...files.texts, ...shards.index]) {
         await writeDurably(join(staging, name), Buffer.from(text));
         sums.push(`${createHash("sha256").update(text).digest("hex")}  ${name}\n`);
       }

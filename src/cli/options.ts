@@ -1,5 +1,5 @@
 // Parsing of option values, with errors that name the option.
-import { fail } from "../base/index.ts";
+import { fail, parseBytes } from "../base/index.ts";
 
 /** What `--raw` means for every command that uses trained weights. */
 export const rawHelp = "the weights trained on, where the optimizer also keeps averages: those are used by default";
@@ -45,6 +45,20 @@ export function numberOption(name: string): (text: string) => number {
       expected: "a finite number",
       got: text === "" ? '""' : text,
       fix: "give a number, with a point for decimals",
+    });
+  };
+}
+
+/** A parser for bytes, such as 2GiB. Errors with `cli/argument`. */
+export function bytesOption(name: string): (text: string) => number {
+  return (text) => {
+    const bytes = /^\s*[\d.]+\s*([KMGT]i)?B?\s*$/.test(text) ? parseBytes(text) : 0;
+    if (bytes > 0) return bytes;
+    return fail("cli/argument", `${name} is not an amount of bytes`, {
+      where: name,
+      expected: "more than 0, with B, KiB, MiB, GiB or TiB, such as 2GiB",
+      got: text === "" ? '""' : text,
+      fix: "give a number with one of these units",
     });
   };
 }

@@ -10,7 +10,7 @@ import { SafetensorsFile, writeSafetensors } from "../checkpoint/index.ts";
 import { type Tensor, trace } from "../core/index.ts";
 import { modelFamily } from "../models/index.ts";
 import { functionalCall } from "../nn/index.ts";
-import { hubFiles, isHubFolder, readHubModel } from "./index.ts";
+import { hubFiles, isHubFolder, readHubModel, shardsOf } from "./index.ts";
 
 const golden = JSON.parse(readFileSync("test/golden/hub.json", "utf8")) as {
   readonly batch: number;
@@ -59,6 +59,7 @@ const tokenizerTexts = new Map(
     "tokenizer.json": "{}",
     "tokenizer_config.json": '{"eos_token": "</s>"}',
     "chat_template.jinja": "{{ messages }}",
+    "generation_config.json": "{}",
   }),
 );
 
@@ -204,6 +205,44 @@ test("a model that no published layout holds is refused", () => {
   const { config } = modelFamily("gpt").build({ preset: "nano", bias: false, vocab: 9 }, { task: "language-model" });
   const tensors = new Map([["wte.weight", fromNumbers("f32", [1], [0])]]);
   expect(() => hubFiles({ family: "gpt", config, tensors })).toThrow(expect.objectContaining({ code: "hub/export" }));
+});
+
+test("a tokenizer that stands alone gets a configuration with its special tokens", () => {
+  const { config } = modelFamily("gpt").build({ preset: "nano", bias: true, vocab: 9 }, { task: "language-model" });
+  const tensors = new Map([["wte.weight", fromNumbers("f32", [1], [0])]]);
+  const tokenizer = JSON.stringify({ added_tokens: [{ content: "<pad>" }, { content: "</s>" }] });
+  const { texts } = hubFiles({ family: "gpt", config, tensors, files: new Map([["tokenizer.json", tokenizer]]) });
+  expect(JSON.parse(texts.get("tokenizer_config.json")!)).toEqual({
+    tokenizer_class: "PreTrainedTokenizerFast",
+    clean_up_tokenization_spaces: false,
+    pad_token: "<pad>",
+    eos_token: "</s>",
+  });
+});
+
+test("shards end before they pass their size, and the index says where each tensor is", () => {
+  const tensor = (name: string, length: number) => ({
+    name,
+    dtype: "f32" as const,
+    shape: [length],
+    data: new Float32Array(length),
+  });
+  const tensors = [tensor("a", 10), tensor("b", 10), tensor("c", 100), tensor("d", 1)];
+  const files = { tensorsName: "model.safetensors", tensors, metadata: {}, texts: new Map<string, string>() };
+  const { files: shards, index } = shardsOf(files, 80);
+  const names = [1, 2, 3].map((i) => `model-0000${i}-of-00003.safetensors`);
+  expect(shards.map(({ name, tensors }) => [name, tensors.map((one) => one.name)])).toEqual([
+    [names[0], ["a", "b"]],
+    [names[1], ["c"]],
+    [names[2], ["d"]],
+  ]);
+  expect(index.map(([name, text]) => [name, JSON.parse(text)])).toEqual([
+    [
+      "model.safetensors.index.json",
+      { metadata: { total_size: 484 }, weight_map: { a: names[0], b: names[0], c: names[1], d: names[2] } },
+    ],
+  ]);
+  expect(shardsOf(files, 484)).toEqual({ files: [{ name: "model.safetensors", tensors }], index: [] });
 });
 
 test("damaged configurations never do worse than an error", async () => {

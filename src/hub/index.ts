@@ -2,10 +2,11 @@
 export { hubModelTypes } from "./config.ts";
 export { peftFiles } from "./peft.ts";
 export { type AdaptedHubModel, isPeftFolder, readPeftModel } from "./peft-read.ts";
-export { type HubModel, isHubFolder, readHubModel, tokenizerFiles } from "./read.ts";
 export { type Pulled, type PullOptions, pullModel } from "./pull.ts";
 export { type Pushed, type PushOptions, pushModel } from "./push.ts";
 export { type HubModel, isHubFolder, readHubModel } from "./read.ts";
 export type { HubOptions } from "./remote.ts";
+export { type Shards, shardsOf } from "./shards.ts";
 export { readStateDict } from "./state-dict.ts";
+export { carriedTexts } from "./texts.ts";
 export { type HubFiles, hubFiles, type StoredTensor } from "./write.ts";

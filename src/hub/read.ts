@@ -3,11 +3,11 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fail, formatBytes, formatType, type HostArray, sameShape } from "../base/index.ts";
 import { SafetensorsFile } from "../checkpoint/index.ts";
-import { templateFileName, tokenizerConfigName } from "../data/index.ts";
 import { modelFamily, type TaskName } from "../models/index.ts";
 import { parseJson, readConfig } from "./config.ts";
 import type { HubLayout } from "./layout.ts";
 import { failPickle, isPickle } from "./pickle.ts";
+import { carriedTexts } from "./texts.ts";
 
 export interface HubModel {
   readonly folder: string;
@@ -19,7 +19,7 @@ export interface HubModel {
   readonly classes: readonly string[] | undefined;
   /** Parameters by our names, in our layout, in the file's dtype. */
   readonly tensors: ReadonlyMap<string, HostArray>;
-  /** Files of its tokenizer, as text, those that there are. */
+  /** Of `tokenizer.json`, `tokenizer_config.json`, `generation_config.json` and their like those that are there, by name. */
   readonly texts: ReadonlyMap<string, string>;
 }
 
@@ -28,12 +28,11 @@ const maxTextBytes = {
   [configName]: 2 ** 20,
   "model.safetensors.index.json": 2 ** 26,
   "tokenizer.json": 2 ** 28,
-  [tokenizerConfigName]: 2 ** 24,
-  [templateFileName]: 2 ** 20,
+  "tokenizer_config.json": 2 ** 24,
+  "special_tokens_map.json": 2 ** 20,
+  "chat_template.jinja": 2 ** 20,
+  "generation_config.json": 2 ** 20,
 } as const;
-
-/** Files of a tokenizer, and of the chat template that belongs to it. */
-export const tokenizerFiles = ["tokenizer.json", tokenizerConfigName, templateFileName] as const;
 
 /** True for a folder that looks like a model of the Hub's. */
 export async function isHubFolder(folder: string): Promise<boolean> {
@@ -42,7 +41,7 @@ export async function isHubFolder(folder: string): Promise<boolean> {
 }
 
 /**
- * Reads `config.json`, `model.safetensors` (or its shards by their index) and the tokenizer's files.
+ * Reads `config.json`, `model.safetensors` (or its shards by their index), `tokenizer.json` and the texts beside it.
  * Errors with `hub/*`, `config/invalid`, `safetensors/*`.
  */
 export async function readHubModel(folder: string): Promise<HubModel> {
@@ -58,9 +57,9 @@ export async function readHubModel(folder: string): Promise<HubModel> {
   const { family, task = "language-model" } = layout;
   const tensors = await readTensors(folder, layout, config);
   const texts = new Map<string, string>();
-  for (const name of tokenizerFiles) {
-    const content = await textOf(folder, name);
-    if (content !== undefined) texts.set(name, content);
+  for (const name of carriedTexts) {
+    const carried = await textOf(folder, name);
+    if (carried !== undefined) texts.set(name, carried);
   }
   return { folder, family, config, task, classes, tensors, texts };
 }

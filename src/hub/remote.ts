@@ -1,6 +1,7 @@
 // What pulling and pushing share: where a Hub is, which files of a repository are a model, and what is said when a Hub refuses.
 import { AthanorError, fail } from "../base/index.ts";
 import { failPickle, isPickle } from "./pickle.ts";
+import { carriedTexts } from "./texts.ts";
 
 export interface HubOptions {
   /** Any server that speaks the Hub's protocol. Default `https://huggingface.co`. */
@@ -11,15 +12,7 @@ export interface HubOptions {
   readonly onNote?: ((text: string) => void) | undefined;
 }
 
-const texts = [
-  "config.json",
-  "generation_config.json",
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "chat_template.jinja",
-  "adapter_config.json",
-];
+const texts: readonly string[] = ["config.json", "adapter_config.json", ...carriedTexts];
 const whole = ["model.safetensors", "adapter_model.safetensors"];
 const index = "model.safetensors.index.json";
 

@@ -2,7 +2,8 @@
 import type { HostData } from "../base/index.ts";
 import type { TensorSource } from "../checkpoint/index.ts";
 import { type Written, writeConfig } from "./config.ts";
-import { tokenizerFiles, transpose } from "./read.ts";
+import { transpose } from "./read.ts";
+import { carriedTexts, tokenizerConfig } from "./texts.ts";
 
 export interface HubFiles {
   readonly tensorsName: string;
@@ -10,7 +11,7 @@ export interface HubFiles {
   readonly tensors: readonly TensorSource[];
   /** Said in its header, as Transformers asks for. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** `config.json` and the tokenizer's files, by name. */
+  /** `config.json` and what is carried beside it, by name. */
   readonly texts: ReadonlyMap<string, string>;
 }
 
@@ -24,7 +25,7 @@ export type StoredTensor = Omit<TensorSource, "name">;
 export function hubFiles(
   model: Written & {
     readonly tensors: ReadonlyMap<string, StoredTensor>;
-    /** Of which the tokenizer's files go along. */
+    /** Of which those that are carried go along. */
     readonly files?: ReadonlyMap<string, string>;
   },
 ): HubFiles {
@@ -42,10 +43,11 @@ export function hubFiles(
     };
   });
   const texts = new Map([["config.json", `${JSON.stringify(json, undefined, 2)}\n`]]);
-  for (const name of tokenizerFiles) {
-    const content = model.files?.get(name);
-    if (content !== undefined) texts.set(name, content);
-  }
+  const given = model.files ?? new Map<string, string>();
+  for (const name of carriedTexts) if (given.has(name)) texts.set(name, given.get(name)!);
+  const tokenizer = given.get("tokenizer.json");
+  if (tokenizer !== undefined && !given.has("tokenizer_config.json"))
+    texts.set("tokenizer_config.json", tokenizerConfig(tokenizer));
   return { tensorsName: "model.safetensors", tensors, metadata: { format: "pt" }, texts };
 }
 

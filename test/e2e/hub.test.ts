@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runCli, scratchFolder, writeTinyRecipe } from "../support/cli.ts";
+import { HubServer } from "../support/hub-server.ts";
 
 const folder = scratchFolder();
 afterAll(() => folder.remove());
@@ -58,11 +59,43 @@ test("training goes on from it", async () => {
   }
 });
 
+test("in shards it is the same model, pushed to a Hub and pulled from there too", async () => {
+  const { code, stderr } = await cli("export", "run", "shards", "--layout", "huggingface", "--shard-size", "20KiB");
+  expect(code, stderr).toBe(0);
+  const server = new HubServer();
+  const hub = ["--hub-url", await server.start()];
+  process.env.HF_TOKEN = server.token = "hf_test";
+  try {
+    expect((await cli("push", "shards", "me/mine", ...hub)).stdout).toContain("model-00001-of-0000");
+    const pulled = await cli("pull", "me/mine", ...hub, "--json");
+    expect(pulled.code, pulled.stderr).toBe(0);
+    expect(pulled.records.at(-1)).toMatchObject({ commit: server.commit });
+    expect((await cli("pull", "me/mine", ...hub, "--json")).records.at(-1)).toMatchObject({ code: "hub/exists" });
+  } finally {
+    delete process.env.HF_TOKEN;
+    await server.stop();
+  }
+  expect(existsSync(join(folder.path, "mine", "model.safetensors"))).toBe(false);
+  expect(await cli("export", "mine", "whole", "--layout", "huggingface")).toMatchObject({ code: 0 });
+  for (const name of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+    expect(readFileSync(join(folder.path, "whole", name)).equals(readFileSync(join(folder.path, "hub", name)))).toBe(
+      true,
+    );
+}, 120_000);
+
 test("what cannot be exported is refused, and nothing is written", async () => {
   writeFileSync(join(folder.path, "taken"), "");
   const taken = await cli("export", "run", "taken", "--layout", "huggingface", "--json");
   expect(taken.records.at(-1)).toMatchObject({ code: "path/exists" });
   const layout = await cli("export", "run", "other", "--layout", "onnx", "--json");
   expect(layout.records.at(-1)).toMatchObject({ code: "cli/argument", got: "onnx" });
+  for (const flags of [
+    ["--shard-size", "9GiB"],
+    ["--layout", "huggingface", "--shard-size", "many"],
+  ])
+    expect((await cli("export", "run", "other", ...flags, "--json")).records.at(-1)).toMatchObject({
+      code: "cli/argument",
+      where: "--shard-size",
+    });
   expect(existsSync(join(folder.path, "other"))).toBe(false);
 });
