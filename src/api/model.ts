@@ -308,7 +308,11 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   ): Promise<{ prompt: Int32Array; stopTokens: number[]; atContextEnd: "stop" }> {
     this.chatFormat ??= this.makeChatFormat();
     const format = await this.chatFormat;
-    return { prompt: format.prompt(messages), stopTokens: [...format.endTokens], atContextEnd: "stop" };
+    const { eos_token_id: ends = [] } = JSON.parse(this.texts.get("generation_config.json") ?? "{}") as {
+      readonly eos_token_id?: number | readonly number[];
+    };
+    const stopTokens = [...new Set([...format.endTokens, ...[ends].flat()])];
+    return { prompt: format.prompt(messages), stopTokens, atContextEnd: "stop" };
   }
 
   private async makeChatFormat(): Promise<ChatFormat> {

@@ -259,3 +259,21 @@ test("damaged configurations never do worse than an error", async () => {
   }
   expect(refused).toBeGreaterThan(100);
 });
+
+test("where answers end is written for Transformers, unless a file says it already", () => {
+  const template = { eos_token: "<|im_end|>", chat_template: "{{ messages }}" };
+  const config = { vocab: 29, width: 12, layers: 1, heads: 3, context: 16, dropout: 0, bias: true, normBias: true };
+  const write = (more: readonly (readonly [string, string])[]) =>
+    hubFiles({
+      ...{ family: "gpt", task: "language-model", classes: undefined },
+      config: { ...config, activation: "geluTanh", tiedHead: true, eps: 1e-5 },
+      tensors: new Map([["wte.weight", fromNumbers("f32", [1], [0])]]),
+      files: new Map([
+        ["tokenizer.json", JSON.stringify({ added_tokens: [{ id: 7, content: "<|im_end|>" }] })],
+        ["tokenizer_config.json", JSON.stringify(template)],
+        ...more,
+      ]),
+    }).texts.get("generation_config.json");
+  expect(JSON.parse(write([])!)).toEqual({ eos_token_id: 7 });
+  expect(write([["generation_config.json", "{}"]])).toBe("{}");
+});

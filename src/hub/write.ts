@@ -1,6 +1,7 @@
 // From a model of ours to the files of a Hugging Face folder. Where they go, and that all of them arrive, is the caller's.
 import type { HostData } from "../base/index.ts";
 import type { TensorSource } from "../checkpoint/index.ts";
+import { type TokenizerFile, templateOf } from "../data/index.ts";
 import { type Written, writeConfig } from "./config.ts";
 import { transpose } from "./read.ts";
 import { carriedTexts, tokenizerConfig } from "./texts.ts";
@@ -48,7 +49,17 @@ export function hubFiles(
   const tokenizer = given.get("tokenizer.json");
   if (tokenizer !== undefined && !given.has("tokenizer_config.json"))
     texts.set("tokenizer_config.json", tokenizerConfig(tokenizer));
+  const end = texts.has("generation_config.json") ? undefined : endOfText(texts);
+  if (end !== undefined)
+    texts.set("generation_config.json", `${JSON.stringify({ eos_token_id: end }, undefined, 2)}\n`);
   return { tensorsName: "model.safetensors", tensors, metadata: { format: "pt" }, texts };
+}
+
+/** The id of the token that ends an answer, where a chat template names one: Transformers' `generate` stops at it. */
+function endOfText(texts: ReadonlyMap<string, string>): number | undefined {
+  const eos = templateOf(texts.get("tokenizer_config.json"), undefined, "tokenizer_config.json")?.eos;
+  const { added_tokens: added = [] } = JSON.parse(texts.get("tokenizer.json") ?? "{}") as Partial<TokenizerFile>;
+  return added.find(({ content }) => content === eos)?.id;
 }
 
 /** The data of a matrix, its rows and columns exchanged. */
