@@ -277,3 +277,24 @@ test("where answers end is written for Transformers, unless a file says it alrea
   expect(JSON.parse(write([])!)).toEqual({ eos_token_id: 7 });
   expect(write([["generation_config.json", "{}"]])).toBe("{}");
 });
+
+test("a tensor to be written is made when its turn comes, and not before", async () => {
+  const { family, config, tensors } = await readHubModel(folderOf("llama"));
+  const made: string[] = [];
+  const lazy = new Map(
+    [...tensors].map(([name, { dtype, shape, data }]) => {
+      const make = () => {
+        made.push(name);
+        return data;
+      };
+      return [name, { dtype, shape, data: make }];
+    }),
+  );
+  const files = hubFiles({ family, config, tensors: lazy });
+  expect(made).toEqual([]);
+  for (const [at, { data }] of files.tensors.entries()) {
+    await (data as () => unknown)();
+    expect(made).toHaveLength(at + 1);
+  }
+  expect(made).toEqual([...tensors.keys()]);
+});
