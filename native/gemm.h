@@ -178,18 +178,24 @@ static void multiplyLocal(const Product& p, const Buffers& buffers) {
 // lies; where it is dense in the depth (b = w^T), every element of C is a dot product of two dense vectors.
 
 constexpr int64_t thinRows = 8 * tileRows, dotRows = 2 * tileRows;
+constexpr int streamRows = 4, streamVectors = 6, streamAhead = 8;
 
 ATHANOR_INLINE bool readsBInPlace(const Product& p) {
   if (p.pairs) return p.rows <= dotRows && hasWholePairs(p, p.bDepth, p.bColumn) && hasWholePairs(p, p.aDepth, p.aRow);
-  if (p.a.narrow || p.b.narrow) return false;
+  if (p.a.narrow) return false;
+  if (p.b.narrow) return p.rows <= streamRows && (p.bColumn == 1 || (p.bDepth == 1 && p.aDepth == 1));
   if (p.bColumn == 1) return p.rows <= thinRows;
   return p.bDepth == 1 && p.aDepth == 1 && p.rows <= dotRows;
 }
 
-template <int rows, int columns, bool pairs>
+/** The matrix's elements as they lie. */
+template <class Element>
+ATHANOR_INLINE const Element* asThey(const Elements& lie) { return static_cast<const Element*>(lie.data); }
+
+template <int rows, int columns, bool pairs, class Element>
 static void dotTile(const Product& p, int64_t row, int64_t column) {
   const float* a = (p.a + row * p.aRow).floats();
-  const float* b = (p.b + column * p.bColumn).floats();
+  const Element* b = asThey<Element>(p.b + column * p.bColumn);
   const int64_t aRow = pairs ? p.aRow / 2 : p.aRow, bColumn = pairs ? p.bColumn / 2 : p.bColumn;
   V sum[rows][columns];
   ATHANOR_UNROLL(8)
@@ -226,30 +232,30 @@ static void dotTile(const Product& p, int64_t row, int64_t column) {
 using DotFunction = void (*)(const Product&, int64_t row, int64_t column);
 
 /** dotTile for every size: [rows - 1][columns - 1], columns up to tileVectors. */
-template <bool pairs>
+template <bool pairs, class Element, int mostRows>
 struct DotTable {
-  DotFunction at[tileRows][tileVectors];
+  DotFunction at[mostRows][tileVectors];
 
   template <int rows, int columns>
   constexpr void fill() {
-    at[rows - 1][columns - 1] = dotTile<rows, columns, pairs>;
+    at[rows - 1][columns - 1] = dotTile<rows, columns, pairs, Element>;
     if constexpr (columns > 1) {
       fill<rows, columns - 1>();
     } else if constexpr (rows > 1) {
       fill<rows - 1, tileVectors>();
     }
   }
-  constexpr DotTable() : at{} { fill<tileRows, tileVectors>(); }
+  constexpr DotTable() : at{} { fill<mostRows, tileVectors>(); }
 };
-template <bool pairs>
-constexpr DotTable<pairs> dotTable{};
+template <bool pairs, class Element, int mostRows>
+constexpr DotTable<pairs, Element, mostRows> dotTable{};
 
-template <bool pairs>
+template <bool pairs, class Element = float, int mostRows = tileRows>
 ATHANOR_INLINE void multiplyDots(const Product& p) {
   for (int64_t j = 0; j < p.columns; j += tileVectors) {
-    for (int64_t i = 0; i < p.rows; i += tileRows) {
-      const int64_t rows = minOf<int64_t>(tileRows, p.rows - i), columns = minOf<int64_t>(tileVectors, p.columns - j);
-      dotTable<pairs>.at[rows - 1][columns - 1](p, i, j);
+    for (int64_t i = 0; i < p.rows; i += mostRows) {
+      const int64_t rows = minOf<int64_t>(mostRows, p.rows - i), columns = minOf<int64_t>(tileVectors, p.columns - j);
+      dotTable<pairs, Element, mostRows>.at[rows - 1][columns - 1](p, i, j);
     }
   }
 }
@@ -257,10 +263,8 @@ ATHANOR_INLINE void multiplyDots(const Product& p) {
 // Up to four rows: B comes from beyond L1 once, in stretches wide enough for the memory to keep up. A stretch of the next rows is
 // asked for early, as each may lie on a page of its own.
 
-constexpr int streamRows = 4, streamVectors = 6, streamAhead = 8;
-
 /** C's columns [column, column + vectors * LANES). */
-template <int rows, int vectors>
+template <int rows, int vectors, class Element>
 static void streamTile(const Product& p, int64_t column) {
   V sum[rows][vectors];
   ATHANOR_UNROLL(4)
@@ -268,7 +272,8 @@ static void streamTile(const Product& p, int64_t column) {
     ATHANOR_UNROLL(12)
     for (int j = 0; j < vectors; ++j) sum[i][j] = zero();
   }
-  const float *a = p.a.floats(), *b = p.b.floats() + column;
+  const float* a = p.a.floats();
+  const Element* b = asThey<Element>(p.b + column);
   const int64_t aRow = p.aRow, aDepth = p.aDepth, bDepth = p.bDepth, depth = p.depth;
   for (int64_t k = 0; k < depth; ++k) {
     V ak[rows];
@@ -293,17 +298,33 @@ static void streamTile(const Product& p, int64_t column) {
 }
 
 /** As many columns as whole stretches cover; gives their number. */
-template <int rows>
+template <int rows, class Element>
 static int64_t streamColumns(const Product& p) {
   constexpr int vectors = minOf(streamVectors, maxOf(1, tileRows * tileVectors / rows));
   constexpr int wide = 2 * vectors * rows <= tileRows * tileVectors ? 2 * vectors : vectors;
   int64_t column = 0;
-  for (; column + wide * LANES <= p.columns; column += wide * LANES) streamTile<rows, wide>(p, column);
-  for (; column + vectors * LANES <= p.columns; column += vectors * LANES) streamTile<rows, vectors>(p, column);
+  for (; column + wide * LANES <= p.columns; column += wide * LANES) streamTile<rows, wide, Element>(p, column);
+  for (; column + vectors * LANES <= p.columns; column += vectors * LANES) streamTile<rows, vectors, Element>(p, column);
   return column;
 }
-constexpr int64_t (*streamColumnsOf[streamRows])(const Product&) = {streamColumns<1>, streamColumns<2>, streamColumns<3>,
-                                                                    streamColumns<4>};
+template <class Element>
+constexpr int64_t (*streamColumnsOf[streamRows])(const Product&) = {streamColumns<1, Element>, streamColumns<2, Element>,
+                                                                    streamColumns<3, Element>, streamColumns<4, Element>};
+
+/** Few rows of f32 by a bf16 matrix as it lies: what is left of its columns is a vector at a time. */
+static void multiplyWidening(const Product& p) {
+  if (p.bColumn != 1) return multiplyDots<false, Bf16, streamRows>(p);
+  for (int64_t j = streamColumnsOf<Bf16>[p.rows - 1](p); j < p.columns; j += LANES) {
+    const M mask = tail(p.columns - j);
+    for (int64_t i = 0; i < p.rows; ++i) {
+      const float* a = p.a.floats() + i * p.aRow;
+      float* c = p.c.floats() + i * p.cRow + j;
+      V sum = p.accumulate ? load(c, mask) : zero();
+      for (int64_t k = 0; k < p.depth; ++k) sum = fma(set(a[k * p.aDepth]), load(p.b.words() + k * p.bDepth + j, mask), sum);
+      store(c, sum, mask);
+    }
+  }
+}
 
 constexpr int64_t thinDepth = 128;  // a piece of B of one tile width is then 24 KB (avx512)
 
@@ -312,8 +333,9 @@ static void multiplyInPlace(const Product& p) {
   if constexpr (hasPairs) {
     if (p.pairs) return multiplyDots<true>(p);
   }
+  if (p.b.narrow) return multiplyWidening(p);
   if (p.bColumn != 1) return multiplyDots<false>(p);
-  const int64_t first = p.rows <= streamRows ? streamColumnsOf[p.rows - 1](p) : 0;
+  const int64_t first = p.rows <= streamRows ? streamColumnsOf<float>[p.rows - 1](p) : 0;
   TileJob job{};
   job.aRow = p.aRow;
   job.aDepth = p.aDepth;
