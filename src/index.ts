@@ -6,6 +6,7 @@ export { compile, type Plan } from "./compiler/index.ts";
 export * from "./core/index.ts";
 export * from "./data/index.ts";
 export * from "./engine/index.ts";
+export * from "./eval/index.ts";
 export * from "./generate/index.ts";
 export {
   type HubOptions,

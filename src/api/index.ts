@@ -17,6 +17,7 @@ export {
   type NumberPrediction,
   type PredictInput,
   type Prediction,
+  type TaskOptions,
   TrainedModel,
 } from "./model.ts";
 export { modelLayouts, requireSavePlace, type SaveOptions, savedDTypes } from "./model-files.ts";

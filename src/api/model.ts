@@ -27,6 +27,16 @@ import {
 } from "../data/index.ts";
 import type { Engine, Store } from "../engine/index.ts";
 import {
+  type ExactMatchOptions,
+  type LanguageModel,
+  type SlidingOptions,
+  scoreChoices,
+  scoreExactMatch,
+  scoreTexts,
+  type TaskRows,
+  TokenScorer,
+} from "../eval/index.ts";
+import {
   type BeamOptions,
   createGenerator,
   type FoundText,
@@ -79,6 +89,11 @@ export interface LoadOptions {
 }
 
 const anyEngine = { precision: "f32", engine: { name: "auto", threads: "auto", isa: "auto" } } as const;
+
+/** How a task is run: rows scored at once, which changes no score; steps of windows over texts; lengths and ends of answers. */
+export interface TaskOptions extends SlidingOptions, ExactMatchOptions {
+  readonly batch?: number;
+}
 
 /** A row to predict: a record of a table, a text for a text classifier, the pixels of an image. */
 export type PredictInput = object | string;
@@ -326,6 +341,23 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
         fix: "call generate(prompt); or train it with data.chat",
       });
     return await ChatFormat.create(template, tokenizer);
+  }
+
+  /**
+   * What a task says of a language model: `accuracy` and `normalizedAccuracy` of choices, `exactMatch` of answers, `loss`,
+   * `perplexity` and `bitsPerByte` of texts, each with what it was counted over. Errors with `model/task`, `eval/*`.
+   */
+  async evaluateOn(task: TaskRows, options: TaskOptions = {}): Promise<{ readonly [figure: string]: number }> {
+    const { batch = 8, ...more } = options;
+    const generator = this.generator();
+    const { engine, store, tokenizer } = this;
+    const encode = (text: string) => tokenizer!.encode(text);
+    if (task.kind === "exact match") return { ...(await scoreExactMatch(generator, task.rows, more)) };
+    const scorer = new TokenScorer({ engine, store, model: this.built.module as LanguageModel, batch });
+    if (task.kind === "choices") return { ...(await scoreChoices(scorer, encode, task.rows)) };
+    const numBytes = task.rows.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
+    const tokens = task.rows.map(({ text }) => Array.from(encode(text)));
+    return { ...(await scoreTexts(scorer, { tokens, numBytes }, more)) };
   }
 
   private generator(): TextGenerator {

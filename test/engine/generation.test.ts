@@ -1,14 +1,10 @@
 // Text of tiny models that Transformers wrote, token for token as its `generate` writes it: greedy and by beams, one prompt and many.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { fromNumbers, toNumbers } from "../../src/base/index.ts";
+import { readFileSync } from "node:fs";
+import { beforeAll, describe, expect, test } from "vitest";
 import { ReferenceEngine } from "../../src/engine/index.ts";
 import { type CachedLanguageModel, type GenerationOptions, TokenGenerator } from "../../src/generate/index.ts";
-import { readHubModel } from "../../src/hub/index.ts";
-import { modelFamily } from "../../src/models/index.ts";
 import { assertClose } from "../support/close.ts";
+import { loadGolden } from "../support/hub-golden.ts";
 import { nativeEngine } from "../support/run-native.ts";
 
 interface Text {
@@ -29,9 +25,6 @@ const { cases, prompts, maxTokens } = read("generation") as {
   readonly prompts: readonly Text[];
   readonly maxTokens: number;
 };
-const scratch = mkdtempSync(join(tmpdir(), "athanor-generation-"));
-afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-
 const engines = { reference: new ReferenceEngine(), native: nativeEngine(2) };
 const settings = {
   one: {},
@@ -47,19 +40,8 @@ for (const [engineName, engine] of Object.entries(engines)) {
       let generator: TokenGenerator;
 
       beforeAll(async () => {
-        const folder = join(scratch, `${engineName}-${name}`);
-        mkdirSync(folder);
-        for (const [file, text] of Object.entries(read("hub").cases[name].files as { [name: string]: string }))
-          writeFileSync(join(folder, file), Buffer.from(text, "base64"));
-        const { family, config, tensors } = await readHubModel(folder);
-        const model = modelFamily(family).build(config, { task: "language-model" }).module as CachedLanguageModel;
-        const store = engine!.createStore();
-        const dtype = engineName === "native" ? "f32" : "f64";
-        for (const [name, array] of tensors) {
-          store.declare([{ name, dtype, shape: array.shape }]);
-          store.write(name, fromNumbers(dtype, array.shape, toNumbers(array)));
-        }
-        generator = new TokenGenerator({ engine: engine!, store, model, chunk: 4 });
+        const { model, store } = await loadGolden(name, engine!);
+        generator = new TokenGenerator({ engine: engine!, store, model: model as CachedLanguageModel, chunk: 4 });
       });
 
       const greedy: { [setting: string]: GenerationOptions } = {

@@ -1,14 +1,20 @@
-// athanor eval: the held-out loss of a trained model.
-import { evaluateRun } from "../../api/index.ts";
+// athanor eval: the held-out loss of a trained model, or what a task in a file says of a language model.
+import { readFile } from "node:fs/promises";
+import { evaluateRun, load } from "../../api/index.ts";
+import { fail } from "../../base/index.ts";
+import { parseTask } from "../../eval/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { rawHelp } from "../options.ts";
+import { rawHelp, wholeOption } from "../options.ts";
 import { collect, type RecipeOptions } from "../recipe-options.ts";
 
 export const defineEval: DefineCommand = (program, run) => {
   program
     .command("eval")
-    .description("evaluate a run's newest checkpoint on its held-out data")
-    .argument("<run>", "folder of a run")
+    .description("evaluate a run's newest checkpoint on its held-out data, or any language model on a task")
+    .argument("<run>", "folder of a run; with --task, of a saved model too")
+    .option("--task <file>", "JSON lines of { question, choices, answer }, { prompt, answer } or { text }")
+    .option("--batch <n>", "rows of a task scored at once; changes no score", wholeOption("--batch"))
+    .option("--stride <n>", "tokens from window to window over a text", wholeOption("--stride"))
     .option("--set <key=value>", "change a setting, such as data.path=other.txt (repeatable)", collect)
     .option("--raw", rawHelp)
     .action(run(evaluate));
@@ -16,9 +22,15 @@ export const defineEval: DefineCommand = (program, run) => {
 
 interface EvalFlags extends RecipeOptions {
   readonly raw?: boolean;
+  readonly task?: string;
+  readonly batch?: number;
+  readonly stride?: number;
 }
 
-async function evaluate({ output }: CommandContext, folder: string, { set = [], raw }: EvalFlags): Promise<undefined> {
+async function evaluate(context: CommandContext, folder: string, flags: EvalFlags): Promise<undefined> {
+  const { output } = context;
+  const { set = [], raw } = flags;
+  if (flags.task !== undefined) return await evaluateTask(context, folder, flags.task, flags);
   const options = { set, weights: raw ? "raw" : "averaged", onNote: output.note } as const;
   const { step, loss, perplexity, metrics, count } = await evaluateRun(folder, options);
   output.record({ type: "eval", step, loss, perplexity, count, ...metrics });
@@ -26,5 +38,32 @@ async function evaluate({ output }: CommandContext, folder: string, { set = [], 
     `step ${step}: loss ${loss.toFixed(4)}${perplexity === undefined ? "" : `, perplexity ${perplexity.toFixed(3)}`}, over ${count.toLocaleString("en")} items`,
   );
   for (const [name, value] of Object.entries(metrics)) output.print(`${name} ${value.toFixed(4)}`);
+  return undefined;
+}
+
+async function evaluateTask(
+  { output }: CommandContext,
+  folder: string,
+  file: string,
+  flags: EvalFlags,
+): Promise<undefined> {
+  const { batch, stride, raw } = flags;
+  const text = await readFile(file, "utf8").catch((error: Error) =>
+    fail("path/missing", "the task cannot be read", {
+      where: "--task",
+      expected: "a file of JSON lines",
+      got: error.message,
+      fix: "give the path of a file that is there",
+    }),
+  );
+  const task = parseTask(text, file);
+  const model = await load(folder, { weights: raw ? "raw" : "averaged", onNote: output.note });
+  const figures = await model.evaluateOn(task, {
+    ...(batch === undefined ? {} : { batch }),
+    ...(stride === undefined ? {} : { stride }),
+  });
+  output.record({ type: "task", task: file, kind: task.kind, ...figures });
+  for (const [name, value] of Object.entries(figures))
+    output.print(`${name} ${Number.isInteger(value) ? value.toLocaleString("en") : value.toFixed(4)}`);
   return undefined;
 }

@@ -1,0 +1,95 @@
+// Tasks over a tiny model: what counts as right, how texts are cut into tokens, and files that are no task.
+import { beforeAll, expect, test } from "vitest";
+import { ReferenceEngine } from "../engine/index.ts";
+import { createGenerator, type TextTokenizer } from "../generate/index.ts";
+import { Gpt, gptPresets } from "../models/index.ts";
+import { initialize } from "../nn/index.ts";
+import { encodePair, parseTask, scoreChoices, scoreExactMatch, slidingWindows, TokenScorer } from "./index.ts";
+
+const letters = " abcdefghijklmnopqrs";
+const tokenizer: TextTokenizer = {
+  vocabSize: letters.length,
+  encode: (text) => Array.from(text, (letter) => letters.indexOf(letter)),
+  decodeStream: () => ({ push: (id) => letters[id]!, end: () => "" }),
+};
+const model = new Gpt({ ...gptPresets.nano, layers: 1, heads: 2, width: 8, context: 12, vocab: 20 });
+const engine = new ReferenceEngine();
+const store = engine.createStore();
+const scorer = new TokenScorer({ engine, store, model, batch: 3 });
+
+beforeAll(() => {
+  for (const [name, { init, shape }] of model.parameters()) {
+    const { data } = initialize(init, name, shape, "f64", 5);
+    store.declare([{ name, dtype: "f64", shape }]);
+    store.write(name, { dtype: "f64", shape, data: (data as Float64Array).map((x) => 10 * x) });
+  }
+});
+
+test("a choice is right when the model finds it likeliest, as it is or for its length", async () => {
+  const questions = [
+    { question: "abc", choices: ["d", "bcd", "aaaaaa"], answer: 0 },
+    { question: "face", choices: ["s", "qr"], answer: 1 },
+    { question: "bad", choices: ["egg", "decade"], answer: 1 },
+    { question: "mad", choices: ["hare", "h"], answer: 0 },
+  ];
+  let [plain, normalized] = [0, 0];
+  for (const { question, choices, answer } of questions) {
+    const rows = choices.map((choice) => ({
+      tokens: tokenizer.encode(`${question} ${choice}`) as number[],
+      from: question.length,
+    }));
+    const scores = (await scorer.score(rows)).map((row) => row.logProbability);
+    const perLetter = scores.map((score, at) => score / choices[at]!.length);
+    const best = (values: number[]) => values.reduce((top, value, at) => (value > values[top]! ? at : top), 0);
+    plain += Number(best(scores) === answer) / 4;
+    normalized += Number(best(perLetter) === answer) / 4;
+  }
+  expect(plain).not.toBe(normalized); // figures that cannot differ would prove nothing
+  expect(await scoreChoices(scorer, tokenizer.encode, questions)).toEqual({
+    accuracy: plain,
+    normalizedAccuracy: normalized,
+    count: 4,
+  });
+});
+
+test("spaces at a context's end belong to what follows, and of a long text the end stays", () => {
+  const encode = (text: string) => Array.from(text, (letter) => letters.indexOf(letter));
+  expect(encodePair(encode, { context: "ab ", follows: "cd", longest: 9 })).toEqual({
+    tokens: [1, 2, 0, 3, 4],
+    from: 2,
+  });
+  expect(encodePair(encode, { context: "abcd", follows: " e", longest: 4 })).toEqual({ tokens: [3, 4, 0, 5], from: 2 });
+});
+
+test("windows score every token but the first once, and all but the first window with something before", () => {
+  const rows = slidingWindows([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 4, 3);
+  expect(rows.flatMap(({ tokens, from }) => tokens.slice(from))).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  expect(rows.map(({ from }) => from)).toEqual([1, 1, 1]);
+});
+
+test("what is written up to the end of an answer must be one of those that count", async () => {
+  const generator = createGenerator({ engine, store, model, tokenizer });
+  const options = { maxTokens: 4, stop: "q" };
+  const { text } = await generator.generate("ab", { ...options, temperature: 0 });
+  const questions = [
+    { prompt: "ab", answer: ["no", text.trim()] },
+    { prompt: "ab", answer: `${text.trim()}x` },
+  ];
+  expect(await scoreExactMatch(generator, questions, options)).toEqual({ exactMatch: 0.5, count: 2 });
+});
+
+test("a file is one kind of task, and says where it is none", () => {
+  const line = '{"question":"q","choices":["a","b"],"answer":1}';
+  expect(parseTask(`${line}\n\n${line}\n`, "x").kind).toBe("choices");
+  expect(parseTask('{"prompt":"q","answer":"a"}', "x").kind).toBe("exact match");
+  expect(parseTask('{"text":"q"}', "x")).toEqual({ kind: "text", rows: [{ text: "q" }] });
+  for (const [text, message] of [
+    ["", "an empty file"],
+    ["{", "x:1"],
+    ['{"a":1}', "lines of { question, choices, answer }"],
+    [`${line}\n{"text":"q"}`, "x:2"],
+    ['{"question":"q","choices":["a","b"],"answer":2}', "answer: no choice has this number"],
+    ['{"question":"q","choices":["a"],"answer":0}', "choices"],
+  ] as const)
+    expect(() => parseTask(text, "x"), text).toThrow(message);
+});

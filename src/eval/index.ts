@@ -1,0 +1,5 @@
+export * from "./choices.ts";
+export * from "./exact-match.ts";
+export * from "./perplexity.ts";
+export * from "./task-file.ts";
+export * from "./token-scorer.ts";

@@ -1,0 +1,59 @@
+// Tasks as JSON lines: what a line holds says what kind of task the file is. All lines of a file are of one kind.
+import { z } from "zod";
+import { fail } from "../base/index.ts";
+import type { ChoiceQuestion } from "./choices.ts";
+import type { OpenQuestion } from "./exact-match.ts";
+
+const choiceSchema = z
+  .object({
+    question: z.string().min(1),
+    choices: z.array(z.string().min(1)).min(2),
+    answer: z.number().int().nonnegative(),
+  })
+  .refine(({ choices, answer }) => answer < choices.length, { path: ["answer"], message: "no choice has this number" });
+const openSchema = z.object({
+  prompt: z.string().min(1),
+  answer: z.union([z.string(), z.array(z.string()).min(1)]),
+});
+const textSchema = z.object({ text: z.string() });
+
+export type TaskRows =
+  | { readonly kind: "choices"; readonly rows: readonly ChoiceQuestion[] }
+  | { readonly kind: "exact match"; readonly rows: readonly OpenQuestion[] }
+  | { readonly kind: "text"; readonly rows: readonly { readonly text: string }[] };
+
+const kinds = [
+  { kind: "choices", key: "choices", schema: choiceSchema },
+  { kind: "exact match", key: "prompt", schema: openSchema },
+  { kind: "text", key: "text", schema: textSchema },
+] as const;
+
+/** The rows of a task. Errors with `eval/task`, naming the line. */
+export function parseTask(text: string, path: string): TaskRows {
+  const lines = text.split("\n").flatMap((line, at) => (line.trim() === "" ? [] : [{ line, at: at + 1 }]));
+  const expected = "lines of { question, choices, answer }, of { prompt, answer }, or of { text }";
+  const refuse = (at: number, got: string): never =>
+    fail("eval/task", "this is no task", {
+      where: `${path}:${at}`,
+      expected,
+      got,
+      fix: "write one JSON object per line, all of one kind",
+    });
+  const values = lines.map(({ line, at }) => {
+    try {
+      return JSON.parse(line) as unknown;
+    } catch {
+      return refuse(at, line.slice(0, 80));
+    }
+  });
+  const first = values[0];
+  const found = kinds.find(({ key }) => typeof first === "object" && first !== null && key in first);
+  if (found === undefined) return refuse(lines[0]?.at ?? 1, lines[0]?.line.slice(0, 80) ?? "an empty file");
+  const rows = values.map((value, i) => {
+    const { success, data, error } = found.schema.safeParse(value);
+    if (success) return data;
+    const { path: where, message } = error.issues[0]!;
+    return refuse(lines[i]!.at, `${where.join(".") || "line"}: ${message}`);
+  });
+  return { kind: found.kind, rows } as TaskRows;
+}
