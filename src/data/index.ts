@@ -23,6 +23,8 @@ export {
   tokenizerConfigName,
 } from "./chat-templates.ts";
 export type { Separator } from "./csv.ts";
+export type { DocumentData, DocumentOptions } from "./documents.ts";
+export { prepareDocuments } from "./documents.ts";
 export type { ByteLimits } from "./files.ts";
 export { listFiles } from "./files.ts";
 export { ForeignTokenizer } from "./foreign-tokenizer.ts";

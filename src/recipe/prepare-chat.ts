@@ -1,10 +1,13 @@
-// Conversations for a language model: read, written by a template, and put into rows, one each or packed.
+// Conversations, and texts that are kept apart, for a language model: encoded and put into rows, one each or packed.
 import { fail } from "../base/index.ts";
 import {
+  type JsonInput,
   PackedSequences,
   PaddedSequences,
   prepareChat,
+  prepareDocuments,
   type TextBatch,
+  type Tokenizer,
   type TokenSequences,
   tokenizerConfig,
   tokenizerConfigName,
@@ -22,36 +25,74 @@ import { entropy } from "./survey.ts";
 import { conversationWarnings } from "./suspicions.ts";
 
 export async function prepareConversations(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
+  const { chat } = recipe.data;
+  const { format, train, validation, cut, dropped, ...read } = await prepareChat(inputOf(recipe), {
+    ...chat,
+    ...sequenceSettings(recipe, options),
+    template: await chatTemplate(recipe, options),
+  });
+  const count = counted(train.length + validation.length, "conversation");
+  options.onNote?.(
+    `${count}, ${counted(train.trainedTokens.length, "token")} to learn of ${read.tokenizer.vocabSize} kinds`,
+  );
+  if (cut > 0) options.onNote?.(`cut the end of ${counted(cut, "conversation")} off, to fit the context`);
+  if (dropped > 0) options.onNote?.(`left out ${counted(dropped, "conversation")} that the context does not hold`);
+  tellInvalid(read, options.onNote);
+  const prepared = await fromSequences(recipe, options, { train, validation, ...read });
+  return {
+    ...prepared,
+    chat: format,
+    files: { ...prepared.files, [tokenizerConfigName]: tokenizerConfig(format.template) },
+  };
+}
+
+/** Texts that are kept apart, several in a row. */
+export async function prepareSeparateTexts(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
+  const { text } = recipe.data;
+  const read = await prepareDocuments(inputOf(recipe), { text, ...sequenceSettings(recipe, options) });
+  const tokens = counted(read.train.trainedTokens.length, "training token");
+  options.onNote?.(`${counted(read.documents, "document")}, ${tokens} of ${read.tokenizer.vocabSize} kinds`);
+  return await fromSequences(recipe, options, read);
+}
+
+const inputOf = ({ data }: Recipe): JsonInput =>
+  data.path === undefined ? { records: data.rows! } : { path: data.path };
+
+function sequenceSettings(recipe: Recipe, options: PrepareOptions) {
   const { data, seed } = recipe;
   const [family, config] = chosenModel(recipe);
   if (data.packing) requirePacking(family);
-  const context = contextOf(family, config, "language-model");
-  const { format, tokenizer, train, validation, ...report } = await prepareChat(
-    data.path === undefined ? { records: data.rows! } : { path: data.path },
-    {
-      ...data.chat,
-      tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte", options),
-      template: await chatTemplate(recipe, options),
-      ...{ context, seed, validation: data.heldOut, invalid: data.invalid },
-    },
-  );
+  return {
+    tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte", options),
+    context: contextOf(family, config, "language-model"),
+    ...{ seed, validation: data.heldOut, invalid: data.invalid },
+  };
+}
+
+interface ReadSequences {
+  readonly tokenizer: Tokenizer;
+  readonly train: TokenSequences;
+  readonly validation: TokenSequences;
+  readonly sha256: string;
+}
+
+/** Sequences in rows of the context, one each or packed. */
+async function fromSequences(
+  recipe: Recipe,
+  { files, onNote }: PrepareOptions,
+  { tokenizer, train, validation, sha256 }: ReadSequences,
+): Promise<PreparedData> {
+  const { data } = recipe;
+  const [family, config] = chosenModel(recipe);
   const built = modelFamily(family).build(config, { task: "language-model", vocab: tokenizer.vocabSize });
+  const context = built.inputs.tokens!.shape[0]!;
   const padded = { train: new PaddedSequences(train, context), heldOut: new PaddedSequences(validation, context) };
   const pack = (sequences: TokenSequences) => new PackedSequences(sequences, context);
   const packed = data.packing ? { train: pack(train), heldOut: pack(validation) } : undefined;
-  const { onNote } = options;
-  const targets = train.trainedTokens;
-  onNote?.(
-    `${counted(train.length + validation.length, "conversation")}, ${counted(targets.length, "token")} to learn of ${tokenizer.vocabSize} kinds`,
-  );
   if (packed !== undefined)
     onNote?.(
       `packed into ${counted(packed.train.length, "training row")}, ${(100 * packed.train.fill).toFixed(1)} % of them filled`,
     );
-  if (report.cut > 0) onNote?.(`cut the end of ${counted(report.cut, "conversation")} off, to fit the context`);
-  if (report.dropped > 0)
-    onNote?.(`left out ${counted(report.dropped, "conversation")} that the context does not hold`);
-  tellInvalid(report, onNote);
   return {
     family,
     built,
@@ -59,15 +100,11 @@ export async function prepareConversations(recipe: Recipe, options: PrepareOptio
     ...trainingSource<TextBatch>(packed?.train ?? padded.train, recipe, { order: "shuffled" }),
     rows: { ...(packed ?? padded), order: "shuffled" },
     heldOut: () => heldOutBatches<TextBatch>(packed?.heldOut ?? padded.heldOut, evaluationRows(recipe)),
-    baseline: entropy(targets),
-    warnings: options.files === undefined ? await conversationWarnings(padded, data.path ?? "data.rows") : [],
-    dataHash: report.sha256,
+    baseline: entropy(train.trainedTokens),
+    warnings: files === undefined ? await conversationWarnings(padded, data.path ?? "data.rows") : [],
+    dataHash: sha256,
     tokenizer,
-    chat: format,
-    files: {
-      "tokenizer.json": JSON.stringify(tokenizer),
-      [tokenizerConfigName]: tokenizerConfig(format.template),
-    },
+    files: { "tokenizer.json": JSON.stringify(tokenizer) },
   };
 }
 

@@ -356,3 +356,31 @@ describe("batches that change", () => {
     await expect(prepared(many, size, changes)).rejects.toThrow(message);
   });
 });
+
+test("texts that are packed are documents of their own, in training and held out", async () => {
+  const rows = Array.from({ length: 20 }, (_, at) => ({ body: "ab".repeat(at % 5) + String.fromCharCode(97 + at) }));
+  const { source, heldOut, description, tokenizer } = await prepare(
+    parseRecipe({
+      data: { rows, packing: true, text: "body", heldOut: 0.2 },
+      tokenizer: "byte",
+      model: { llama: { layers: 1, heads: 1, width: 8, context: 16 } },
+      batch: 4,
+    }),
+  );
+  expect(Object.keys(description.task.feeds(1))).toEqual(["tokens", "positions", "documents", "targets"]);
+  const seen = new Set<string>();
+  const collect = ({ tokens, targets, documents }: Batch) => {
+    const [ids, wanted, kept] = [tokens, targets, documents].map((one) => Array.from(one!.data as Int32Array));
+    kept!.forEach((document, at) => {
+      const from = Math.floor(at / 16) * 16;
+      const row = kept!.slice(from, from + 16);
+      const last = from + row.lastIndexOf(document);
+      // rows that fill up a batch of evaluation have no targets
+      if (document >= 0 && at === last && wanted![last] !== -1)
+        seen.add(tokenizer!.decode([...ids!.slice(from + row.indexOf(document), last + 1), wanted![last]!]));
+    });
+  };
+  for (let step = 0; step < Math.ceil(source.samplesPerEpoch / 4); step++) collect(await source.next(4));
+  for await (const batch of heldOut()) collect(batch);
+  expect(seen).toEqual(new Set(rows.map(({ body }) => `${body}<|endoftext|>`)));
+});

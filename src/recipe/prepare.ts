@@ -20,7 +20,7 @@ import { chosenModel } from "./chosen-model.ts";
 import { keepsReference, learnsFromPairs } from "./loss.ts";
 import { type MixableRows, prepareMixture } from "./mixture.ts";
 import { tellSlots } from "./notes.ts";
-import { prepareConversations } from "./prepare-chat.ts";
+import { prepareConversations, prepareSeparateTexts } from "./prepare-chat.ts";
 import { prepareImageRows, readsImages } from "./prepare-images.ts";
 import { prepareMaskedText } from "./prepare-masked-text.ts";
 import { preparePairs } from "./prepare-preferences.ts";
@@ -107,8 +107,9 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
   const [name] = chosenModel(recipe);
   const { tasks, reads } = modelFamily(name);
   const rows = readsImages(recipe) ? "images" : "table";
-  const { task, chat } = recipe.data;
-  const judged = learnsFromPairs(recipe) ? "pairs" : chat === undefined ? "text" : "conversations";
+  const { task, chat, packing } = recipe.data;
+  const texts = packing ? "separateTexts" : "text";
+  const judged = learnsFromPairs(recipe) ? "pairs" : chat === undefined ? texts : "conversations";
   const written = recipe.loss?.grpo === undefined ? judged : "rewarded";
   const records = tasks.includes("sequence-to-sequence") ? "textPairs" : "labelledTexts";
   const read = task === "masked-language-model" ? "maskedText" : records;
@@ -144,6 +145,7 @@ function tellSource(error: unknown, { data: { path, source } }: Recipe): never {
 
 const readers = {
   text: prepareLanguageModel,
+  separateTexts: prepareSeparateTexts,
   conversations: prepareConversations,
   pairs: preparePairs,
   rewarded: prepareRewarded,
@@ -161,7 +163,7 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.format": ["labelledTexts", "textPairs", "table"],
   "data.heldOutPath": ["table", "images"],
   "data.target": ["labelledTexts", "textPairs", "table"],
-  "data.text": ["labelledTexts", "textPairs"],
+  "data.text": ["separateTexts", "labelledTexts", "textPairs"],
   "data.header": ["labelledTexts", "textPairs", "table"],
   "data.separator": ["labelledTexts", "textPairs", "table"],
   "data.quote": ["labelledTexts", "textPairs", "table"],
@@ -174,12 +176,21 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.missingTarget": ["table"],
   "data.notFinite": ["table"],
   "data.chat": ["pairs", "conversations"],
-  "data.packing": ["conversations"],
-  "data.mix": ["text", "conversations"],
-  "data.onShort": ["pairs", "conversations", "labelledTexts", "textPairs", "table", "images"],
+  "data.packing": ["separateTexts", "conversations"],
+  "data.mix": ["text", "separateTexts", "conversations"],
+  "data.onShort": ["pairs", "separateTexts", "conversations", "labelledTexts", "textPairs", "table", "images"],
   loss: ["pairs", "rewarded", "labelledTexts", "textPairs", "table", "images"],
-  tokenizer: ["text", "maskedText", "pairs", "rewarded", "conversations", "labelledTexts", "textPairs"],
-  samples: ["text", "pairs", "rewarded", "conversations"],
+  tokenizer: [
+    "text",
+    "separateTexts",
+    "maskedText",
+    "pairs",
+    "rewarded",
+    "conversations",
+    "labelledTexts",
+    "textPairs",
+  ],
+  samples: ["text", "separateTexts", "pairs", "rewarded", "conversations"],
 };
 
 /** A setting that nothing reads is a mistake, not a decoration. Errors with `config/unread`. */

@@ -106,7 +106,7 @@ export const dataSchema = z
       .string()
       .optional()
       .describe(
-        "labelled texts: column of the text, left out text; pairs of texts: column of what is read, left out source",
+        "labelled and packed texts: column of the text, left out text; pairs of texts: column of what is read, left out source",
       ),
     header: z
       .union([z.boolean(), z.array(z.string().min(1)).min(1)])
@@ -156,7 +156,7 @@ export const dataSchema = z
       .boolean()
       .default(false)
       .describe(
-        "conversations: several share a row of the context, none sees another; left out, each has a row to itself",
+        "conversations, texts: several share a row of the context, none sees another; left out, each conversation has a row to itself, and texts are one stream",
       ),
     onShort: z
       .enum(["error", "truncate", "wrap"])

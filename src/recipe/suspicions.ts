@@ -76,12 +76,12 @@ export async function textWarnings<B extends Batch>(
   ];
 }
 
-/** Conversations that stand on both sides. */
+/** Conversations or documents that stand on both sides. */
 export async function conversationWarnings<B extends Batch>(
   { train, heldOut }: { readonly train: Dataset<B>; readonly heldOut: Dataset<B> },
   where: string,
 ): Promise<AthanorError[]> {
-  return seenWarning(await seenRows(train, heldOut), "conversations", where);
+  return seenWarning(await seenRows(train, heldOut), "sequences", where);
 }
 
 /** A text that is cut into a training and a held-out part. */

@@ -141,7 +141,7 @@ test.each<[string, object, string]>([
   ],
   ["a context too short", { model: { llama: { ...model.llama, context: 8 } } }, "data/chat-long"],
   ["conversations for a perceptron", { model: { mlp: {} }, tokenizer: undefined }, "config/unread"],
-  ["packing of plain text", { data: { path: "corpus.txt", packing: true } }, "config/unread"],
+  ["packing of a single text", { data: { path: "corpus.txt", packing: true } }, "data/split"],
 ])("%s: refused", async (_, changes, code) => {
   const result = await cli("train", writeTinyRecipe(folder.path, { ...chat, ...changes }), "--run-dir", "refused");
   expect(result.records.at(-1), result.stderr).toMatchObject({ code, fix: expect.any(String) });
