@@ -19,3 +19,4 @@ export {
 export { preferenceTask, sidesOf } from "./preference-task.ts";
 export { preparePrompts } from "./prompts.ts";
 export { referenceFile, writeReference } from "./reference.ts";
+export { rewardSchemas, rewardTask, wholeTexts } from "./reward-task.ts";

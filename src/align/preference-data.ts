@@ -88,13 +88,15 @@ export class PairDataset implements Dataset<Batch> {
     this.fingerprint = hash.digest("hex").slice(0, 16);
   }
 
-  /** `tokens` and `targets` of some completions of a side, i32 [B, width]. */
-  rowsOf(side: string, positions: readonly number[]): { tokens: HostArray; targets: HostArray } {
+  /** Some completions of a side. */
+  completionsOf(side: string, positions: readonly number[]): Completion[] {
     const rows = this.sides.get(side)!;
-    return completionRows(
-      positions.map((at) => rows[at]!),
-      this.width,
-    );
+    return positions.map((at) => rows[at]!);
+  }
+
+  /** Their `tokens` and `targets`, i32 [B, width]. */
+  rowsOf(side: string, positions: readonly number[]): { tokens: HostArray; targets: HostArray } {
+    return completionRows(this.completionsOf(side, positions), this.width);
   }
 
   collate(positions: readonly number[]): Batch {

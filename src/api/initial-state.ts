@@ -63,7 +63,9 @@ export async function initFrom(
   }
   requireSameAdapter(files.get("model.json"), prepared.files["model.json"], where);
   const isFresh = freshHead(files.get("model.json"), prepared.files["model.json"]);
-  const kept = new Map([...tensors].filter(([name]) => !isFresh(name) && !isReferenceName(name)));
+  const left = [...tensors.keys()].filter((name) => isFresh(name) || isReferenceName(name));
+  const isLeft = (name: string) => left.some((one) => name === one || name.endsWith(`.${one}`)); // its slots too
+  const kept = new Map([...tensors].filter(([name]) => !isLeft(name)));
   const { model } = prepared.description;
   const quantized = [...quantizedWeights(model).keys()].map((name) => ({ name }));
   requireAllUsed([...parameterTypes, ...quantized], { tensors: kept, path: where });

@@ -363,7 +363,8 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   private generator(): TextGenerator {
     const { tokenizer, engine, store } = this;
     const model = this.built.module;
-    if (tokenizer === undefined || !isCachedLanguageModel(model)) {
+    const writes = this.description.task === "language-model";
+    if (tokenizer === undefined || !writes || !isCachedLanguageModel(model)) {
       return fail("model/task", "this model does not write text", {
         where: this.folder,
         expected: "a language model",

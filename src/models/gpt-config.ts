@@ -3,7 +3,7 @@ import { z } from "zod";
 import { parseConfig, varyingSchema } from "../base/index.ts";
 import { activationNames } from "../nn/index.ts";
 import type { ModelFamily } from "./family.ts";
-import { Gpt, type GptConfig } from "./gpt.ts";
+import { Gpt, type GptConfig, GptForScores } from "./gpt.ts";
 import { settleVocab } from "./tokens.ts";
 
 const published = {
@@ -99,7 +99,8 @@ export type GptInput = z.input<typeof gptSchema>;
 export const gptFamily: ModelFamily<GptConfig> = {
   name: "gpt",
   doc: "decoder-only transformer of the GPT-2 family, for text",
-  tasks: ["language-model"],
+  tasks: ["language-model", "regression"],
+  isHead: (name) => /^(score|lm_head)\./.test(name),
   reads: "texts",
   packs: true,
   schema: gptSchema,
@@ -108,7 +109,7 @@ export const gptFamily: ModelFamily<GptConfig> = {
     const vocab = settleVocab("model.gpt.vocab", { given, preset: presetVocab, tokenizer: facts.vocab });
     const complete: GptConfig = { vocab, ...rest };
     return {
-      module: new Gpt(complete),
+      module: facts.task === "regression" ? new GptForScores(complete) : new Gpt(complete),
       config: complete,
       inputs: { tokens: { dtype: "i32", shape: [complete.context] } },
     };

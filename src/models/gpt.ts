@@ -1,7 +1,7 @@
 // The GPT-2 family and GPT-3 (Radford et al. 2019; Brown et al. 2020), with the parameter names of the published checkpoints.
 // B batch, T time, C channels (width), H heads, V vocabulary, S cached time.
 import type { Varying } from "../base/index.ts";
-import { minimum, type Tensor } from "../core/index.ts";
+import { minimum, type Tensor, where } from "../core/index.ts";
 import {
   type ActivationName,
   activate,
@@ -14,6 +14,7 @@ import {
   LayerNorm,
   Linear,
   Module,
+  poolTokens,
   within,
 } from "../nn/index.ts";
 import { checkTokens, pickPosition } from "./tokens.ts";
@@ -129,15 +130,16 @@ export class Gpt extends Module {
    * Errors with `model/context` when T is greater than the context.
    */
   forward(tokens: Tensor, positions?: Tensor, documents?: Tensor): Tensor {
+    return this.logits(this.hidden(tokens, positions, documents));
+  }
+
+  /** What the blocks make of tokens: (B, T, C), before the last norm. */
+  protected hidden(tokens: Tensor, positions?: Tensor, documents?: Tensor): Tensor {
     checkTokens(tokens, this.config.context);
     const table = this.wpe.weight.tensor;
     const placed = positions === undefined ? table.slice(0, 0, tokens.shape[1]!) : call(this.wpe, positions);
     const embedded = call(this.wte, tokens).add(placed); // (B, T, C)
-    const hidden = this.h.reduce(
-      (x, block) => within(block, () => block.forward(x, documents)),
-      call(this.drop, embedded),
-    );
-    return this.logits(hidden);
+    return this.h.reduce((x, block) => within(block, () => block.forward(x, documents)), call(this.drop, embedded));
   }
 
   /**
@@ -166,5 +168,21 @@ export class Gpt extends Module {
     const normed = call(this.ln_f, hidden);
     const head = this.lm_head ?? this.wte;
     return within(head, () => head.attend(normed));
+  }
+}
+
+/** A number for a text, read off its last token: tokens i32 (B, T), −1 behind a text's end → (B, 1). A reward model is one. */
+export class GptForScores extends Gpt {
+  readonly score: Linear;
+
+  constructor(config: GptConfig) {
+    super({ ...config, tiedHead: true }); // there is no head of tokens
+    this.score = new Linear(config.width, 1, { bias: false, init: { name: "normal", std } });
+  }
+
+  override forward(tokens: Tensor): Tensor {
+    const present = tokens.greaterEqual(0);
+    const hidden = call(this.ln_f, this.hidden(where(present, tokens, 0)));
+    return call(this.score, poolTokens(hidden, present, "last"));
   }
 }

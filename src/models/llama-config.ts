@@ -3,7 +3,7 @@ import { z } from "zod";
 import { parseConfig } from "../base/index.ts";
 import type { RotaryScaling } from "../nn/index.ts";
 import type { ModelFamily } from "./family.ts";
-import { Llama, type LlamaConfig } from "./llama.ts";
+import { Llama, type LlamaConfig, LlamaForScores } from "./llama.ts";
 import { settleVocab } from "./tokens.ts";
 
 const plain = { window: 0, attentionBias: false, headNorm: false, tiedHead: false, eps: 1e-5 } as const;
@@ -148,7 +148,8 @@ export type LlamaInput = z.input<typeof llamaSchema>;
 export const llamaFamily: ModelFamily<LlamaConfig> = {
   name: "llama",
   doc: "decoder-only transformer with rotary positions, gated feed-forward parts and shared key and value heads, for text",
-  tasks: ["language-model"],
+  tasks: ["language-model", "regression"],
+  isHead: (name) => /^(score|lm_head)\./.test(name),
   reads: "texts",
   packs: true,
   schema: llamaSchema,
@@ -157,7 +158,7 @@ export const llamaFamily: ModelFamily<LlamaConfig> = {
     const vocab = settleVocab("model.llama.vocab", { given, preset: presetVocab, tokenizer: facts.vocab });
     const complete: LlamaConfig = { vocab, ...rest };
     return {
-      module: new Llama(complete),
+      module: facts.task === "regression" ? new LlamaForScores(complete) : new Llama(complete),
       config: complete,
       inputs: { tokens: { dtype: "i32", shape: [complete.context] } },
     };

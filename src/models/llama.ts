@@ -1,7 +1,7 @@
 // The Llama family (Touvron et al. 2023; Grattafiori et al. 2024) and what is shaped like it (Mistral, Qwen2, Qwen3), with the
 // parameter names of the published checkpoints.
 // B batch, T time, C channels (width), H heads of queries, G of keys and values, D channels of a head, V vocabulary, S cached time.
-import { attention, currentScope, iota, rotary, type Tensor } from "../core/index.ts";
+import { attention, currentScope, iota, rotary, type Tensor, where } from "../core/index.ts";
 import {
   activate,
   call,
@@ -10,6 +10,7 @@ import {
   type KeyValueCache,
   Linear,
   Module,
+  poolTokens,
   RmsNorm,
   type RotaryConfig,
   rotaryFrequencies,
@@ -219,5 +220,23 @@ export class Llama extends Module {
     return head === undefined
       ? within(model.embed_tokens, () => model.embed_tokens.attend(hidden))
       : call(head, hidden);
+  }
+}
+
+/** A number for a text, read off its last token: tokens i32 (B, T), −1 behind a text's end → (B, 1). A reward model is one. */
+export class LlamaForScores extends Llama {
+  readonly score: Linear;
+
+  constructor(config: LlamaConfig) {
+    super({ ...config, tiedHead: true }); // there is no head of tokens
+    this.score = new Linear(config.width, 1, { bias: false, init });
+  }
+
+  override forward(tokens: Tensor): Tensor {
+    checkTokens(tokens, this.config.context);
+    const present = tokens.greaterEqual(0);
+    const positions = iota([1, tokens.shape[1]!], 1);
+    const hidden = within(this.model, () => this.model.forward(where(present, tokens, 0), positions));
+    return call(this.score, poolTokens(hidden, present, "last"));
   }
 }

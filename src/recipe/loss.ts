@@ -1,6 +1,6 @@
 // The losses that a recipe can name, by what they are of: classes or numbers. Their formulas are in nn; code may give any other.
 import { z } from "zod";
-import { grpoSchema, preferenceMethod, preferenceSchemas } from "../align/index.ts";
+import { grpoSchema, preferenceMethod, preferenceSchemas, rewardSchemas } from "../align/index.ts";
 import { fail, fromNumbers, oneOf, varyingSchema } from "../base/index.ts";
 import { constant, currentTrace, type Tensor, take } from "../core/index.ts";
 import * as nn from "../nn/index.ts";
@@ -39,7 +39,7 @@ const numberSchemas = {
   quantile: z.strictObject({ q: z.number().gt(0).lt(1).default(0.5).describe("the quantile that is predicted") }),
 };
 
-const textSchemas = { ...preferenceSchemas, grpo: grpoSchema };
+const textSchemas = { ...preferenceSchemas, ...rewardSchemas, grpo: grpoSchema };
 
 /** `{ huber: { delta: 0.5 } }`, or a name alone. */
 export const lossSchema = oneOf({ ...classSchemas, ...numberSchemas, ...textSchemas });

@@ -24,6 +24,7 @@ import { prepareConversations, prepareSeparateTexts } from "./prepare-chat.ts";
 import { prepareImageRows, readsImages } from "./prepare-images.ts";
 import { prepareMaskedText } from "./prepare-masked-text.ts";
 import { preparePairs } from "./prepare-preferences.ts";
+import { prepareRewardModel } from "./prepare-reward-model.ts";
 import { prepareRewarded } from "./prepare-rewards.ts";
 import { prepareTableData } from "./prepare-table.ts";
 import { prepareLanguageModel } from "./prepare-text.ts";
@@ -110,7 +111,8 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
   const { task, chat, packing } = recipe.data;
   const texts = packing ? "separateTexts" : "text";
   const judged = learnsFromPairs(recipe) ? "pairs" : chat === undefined ? texts : "conversations";
-  const written = recipe.loss?.grpo === undefined ? judged : "rewarded";
+  const scored = recipe.loss?.bradleyTerry === undefined ? judged : "scored";
+  const written = recipe.loss?.grpo === undefined ? scored : "rewarded";
   const records = tasks.includes("sequence-to-sequence") ? "textPairs" : "labelledTexts";
   const read = task === "masked-language-model" ? "maskedText" : records;
   const reader = tasks.includes("language-model") ? written : reads === "texts" ? read : rows;
@@ -149,6 +151,7 @@ const readers = {
   conversations: prepareConversations,
   pairs: preparePairs,
   rewarded: prepareRewarded,
+  scored: prepareRewardModel,
   maskedText: prepareMaskedText,
   labelledTexts: prepareTextClasses,
   textPairs: prepareSequences,
@@ -178,14 +181,24 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.chat": ["pairs", "conversations"],
   "data.packing": ["separateTexts", "conversations"],
   "data.mix": ["text", "separateTexts", "conversations"],
-  "data.onShort": ["pairs", "separateTexts", "conversations", "labelledTexts", "textPairs", "table", "images"],
-  loss: ["pairs", "rewarded", "labelledTexts", "textPairs", "table", "images"],
+  "data.onShort": [
+    "pairs",
+    "scored",
+    "separateTexts",
+    "conversations",
+    "labelledTexts",
+    "textPairs",
+    "table",
+    "images",
+  ],
+  loss: ["pairs", "rewarded", "scored", "labelledTexts", "textPairs", "table", "images"],
   tokenizer: [
     "text",
     "separateTexts",
     "maskedText",
     "pairs",
     "rewarded",
+    "scored",
     "conversations",
     "labelledTexts",
     "textPairs",
