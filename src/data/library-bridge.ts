@@ -108,7 +108,13 @@ export class LibraryBridge {
     worker.unref();
     port1.unref();
     unused.register(this, worker);
-    const size = this.call({ method: "load", encoder, decoder });
+    let size: unknown;
+    try {
+      size = this.call({ method: "load", encoder, decoder });
+    } catch (error) {
+      void worker.terminate(); // a file that is refused leaves no process behind
+      throw error;
+    }
     if (!Number.isInteger(size) || Number(size) < 1 || Number(size) > 2 ** 24) {
       fail("tokenizer/file", "the vocabulary's ids are out of range", {
         expected: "1 to 2^24 tokens",
