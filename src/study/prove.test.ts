@@ -49,6 +49,8 @@ const promised = [
   "sys.keras",
   "sys.jax",
   "sys.sklearn",
+  "sys.transformers",
+  "security.safe",
 ];
 
 describe("the list", () => {

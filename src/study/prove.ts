@@ -23,6 +23,7 @@ import { pretrainingProofs } from "./proofs/pretraining.ts";
 import { rateProofs } from "./proofs/rates.ts";
 import { regularizationProofs } from "./proofs/regularization.ts";
 import { repeatProofs } from "./proofs/repeat.ts";
+import { safetyProofs } from "./proofs/safety.ts";
 import { stopProofs } from "./proofs/stop.ts";
 import { summarizeProofs } from "./proofs/summarize.ts";
 import { systemProofs } from "./proofs/systems.ts";
@@ -30,6 +31,7 @@ import { textClassProofs } from "./proofs/text-classes.ts";
 import { tokenizeProofs } from "./proofs/tokenize.ts";
 import { torchProofs } from "./proofs/torch.ts";
 import { transformerProofs } from "./proofs/transformer.ts";
+import { transformersProofs } from "./proofs/transformers.ts";
 import { translateProofs } from "./proofs/translate.ts";
 import { tuneProofs } from "./proofs/tune.ts";
 
@@ -63,6 +65,8 @@ export const proofs: readonly Proof[] = [
   ...numpyProofs,
   ...torchProofs,
   ...systemProofs,
+  ...transformersProofs,
+  ...safetyProofs,
 ];
 
 export interface ProofResult {
