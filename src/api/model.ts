@@ -60,8 +60,10 @@ import {
   type SaveOptions,
   writeModelFiles,
 } from "./model-files.ts";
+import { type AnswerPrediction, answerQuestions } from "./question-answers.ts";
 import { SequenceTexts, type TextPrediction } from "./sequence-texts.ts";
 import type { WeightsChoice } from "./used-weights.ts";
+import { type LabelPrediction, labelWords } from "./word-labels.ts";
 
 /** A classifier's answer. */
 export interface ClassPrediction<Label extends string = string> {
@@ -75,7 +77,12 @@ export interface NumberPrediction {
   readonly value: number;
 }
 
-export type Prediction<Label extends string = string> = ClassPrediction<Label> | NumberPrediction | TextPrediction;
+export type Prediction<Label extends string = string> =
+  | ClassPrediction<Label>
+  | NumberPrediction
+  | TextPrediction
+  | AnswerPrediction
+  | LabelPrediction;
 
 export interface LoadOptions {
   /** By default the native engine where it is built, else the reference engine. */
@@ -188,7 +195,8 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
 
   /**
    * Predicts one row, or several. A classifier answers `{ label, probability, probabilities }`, a regression `{ value }`, a model that
-   * makes texts from texts `{ text, score }`, as the beams of `options` find it. Errors with `data/unknown-column`, `model/task`.
+   * makes texts from texts `{ text, score }`, as the beams of `options` find it, one that answers questions `{ answer, start, end, score }`,
+   * one that labels words `{ words, labels, entities }`. Errors with `data/unknown-column`, `model/task`.
    */
   predict(inputs: readonly Row[], options?: BeamOptions): Promise<Prediction<Label>[]>;
   predict(input: Row, options?: BeamOptions): Promise<Prediction<Label>>;
@@ -198,13 +206,26 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   ): Promise<Prediction<Label> | Prediction<Label>[]> {
     const many = Array.isArray(input);
     const rows = (many ? input : [input]) as readonly Row[];
-    const predictions = (await this.writeTexts(rows, options)) ?? (await this.predictRows(rows));
+    const predictions =
+      (await this.writeTexts(rows, options)) ?? (await this.answer(rows)) ?? (await this.predictRows(rows));
     return many ? predictions : predictions[0]!;
   }
 
   private async predictRows(rows: readonly Row[]): Promise<Prediction<Label>[]> {
     const outputs = await this.predictor.run(this.encode(rows), rows.length);
     return outputs.map((output) => this.decode(output));
+  }
+
+  /** Answers to questions, and labels of words; undefined for models of other tasks. */
+  private async answer(rows: readonly Row[]): Promise<(AnswerPrediction | LabelPrediction)[] | undefined> {
+    const { tokenizer, predictor } = this;
+    const { task, classes = [] } = this.description;
+    const length = this.built.inputs.tokens?.shape[0];
+    if (tokenizer === undefined || length === undefined) return undefined;
+    if (task === "question-answering") return await answerQuestions(rows, { predictor, tokenizer, length });
+    return task === "token-classification"
+      ? await labelWords(rows, { predictor, tokenizer, length, classes })
+      : undefined;
   }
 
   /** The texts of an encoder–decoder; undefined for other models. */

@@ -1,3 +1,4 @@
+export * from "./answers.ts";
 export * from "./bleu.ts";
 export * from "./bleu-tokens.ts";
 export * from "./bootstrap.ts";
@@ -7,6 +8,7 @@ export * from "./class-counts.ts";
 export * from "./classification.ts";
 export * from "./confusion.ts";
 export * from "./curves.ts";
+export * from "./entities.ts";
 export * from "./log-loss.ts";
 export * from "./mean-loss.ts";
 export type { Metric } from "./metric.ts";

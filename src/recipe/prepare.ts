@@ -22,8 +22,10 @@ import { type MixableRows, prepareMixture } from "./mixture.ts";
 import { tellSlots } from "./notes.ts";
 import { prepareConversations, prepareSeparateTexts } from "./prepare-chat.ts";
 import { prepareImageRows, readsImages } from "./prepare-images.ts";
+import { prepareLabelledWords } from "./prepare-labelled-words.ts";
 import { prepareMaskedText } from "./prepare-masked-text.ts";
 import { preparePairs } from "./prepare-preferences.ts";
+import { prepareQuestions } from "./prepare-questions.ts";
 import { prepareRewardModel } from "./prepare-reward-model.ts";
 import { prepareRewarded } from "./prepare-rewards.ts";
 import { prepareTableData } from "./prepare-table.ts";
@@ -114,7 +116,7 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
   const scored = recipe.loss?.bradleyTerry === undefined ? judged : "scored";
   const written = recipe.loss?.grpo === undefined ? scored : "rewarded";
   const records = tasks.includes("sequence-to-sequence") ? "textPairs" : "labelledTexts";
-  const read = task === "masked-language-model" ? "maskedText" : records;
+  const read = readersOfTasks[task ?? ""] ?? records;
   const reader = tasks.includes("language-model") ? written : reads === "texts" ? read : rows;
   if (task !== undefined && !tasks.includes("language-model") && !tasks.includes(task))
     fail("config/task", "this model does not learn that", {
@@ -153,10 +155,19 @@ const readers = {
   rewarded: prepareRewarded,
   scored: prepareRewardModel,
   maskedText: prepareMaskedText,
+  labelledWords: prepareLabelledWords,
+  questions: prepareQuestions,
   labelledTexts: prepareTextClasses,
   textPairs: prepareSequences,
   table: prepareTableData,
   images: prepareImageRows,
+};
+
+/** Those that a task of an encoder has to itself. */
+const readersOfTasks: { readonly [task: string]: keyof typeof readers } = {
+  "masked-language-model": "maskedText",
+  "token-classification": "labelledWords",
+  "question-answering": "questions",
 };
 
 /** Settings that only some readers look at. */
@@ -164,7 +175,7 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.cache": ["text", "maskedText"],
   "data.context": ["text"],
   "data.format": ["labelledTexts", "textPairs", "table"],
-  "data.heldOutPath": ["table", "images"],
+  "data.heldOutPath": ["labelledWords", "table", "images"],
   "data.target": ["labelledTexts", "textPairs", "table"],
   "data.text": ["separateTexts", "labelledTexts", "textPairs"],
   "data.header": ["labelledTexts", "textPairs", "table"],
@@ -172,7 +183,7 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.quote": ["labelledTexts", "textPairs", "table"],
   "data.missingMarkers": ["labelledTexts", "textPairs", "table"],
   "data.columns": ["table"],
-  "data.task": ["table", "labelledTexts", "maskedText"],
+  "data.task": ["table", "labelledTexts", "maskedText", "labelledWords", "questions"],
   "data.masking": ["maskedText"],
   "data.bins": ["table"],
   "data.missing": ["table"],
@@ -182,6 +193,8 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.packing": ["separateTexts", "conversations"],
   "data.mix": ["text", "separateTexts", "conversations"],
   "data.onShort": [
+    "labelledWords",
+    "questions",
     "pairs",
     "scored",
     "separateTexts",
@@ -196,6 +209,8 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
     "text",
     "separateTexts",
     "maskedText",
+    "labelledWords",
+    "questions",
     "pairs",
     "rewarded",
     "scored",

@@ -94,7 +94,11 @@ export const dataSchema = z
         "language models: tokens of the pieces that training rows are cut into, such as piecewise: { values: [64, 128, 256], … }, each a divisor of the model's context; left out, rows stay whole",
       ),
     heldOut: share.default(0.1).describe("share of the data kept for evaluation"),
-    heldOutPath: z.string().min(1).optional().describe("table, images: other data to evaluate on, instead of a share"),
+    heldOutPath: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("table, images, token-classification: other data to evaluate on, instead of a share"),
     invalid: z.enum(["error", "skip", "replace"]).default("error").describe("what to do with text that is not UTF-8"),
     target: z
       .union([z.string(), z.number().int()])
@@ -131,7 +135,7 @@ export const dataSchema = z
       .default({})
       .describe("table: column types that override what is detected"),
     task: z
-      .enum(["classification", "regression", "masked-language-model"])
+      .enum(["classification", "regression", "masked-language-model", "token-classification", "question-answering"])
       .optional()
       .describe("table, bert: what to learn; left out, by the target's type, and classification for bert"),
     masking: maskingSchema.prefault({}),

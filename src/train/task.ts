@@ -86,12 +86,55 @@ export function maskedLanguageModelTask(context: number, places: number): Task {
   return {
     name: "masked-language-model",
     itemsPerRow: context,
+    inNats: true,
     feeds: (rows) => ({
       tokens: { dtype: "i32", shape: [rows, context] },
       places: { dtype: "i32", shape: [rows, places] },
       targets: { dtype: "i32", shape: [rows, places] },
     }),
     loss: (model, { tokens, places, targets }) => classSums(forward(model, tokens!, places!), targets!),
+  };
+}
+
+/** A class of each token: tokens i32[B,T] → logits (B,T,classes), targets i32[B,T] with −1 ignored. */
+export function tokenClassificationTask(context: number): Task {
+  const row = (rows: number) => ({ dtype: "i32", shape: [rows, context] }) as const;
+  return {
+    name: "token-classification",
+    itemsPerRow: context,
+    inNats: false,
+    feeds: (rows) => ({ tokens: row(rows), targets: row(rows) }),
+    loss: (model, { tokens, targets }) => classSums(forward(model, tokens!), targets!),
+  };
+}
+
+/**
+ * Where an answer begins and ends: tokens and tokenTypes i32[B,T] → logits (B,T,2), targets i32[B,2], a row with −1 ignored. Padding (token
+ * −1) is no place. The loss is the mean of both; right are rows of which both are.
+ */
+export function spanTask(context: number): Task {
+  const row = (rows: number) => ({ dtype: "i32", shape: [rows, context] }) as const;
+  return {
+    name: "question-answering",
+    itemsPerRow: 1,
+    inNats: false,
+    feeds: (rows) => ({ tokens: row(rows), tokenTypes: row(rows), targets: { dtype: "i32", shape: [rows, 2] } }),
+    loss: (model, { tokens, tokenTypes, targets }) => {
+      const logits = forward(model, tokens!, tokenTypes!);
+      const ends = [0, 1].map((at) => {
+        const scores = where(tokens!.greaterEqual(0), logits.slice(-1, at, at + 1).reshape(...tokens!.shape), -1e9);
+        const target = targets!.slice(1, at, at + 1).reshape(-1);
+        return { losses: crossEntropy(scores, target, -1), right: scores.argMax(-1).equal(target) };
+      });
+      const [start, end] = ends as [(typeof ends)[0], (typeof ends)[0]];
+      const counted = targets!.slice(1, 0, 1).reshape(-1).notEqual(-1);
+      const float = (x: Tensor) => x.cast(logits.dtype).sum();
+      return {
+        sum: start.losses.add(end.losses).sum().mul(0.5),
+        count: float(counted),
+        extra: { correct: float(start.right.and(end.right).and(counted)) },
+      };
+    },
   };
 }
 

@@ -67,3 +67,53 @@ test("what an encoder without a task cannot do is refused", async () => {
   const wrong = await cli("train", "tiny.json", "--set", "model={ textClassifier: {} }");
   expect(wrong.stderr).toContain("this model does not learn that");
 });
+
+test("words are labelled, and questions answered, from files as a user has them", async () => {
+  const write = (name: string, rows: readonly unknown[]) =>
+    writeFileSync(join(folder.path, name), rows.map((row) => JSON.stringify(row)).join("\n"));
+  const names = ["Ada", "Bob", "Cleo", "Dan"];
+  const sentence = (at: number) => [names[at % 4]!, "saw", names[(at * 3 + 1) % 4]!, "in", "the", "garden"];
+  const labels = ["B-per", "O", "B-per", "O", "O", "O"];
+  const columns = Array.from({ length: 60 }, (_, at) =>
+    sentence(at)
+      .map((word, n) => `${word}\t${labels[n]}`)
+      .join("\n"),
+  );
+  writeFileSync(join(folder.path, "names.conll"), columns.join("\n\n"));
+  const shared = {
+    ...{ tokenizer: "byte", optimizer: { adamw: { lr: 3e-3 } }, batch: { size: 8 }, steps: 60, eval: { every: 60 } },
+    model: { bert: { ...bert, context: 48 } },
+  };
+  const recipe = { ...shared, data: { path: "names.conll", task: "token-classification" } };
+  writeFileSync(join(folder.path, "names.json"), JSON.stringify(recipe));
+  const trained = await cli("train", "names.json", "--run-dir", "names", "--json");
+  expect(trained.code, trained.stderr).toBe(0);
+  expect(trained.records.findLast(({ type }) => type === "eval")).toMatchObject({ metrics: { accuracy: 1 } });
+  write("new.jsonl", [{ tokens: ["Dan", "saw", "Ada", "in", "the", "garden"] }]);
+  const labelled = await cli("predict", "names", "new.jsonl", "--json");
+  expect(labelled.records.find(({ row }) => row === 1)).toMatchObject({
+    labels,
+    entities: [
+      { type: "per", start: 0, end: 1, words: ["Dan"] },
+      { type: "per", start: 2, end: 3, words: ["Ada"] },
+    ],
+  });
+
+  const context = (at: number) => `the ${["red", "old"][at % 2]} lamp is in the ${["hall", "shed", "barn"][at % 3]}.`;
+  const questions = Array.from({ length: 60 }, (_, at) => {
+    const text = ["hall", "shed", "barn"][at % 3]!;
+    const answers = [{ text, answer_start: context(at).indexOf(text) }];
+    return { context: context(at), question: "where?", answers: at % 4 === 3 ? [] : answers };
+  });
+  write("questions.jsonl", questions);
+  const asked = { ...shared, data: { path: "questions.jsonl", task: "question-answering", heldOut: 0.2 }, steps: 2 };
+  writeFileSync(join(folder.path, "questions.json"), JSON.stringify(asked));
+  const answering = await cli("train", "questions.json", "--run-dir", "questions");
+  expect(answering.code, answering.stderr).toBe(0);
+  expect(answering.stderr).toContain("60 questions about 6 texts, 15 of them without an answer");
+  const answered = await cli("predict", "questions", "questions.jsonl", "--json");
+  const given = answered.records.filter(({ row }) => typeof row === "number");
+  expect(given).toHaveLength(60);
+  for (const [at, { answer, start, end }] of given.entries())
+    expect(context(at).slice(start as number, end as number)).toBe(answer);
+}, 120_000);

@@ -1,7 +1,7 @@
 // athanor predict: answers of a trained model for the rows of a file: classes, numbers, texts made from texts.
 import { load, type PredictInput, type Prediction } from "../../api/index.ts";
 import { fail, shellWord } from "../../base/index.ts";
-import { readIdx, readTable, readText, type TableRecord } from "../../data/index.ts";
+import { readIdx, readJsonRecords, readTable, readText, type TableRecord } from "../../data/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { numberOption, rawHelp, wholeOption } from "../options.ts";
 
@@ -36,7 +36,9 @@ async function predict(
       got: "a language model",
       fix: `npx athanor generate ${shellWord(folder)}`,
     });
-  const readRows = /\.txt(\.gz)?$/.test(file) ? lines : /idx\d-ubyte(\.gz)?$/.test(file) ? images : records;
+  const isNested = ["question-answering", "token-classification"].includes(model.description.task);
+  const rowsOf = isNested && /json/.test(file) ? nested : records;
+  const readRows = /\.txt(\.gz)?$/.test(file) ? lines : /idx\d-ubyte(\.gz)?$/.test(file) ? images : rowsOf;
   const rows: readonly PredictInput[] = await readRows(file);
   if (rows.length === 0)
     fail("data/empty", "there is nothing to predict", { where: file, expected: "at least one row", got: "none" });
@@ -50,6 +52,8 @@ async function predict(
 
 function printed(prediction: Prediction): string {
   if ("text" in prediction) return prediction.text;
+  if ("entities" in prediction) return prediction.words.map((word, at) => `${word}/${prediction.labels[at]}`).join(" ");
+  if ("answer" in prediction) return `${prediction.answer}\t${prediction.score.toFixed(4)}`;
   return "label" in prediction ? `${prediction.label}\t${prediction.probability.toFixed(4)}` : String(prediction.value);
 }
 
@@ -62,6 +66,11 @@ async function images(file: string): Promise<Uint8Array[]> {
   const { shape, data } = await readIdx(file);
   const width = data.length / Math.max(1, shape[0]!);
   return Array.from({ length: shape[0]! }, (_, row) => data.subarray(row * width, (row + 1) * width));
+}
+
+/** Records whose cells may be lists. */
+async function nested(file: string): Promise<PredictInput[]> {
+  return (await readJsonRecords({ path: file })).records as PredictInput[];
 }
 
 async function records(file: string): Promise<TableRecord[]> {

@@ -1,0 +1,67 @@
+// Questions about texts for a model that finds the answer in the text: read, split by text, tokenized into windows.
+import { createHash } from "node:crypto";
+import {
+  makeTokenizer,
+  type Question,
+  QuestionDataset,
+  QuestionEncoder,
+  readJsonRecords,
+  readQuestions,
+  specialIds,
+  splitRows,
+} from "../data/index.ts";
+import { modelFamily } from "../models/index.ts";
+import { spanTask } from "../train/index.ts";
+import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
+import { chosenModel } from "./chosen-model.ts";
+import { counted, tellInvalid } from "./notes.ts";
+import type { PreparedData, PrepareOptions } from "./prepare.ts";
+import { tokenizerSpec } from "./prepare-text.ts";
+import type { Recipe } from "./schema.ts";
+
+export async function prepareQuestions(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
+  const { data, seed } = recipe;
+  const { records, places, sha256, ...report } = await readJsonRecords(
+    data.path === undefined ? { records: data.rows! } : { path: data.path },
+    { invalid: data.invalid },
+  );
+  const questions = records.flatMap((record, at) => readQuestions(record, places[at]!));
+  const texts = [...new Set(questions.map(({ context }) => context))];
+  const split = splitRows(texts.length, { validation: data.heldOut, seed });
+  const trained = new Set(split.train.map((at) => texts[at]!)); // a text is trained on or held out, with all its questions
+  const [train, heldOut] = [
+    questions.filter(({ context }) => trained.has(context)),
+    questions.filter(({ context }) => !trained.has(context)),
+  ];
+  const written = (some: readonly Question[]) => [
+    ...new Set(some.map(({ context }) => context)),
+    ...some.map(({ question }) => question),
+  ];
+  const spec = tokenizerSpec(recipe.tokenizer ?? "byte", options);
+  const tokenizer = await makeTokenizer(spec, written(train), written(questions));
+  const [family, config] = chosenModel(recipe);
+  const built = modelFamily(family).build(config, { task: "question-answering", vocab: specialIds(tokenizer).size });
+  const length = built.inputs.tokens!.shape[0]!;
+  const encoder = new QuestionEncoder(tokenizer, length);
+  const part = (some: readonly Question[], name: string) => {
+    const hash = createHash("sha256").update([sha256, tokenizer.hash, length, name, data.heldOut, seed].join("/"));
+    return new QuestionDataset(some, encoder, hash.digest("hex").slice(0, 16));
+  };
+  const [windows, heldOutWindows] = [part(train, "train"), part(heldOut, "held out")];
+  const unanswered = questions.filter(({ answers }) => answers.length === 0).length;
+  options.onNote?.(
+    `${counted(questions.length, "question")} about ${counted(texts.length, "text")}, ${unanswered} of them without an answer, in ${counted(windows.length + heldOutWindows.length, "window")}`,
+  );
+  tellInvalid(report, options.onNote);
+  return {
+    family,
+    built,
+    task: spanTask(length),
+    ...trainingSource(windows, recipe, { order: "shuffled" }),
+    heldOut: () => heldOutBatches(heldOutWindows, evaluationRows(recipe)),
+    warnings: [],
+    dataHash: sha256,
+    tokenizer,
+    files: { "tokenizer.json": JSON.stringify(tokenizer) },
+  };
+}
