@@ -1,6 +1,8 @@
 // The kernel `quantizedMatmul`: x by a matrix kept as codes of 8 bits or 4, or by its transpose. Pieces of the matrix are made floats on the
 // way into the products of gemm.h, so that no thread ever holds more than one piece. Formats: src/core/quantized.ts.
 // params: transpose
+#include <string.h>
+
 #include "../codebook.h"
 #include "../gemm.h"
 #include "../kernel.h"
@@ -110,6 +112,39 @@ size_t workspace(const Call& call, int numThreads) {
   return scratch.used;
 }
 
+/** Few rows by columns of int8: codes become floats in registers alone, and the memory's speed is what is left. */
+template <int rows>
+void multiplyCodes(const Quantized& matrix, const float* x, int64_t first, int64_t end, float* y, int64_t yRow) {
+  constexpr int columns = 4;
+  const int64_t depth = matrix.width;
+  for (int64_t j = first; j < end; j += columns) {
+    const uint8_t* codes[columns];
+    for (int c = 0; c < columns; ++c) codes[c] = matrix.codes + minOf(j + c, end - 1) * depth;
+    V sum[rows][columns];
+    for (auto& row : sum) for (V& one : row) one = zero();
+    const auto add = [&](int64_t k, const auto& bytesAt, auto mask) {
+      V values[rows];
+      for (int i = 0; i < rows; ++i) values[i] = load(x + i * depth + k, mask);
+      for (int c = 0; c < columns; ++c) {
+        const V code = toFloat(loadBytes(bytesAt(codes[c] + k)) - setInt(128));
+        for (int i = 0; i < rows; ++i) sum[i][c] = fma(values[i], code, sum[i][c]);
+      }
+    };
+    int64_t k = 0;
+    for (; k + LANES <= depth; k += LANES) add(k, [](const uint8_t* bytes) { return bytes; }, AllLanes{});
+    if (k < depth) {
+      uint8_t rest[LANES] = {};
+      const auto copied = [&](const uint8_t* bytes) { return static_cast<const uint8_t*>(memcpy(rest, bytes, static_cast<size_t>(depth - k))); };
+      add(k, copied, tail(depth - k));
+    }
+    for (int i = 0; i < rows; ++i) {
+      for (int64_t c = 0; c < columns && j + c < end; ++c) y[i * yRow + j + c] = reduceAdd(sum[i][c]) * matrix.scales[j + c];
+    }
+  }
+}
+constexpr void (*multiplyCodesOf[streamRows])(const Quantized&, const float*, int64_t, int64_t, float*, int64_t) = {
+    multiplyCodes<1>, multiplyCodes<2>, multiplyCodes<3>, multiplyCodes<4>};
+
 void run(const Call& call) {
   const View &x = call.in[0], &y = call.out[0];
   const int64_t rows = x.shape[0], columns = y.shape[1], depth = x.shape[1];
@@ -117,6 +152,12 @@ void run(const Call& call) {
   if (depth == 0) return clearRows(floats(y), columns, rows, columns);
   const Quantized matrix = readMatrix(call);
   const bool transposed = call.params[0] != 0;
+  if (rows <= streamRows && !transposed && matrix.scaleCodes == nullptr) {
+    const int64_t step = maxOf<int64_t>(4, roundUp(ceilDiv(int64_t{1} << 17, depth), 4));
+    return call.pool->parallelFor(ceilDiv(columns, step), [&](int64_t chunk, int) {
+      multiplyCodesOf[rows - 1](matrix, floats(x), chunk * step, minOf(columns, (chunk + 1) * step), floats(y), columns);
+    });
+  }
   const Cut cut = cutWork(rows);
   Scratch scratch{call.workspace};
   const Layout layout = layoutScratch(pieceOf(call, cut), call.pool->numThreads(), scratch);

@@ -222,6 +222,36 @@ describe("texts", () => {
   });
 });
 
+test("a language model is asked a task, and again with its weights in 8 bits, which cannot be saved", async () => {
+  const training = train(
+    {
+      ...common,
+      data: { rows: ["abacadabra ".repeat(40)] },
+      model: { gpt: { layers: 1, heads: 1, width: 16, context: 12 } },
+      optimizer: { adamw: { lr: 0.02 } },
+      steps: 60,
+    },
+    options("asked"),
+  );
+  await training.outcome;
+  const task = { kind: "text", rows: [{ text: "abacadabra abacadabra" }] } as const;
+  const whole = await (await loadHere("asked")).evaluateOn(task, { stride: 3 });
+  expect(whole.bitsPerByte).toBeCloseTo((whole.loss! * 20) / Math.LN2 / 21, 12);
+  expect(whole.loss).toBeLessThan(1);
+  const small = await load(join(folder, "asked"), { engine: new ReferenceEngine(), quantize: "int8" });
+  const { loss } = await small.evaluateOn(task, { stride: 3 });
+  expect(loss).not.toBe(whole.loss);
+  expect(Math.abs(loss! - whole.loss!)).toBeLessThan(0.05);
+  await expect(small.save(join(folder, "small"))).rejects.toMatchObject({ code: "model/quantized" });
+  const choices = [{ question: "abac", choices: ["adab", "dddd"], answer: 0 }];
+  expect(await small.evaluateOn({ kind: "choices", rows: choices })).toMatchObject({ accuracy: 1, count: 1 });
+  const { text } = await small.generate("abra", { temperature: 0, maxTokens: 4 });
+  const open = [{ prompt: "abra", answer: text.trim() }];
+  expect(await small.evaluateOn({ kind: "exact match", rows: open }, { maxTokens: 4 })).toMatchObject({
+    exactMatch: 1,
+  });
+});
+
 test("samples of a run are written with its averaged weights, as load() writes", async () => {
   const texts: string[] = [];
   const model = await train(

@@ -9,6 +9,7 @@ import {
   sizeOf,
   toNumbers,
 } from "../base/index.ts";
+import type { QuantizedFormat } from "../core/index.ts";
 import {
   ChatFormat,
   type Conversation,
@@ -49,6 +50,7 @@ import {
   type TextSearchOptions,
 } from "../generate/index.ts";
 import { type BuiltModel, type DataFacts, modelFamily } from "../models/index.ts";
+import { type Parameter, quantizeLayers, storedParts } from "../nn/index.ts";
 import { adapt } from "../recipe/index.ts";
 import { Predictor, softmaxOf } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
@@ -91,6 +93,8 @@ export interface LoadOptions {
   readonly weights?: WeightsChoice;
   /** The folder of an adapter in PEFT's layout, beside the model in the Hugging Face folder that is loaded. */
   readonly adapter?: string | undefined;
+  /** Keeps the weights of the linear layers inside in 8 bits or 4: less memory to read for every token. The model cannot be saved then. */
+  readonly quantize?: QuantizedFormat;
   /** Remarks for people: that the slow engine runs. */
   readonly onNote?: (text: string) => void;
 }
@@ -108,6 +112,7 @@ export type PredictInput = object | string;
 export class TrainedModel<Label extends string = string, Row extends PredictInput = PredictInput> {
   readonly folder: string;
   readonly description: ModelDescription;
+  private readonly quantize: QuantizedFormat | undefined;
   /** Of models of tables: how their columns become numbers. */
   readonly encoder: TableEncoder | undefined;
   private readonly texts: ModelFiles["files"];
@@ -123,7 +128,12 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   private sequences: SequenceTexts | undefined;
   private chatFormat: Promise<ChatFormat> | undefined;
 
-  private constructor(files: ModelFiles, engine: Engine, tokenizer: Tokenizer | undefined) {
+  private constructor(
+    files: ModelFiles,
+    engine: Engine,
+    tokenizer: Tokenizer | undefined,
+    quantize: QuantizedFormat | undefined,
+  ) {
     this.folder = files.folder;
     this.texts = files.files;
     this.description = files.description;
@@ -137,8 +147,11 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     this.special = modelFamily(family).isFramed && tokenizer !== undefined ? specialIds(tokenizer) : undefined;
     this.built = modelFamily(family).build(config, this.facts());
     adapt(this.built.module, files.description.adapter);
+    this.quantize = quantize;
+    const parameters = [...this.built.module.parameters()];
+    if (quantize !== undefined) quantizeLayers(this.built.module, quantize);
     this.store = engine.createStore();
-    const dtype = this.fillStore(files.tensors);
+    const dtype = this.fillStore(files.tensors, parameters);
     const { module, inputs } = this.built;
     this.predictor = new Predictor({ module, inputs, engine, store: this.store, dtype });
   }
@@ -153,7 +166,8 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     const { engine, note } =
       options.engine === undefined ? chooseEngine(anyEngine) : { engine: options.engine, note: undefined };
     if (note !== undefined) options.onNote?.(note);
-    return new TrainedModel<Label, Row>(files, engine, tokenizer === undefined ? undefined : parseTokenizer(tokenizer));
+    const parsed = tokenizer === undefined ? undefined : parseTokenizer(tokenizer);
+    return new TrainedModel<Label, Row>(files, engine, parsed, options.quantize);
   }
 
   private facts(): DataFacts {
@@ -169,9 +183,9 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   }
 
   /** Writes the parameters, in the dtype that the engine has for them; an optimizer's slots are left behind. */
-  private fillStore(tensors: ModelFiles["tensors"]): FloatDType {
+  private fillStore(tensors: ModelFiles["tensors"], parameters: readonly (readonly [string, Parameter])[]): FloatDType {
     let dtype: FloatDType = "f32";
-    for (const [name, { shape }] of this.built.module.parameters()) {
+    for (const [name, { shape }] of parameters) {
       const saved = tensors.get(name);
       if (saved === undefined || !sameShape(saved.shape, shape)) {
         return fail(
@@ -185,10 +199,13 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
           },
         );
       }
-      const value = asComputed(saved, this.engine);
+      const computed = asComputed(saved, this.engine);
+      const value = this.quantize === undefined ? computed : fromNumbers("f32", shape, toNumbers(computed));
       if (value.dtype === "f64") dtype = "f64";
-      this.store.declare([{ name, dtype: value.dtype, shape }]);
-      this.store.write(name, value);
+      for (const [part, array] of storedParts(this.built.module, [[name, value]])) {
+        this.store.declare([{ name: part, dtype: array.dtype, shape: array.shape }]);
+        this.store.write(part, array);
+      }
     }
     return dtype;
   }
@@ -403,6 +420,13 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
    */
   async save(folder: string, options: SaveOptions = {}): Promise<void> {
     const { description, texts: files, store } = this;
+    if (this.quantize !== undefined)
+      fail("model/quantized", "the weights are no longer those that were trained", {
+        where: this.folder,
+        expected: "a model loaded as it is",
+        got: `one loaded in ${this.quantize}`,
+        fix: "load it without quantize, and save that",
+      });
     const names = [...this.built.module.parameters().keys()];
     const lora = options.layout === "huggingface" ? description.adapter?.lora : undefined;
     const tensors =

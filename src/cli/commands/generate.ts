@@ -1,9 +1,10 @@
 // athanor generate: text from a trained language model, as it is made.
 import { load, type TrainedModel } from "../../api/index.ts";
 import { fail, parseConfig, shellWord } from "../../base/index.ts";
+import { type QuantizedFormat, quantizedFormats } from "../../core/index.ts";
 import { generationSchema } from "../../generate/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { adapterHelp, numberOption, pathOption, rawHelp, wholeOption } from "../options.ts";
+import { adapterHelp, choiceOption, numberOption, pathOption, rawHelp, wholeOption } from "../options.ts";
 import { exitCodes } from "../output.ts";
 
 interface GenerateFlags {
@@ -16,6 +17,7 @@ interface GenerateFlags {
   readonly repetitionPenalty?: number;
   readonly stop?: readonly string[];
   readonly samples: number;
+  readonly quantize?: QuantizedFormat;
   readonly beams?: number;
   readonly lengthPenalty: number;
   readonly seed: number;
@@ -50,6 +52,7 @@ export const defineGenerate: DefineCommand = (program, run) => {
     .option("--length-penalty <x>", "of a search: above 0 for longer texts", numberOption("--length-penalty"), 1)
     .option("--greedy", "always the likeliest token")
     .option("--seed <n>", "same seed, same text", numberOption("--seed"), 0)
+    .option("--quantize <format>", "weights in few bits: int8 or nf4", choiceOption("--quantize", quantizedFormats))
     .option("--adapter <folder>", adapterHelp, pathOption("--adapter"))
     .option("--raw", rawHelp)
     .action(run(generate));
@@ -72,6 +75,7 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
     "generate",
   );
   const model = await load(folder, {
+    ...(flags.quantize === undefined ? {} : { quantize: flags.quantize }),
     adapter: flags.adapter,
     weights: flags.raw ? "raw" : "averaged",
     onNote: output.note,
