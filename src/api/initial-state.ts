@@ -15,7 +15,7 @@ import { type Checkpoint, loadCheckpoint, loadLatest } from "../checkpoint/index
 import { tokenizerConfigName } from "../data/index.ts";
 import { isHubFolder, isPeftFolder, readHubModel, readPeftModel } from "../hub/index.ts";
 import { modelFamilies } from "../models/index.ts";
-import { isLoraName, quantizedWeights, storedParts } from "../nn/index.ts";
+import { isLoraName, type Module, quantizedWeights, storedParts } from "../nn/index.ts";
 import { compareSchedules, type Prepared, type Recipe } from "../recipe/index.ts";
 import { requireAllUsed, type StepPrograms, type TrainerState } from "../train/index.ts";
 import type { EarlierRun } from "./run-folder.ts";
@@ -40,7 +40,7 @@ export async function initFrom(
   prepared: Prepared,
   onNote: (text: string) => void,
 ): Promise<void> {
-  const { tensors, files, where } = await weightsAt(path);
+  const { tensors, files, where } = await weightsAt(path, prepared.description.model);
   if (differs("tokenizer.json", prepared, files)) {
     fail("model/vocabulary", "the other run has another vocabulary: its tokens mean something else", {
       where,
@@ -114,10 +114,12 @@ function otherSettings(theirs = "{}", ours = "{}"): string[] {
   });
 }
 
-async function weightsAt(path: string) {
+/** Weights to begin with. Of a Hugging Face folder, matrices that the model keeps in few bits are made so one by one, as they are read. */
+async function weightsAt(path: string, module: Module) {
   const isAdapter = await isPeftFolder(path);
   if (isAdapter || (await isHubFolder(path))) {
-    const model = await (isAdapter ? readPeftModel(path) : readHubModel(path));
+    const keep = (name: string, value: HostArray) => storedParts(module, [[name, value]]);
+    const model = await (isAdapter ? readPeftModel(path, undefined, keep) : readHubModel(path, keep));
     const { tensors, texts, config, task } = model;
     const adapter = "adapter" in model ? { adapter: { lora: model.adapter } } : {};
     return {

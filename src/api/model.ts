@@ -146,7 +146,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     const { family, config } = files.description;
     this.special = modelFamily(family).isFramed && tokenizer !== undefined ? specialIds(tokenizer) : undefined;
     this.built = modelFamily(family).build(config, this.facts());
-    adapt(this.built.module, files.description.adapter);
+    adapt(this.built.module, files.description.adapter, family, files.description.task);
     this.quantize = quantize;
     const parameters = [...this.built.module.parameters()];
     if (quantize !== undefined) quantizeLayers(this.built.module, quantize);

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { compile, passesFor, RecomputeLadder, referenceTarget } from "../compiler/index.ts";
 import { parseRecipe } from "../recipe/index.ts";
-import { inspectRecipe } from "./plan.ts";
+import { inspectRecipe, planRecipe } from "./plan.ts";
 
 test.each([
   ["f32", "auto"],
@@ -31,4 +31,31 @@ test.each([
     expect(compile(traced, referenceTarget, options), program).toEqual(plan);
   }
   expect(shown.map(({ program }) => program)).toEqual(["accumulate", "update", "evaluate"]);
+});
+
+test("memory by method: what LoRA adds is below 5 % of what full training keeps beside the parameters; in few bits the base shrinks", async () => {
+  const { methods } = await planRecipe(
+    parseRecipe({
+      data: { rows: ["abcd ".repeat(40)] },
+      model: { gpt: { layers: 2, heads: 4, width: 128, context: 8 } },
+      adapter: { lora: { rank: 4, targets: ["*.c_attn"] } },
+      engine: { name: "reference" },
+      batch: { size: 2 },
+    }),
+  );
+  const [full, lora, int8, nf4] = ["full", "lora", "lora, int8", "lora, nf4"].map(
+    (name) => methods.find(({ method }) => method === name)!,
+  );
+  const beside = ({ memory }: typeof full) => memory!.gradients + memory!.slots;
+  const matrices = 2 * 12 * 128 ** 2; // of the blocks
+  const narrow = 2 * 4 * (128 + 3 * 128); // A and B
+  expect(lora!.numTrained).toBe(narrow);
+  expect(lora!.memory.parameters - full!.memory.parameters).toBe(4 * narrow);
+  const extra = 4 * narrow + beside(lora!);
+  expect(extra).toBeLessThan(0.05 * beside(full!));
+  expect(beside(full!)).toBeGreaterThan(3 * 4 * matrices); // a gradient and two moments
+  const kept = (method: typeof full) => method!.memory.parameters - (lora!.memory.parameters - 4 * matrices);
+  expect(kept(int8) / matrices).toBeCloseTo(1 + 4 / 128, 1); // a byte, and a scale for each output
+  expect(kept(nf4) / matrices).toBeCloseTo(0.5 + (1 + 4 / 256) / 64, 2);
+  expect(beside(nf4!)).toBe(beside(lora!));
 });

@@ -1,10 +1,17 @@
 // planRecipe(): what a run will need and do, before any step. Nothing is trained and no memory is taken for the model.
 import { optimize, type Pass, type Plan } from "../compiler/index.ts";
-import type { Graph } from "../core/index.ts";
-import { describeEngine } from "../engine/index.ts";
+import { type Graph, quantizedFormats } from "../core/index.ts";
+import { describeEngine, type Engine } from "../engine/index.ts";
 import { type Quantity, quantityOf, type ScheduleCurve, scheduleCurve } from "../optim/index.ts";
-import { coursesOf, type Prepared, prepare, type Recipe } from "../recipe/index.ts";
-import { availableMemory, type Forecast, forecast, requireMemory, StepGraphs } from "../train/index.ts";
+import { coursesOf, type Prepared, prepare, type Recipe, variantOf } from "../recipe/index.ts";
+import {
+  availableMemory,
+  type Forecast,
+  forecast,
+  type MemoryForecast,
+  requireMemory,
+  StepGraphs,
+} from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
 
 export interface RunPlan extends Forecast {
@@ -17,6 +24,12 @@ export interface RunPlan extends Forecast {
   readonly changing: readonly ScheduleCurve[];
   readonly totalFlops: number;
   readonly availableBytes: number;
+  /** Of a recipe with an adapter: what ways to train the same model take, where nothing is recomputed. */
+  readonly methods: readonly {
+    readonly method: string;
+    readonly memory: MemoryForecast;
+    readonly numTrained: number;
+  }[];
 }
 
 /**
@@ -41,7 +54,23 @@ export async function planRecipe(recipe: Recipe, options: { onNote?: (text: stri
     items: tokens,
     totalFlops,
     availableBytes: available.bytes,
+    methods: methodsOf(prepared, engine),
   };
+}
+
+/** What the whole model, adapters, and adapters beside a base in few bits would take. */
+function methodsOf(prepared: Prepared, engine: Engine): RunPlan["methods"] {
+  const { lora } = prepared.recipe.adapter ?? {};
+  if (lora === undefined) return [];
+  const { base: _, ...plain } = lora;
+  const kept = lora.magnitude
+    ? []
+    : quantizedFormats.map((base) => [`lora, ${base}`, { lora: { ...lora, base } }] as const);
+  return [["full", undefined] as const, ["lora", { lora: plain }] as const, ...kept].map(([method, adapter]) => {
+    const graphs = new StepGraphs({ ...variantOf(prepared, adapter), memoryBytes: undefined, recompute: "none" });
+    const { memory, numTrained } = forecast(graphs, graphs.compile(engine), engine);
+    return { method, memory, numTrained };
+  });
 }
 
 /** The learning rate, and what else is not the same at every step. */

@@ -8,7 +8,7 @@ import { modelFamily } from "../models/index.ts";
 import { Linear, type LoraConfig } from "../nn/index.ts";
 import { parseJson, writeConfig } from "./config.ts";
 import { layerName, partNames, peftConfigName, peftTensorsName } from "./peft.ts";
-import { type HubModel, isHubFolder, readHubModel, transpose } from "./read.ts";
+import { type HubModel, isHubFolder, type KeepTensor, readHubModel, transpose } from "./read.ts";
 
 /** A setting that would mean another computation than LoRA's with one rank for all. */
 const only = <T extends z.core.util.JSONType>(value: T) =>
@@ -57,10 +57,10 @@ export interface AdaptedHubModel extends HubModel {
  * Reads an adapter, and the model beside which it stands: the folder `base`, or the one that its configuration names, from where we are or
  * from the adapter's folder. Errors with `hub/*`, `config/invalid`, `safetensors/*`.
  */
-export async function readPeftModel(folder: string, base?: string): Promise<AdaptedHubModel> {
+export async function readPeftModel(folder: string, base?: string, keep?: KeepTensor): Promise<AdaptedHubModel> {
   const where = join(folder, peftConfigName);
   const config = parseConfig(peftSchema, parseJson(await readFile(where, "utf8"), where), where);
-  const model = await readHubModel(base ?? (await baseOf(folder, config.base_model_name_or_path)));
+  const model = await readHubModel(base ?? (await baseOf(folder, config.base_model_name_or_path)), keep);
   const { targets, tensors } = await readParts(folder, model, config);
   const adapter: LoraConfig = {
     rank: config.r,

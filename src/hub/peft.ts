@@ -40,7 +40,7 @@ export function peftFiles(
   });
   const config = {
     peft_type: "LORA",
-    task_type: model.task === "classification" ? "SEQ_CLS" : "CAUSAL_LM",
+    task_type: "CAUSAL_LM",
     base_model_name_or_path: model.base,
     r: doubled * rank,
     lora_alpha: alpha * (rankStabilized ? Math.sqrt(doubled) : doubled), // the scale stays

@@ -40,11 +40,17 @@ export async function isHubFolder(folder: string): Promise<boolean> {
   return names.has(configName) && !names.has("model.json");
 }
 
+/** What is kept of a tensor as it is read, before the next one is: itself, or the parts that a store has of it. */
+export type KeepTensor = (name: string, value: HostArray) => Iterable<readonly [string, HostArray]>;
+
 /**
  * Reads `config.json`, `model.safetensors` (or its shards by their index), `tokenizer.json` and the texts beside it.
  * Errors with `hub/*`, `config/invalid`, `safetensors/*`.
  */
-export async function readHubModel(folder: string): Promise<HubModel> {
+export async function readHubModel(
+  folder: string,
+  keep: KeepTensor = (name, value) => [[name, value]],
+): Promise<HubModel> {
   const text = await textOf(folder, configName);
   if (text === undefined)
     return fail("hub/files", "there is no model here", {
@@ -55,7 +61,7 @@ export async function readHubModel(folder: string): Promise<HubModel> {
     });
   const { layout, config, classes } = readConfig(text, join(folder, configName));
   const { family, task = "language-model" } = layout;
-  const tensors = await readTensors(folder, layout, config);
+  const tensors = await readTensors(folder, layout, config, keep);
   const texts = new Map<string, string>();
   for (const name of carriedTexts) {
     const carried = await textOf(folder, name);
@@ -64,7 +70,12 @@ export async function readHubModel(folder: string): Promise<HubModel> {
   return { folder, family, config, task, classes, tensors, texts };
 }
 
-async function readTensors(folder: string, layout: HubLayout, config: unknown): Promise<Map<string, HostArray>> {
+async function readTensors(
+  folder: string,
+  layout: HubLayout,
+  config: unknown,
+  keep: KeepTensor,
+): Promise<Map<string, HostArray>> {
   const { module } = modelFamily(layout.family).build(config, { task: layout.task ?? "language-model" });
   const files: SafetensorsFile[] = [];
   try {
@@ -92,7 +103,7 @@ async function readTensors(folder: string, layout: HubLayout, config: unknown): 
           got: formatType(value.dtype, value.shape),
           fix: "download config.json and the tensors again, from the same model",
         });
-      tensors.set(name, transposed ? transpose(value) : value);
+      for (const [part, kept] of keep(name, transposed ? transpose(value) : value)) tensors.set(part, kept);
       places.delete(fileName);
     }
     const unknown = [...places.keys()].find((name) => !layout.isIgnored(name, config));

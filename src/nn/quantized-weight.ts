@@ -49,15 +49,21 @@ export class QuantizedWeight extends Module {
 }
 
 /**
- * Keeps the weights of a model's linear layers in few bits; those at its top, its head, stay as they are (as bitsandbytes leaves them).
+ * Keeps the weights of a model's linear layers in few bits; those at its top, its head, stay as they are (as bitsandbytes leaves them), and
+ * those that are trained.
  * The store's tensors are then those of `storedParts`. Gives the paths of what it keeps so. Errors with `nn/quantize`.
  *
  * To generate with a trained model in int8: `quantizeLayers(model, "int8")` before its programs are traced, and for each of its
  * weights that the store shall hold `storedParts(model, tensors)`.
  */
-export function quantizeLayers(model: Module, format: QuantizedFormat): string[] {
+export function quantizeLayers(
+  model: Module,
+  format: QuantizedFormat,
+  isTrained: (name: string) => boolean = () => false,
+): string[] {
   const layers = [...model.modules()].filter(
-    (entry): entry is [string, Linear] => entry[1] instanceof Linear && entry[0].includes("."),
+    (entry): entry is [string, Linear] =>
+      entry[1] instanceof Linear && entry[0].includes(".") && !isTrained(`${entry[0]}.weight`),
   );
   for (const [, layer] of layers) {
     if (layer.weight instanceof Parameter) layer.weight = new QuantizedWeight(format, layer.weight);

@@ -2,8 +2,11 @@
 import { z } from "zod";
 import { AthanorError, oneOf } from "../base/index.ts";
 import { quantizedFormats } from "../core/index.ts";
+import { modelFamily } from "../models/index.ts";
 import { addLora, frozenBesideLora, loraInits, type Module, quantizeLayers } from "../nn/index.ts";
-import type { OptimizerConfig } from "../optim/index.ts";
+import { type OptimizerConfig, parseOptimizer } from "../optim/index.ts";
+import type { StepDescription } from "../train/index.ts";
+import type { Prepared } from "./prepare.ts";
 
 const loraSchema = z
   .strictObject({
@@ -42,11 +45,30 @@ const loraSchema = z
 export const adapterSchema = oneOf({ lora: loraSchema });
 export type AdapterConfig = z.output<typeof adapterSchema>;
 
-/** Gives a model its adapters, and its layers the form in which they are kept. Errors with `nn/lora`, `nn/quantize`. */
-export function adapt(model: Module, adapter: AdapterConfig | undefined): void {
-  if (adapter?.lora === undefined) return;
-  if (adapter.lora.base !== undefined) quantizeLayers(model, adapter.lora.base);
+/**
+ * Gives a model its adapters, and its layers the form in which they are kept. Gives the names of the parameters of a head, which is trained
+ * whole beside them: that of a task that no text alone has taught. Errors with `nn/lora`, `nn/quantize`.
+ */
+export function adapt(model: Module, adapter: AdapterConfig | undefined, family: string, task: string): string[] {
+  if (adapter?.lora === undefined) return [];
+  const { isHead = () => false } = modelFamily(family);
+  const isOfText = ["language-model", "masked-language-model"].includes(task);
+  const heads = isOfText ? [] : [...model.parameters().keys()].filter(isHead);
+  if (adapter.lora.base !== undefined) quantizeLayers(model, adapter.lora.base, (name) => heads.includes(name));
   addLora(model, adapter.lora);
+  return heads;
+}
+
+/** The steps of a prepared run with another adapter, or with none: the whole model is trained then. */
+export function variantOf(
+  { recipe, files, description }: Pick<Prepared, "recipe" | "files" | "description">,
+  adapter: AdapterConfig | undefined,
+): StepDescription {
+  const { family, config, task } = JSON.parse(files["model.json"]!);
+  const { module: model } = modelFamily(family).build(config, { task });
+  const heads = adapt(model, adapter, family, task);
+  const optimizer = parseOptimizer(freezeBeside(adapter, recipe.optimizer, heads), { steps: recipe.steps });
+  return { ...description, model, optimizer };
 }
 
 /** What looks wrong in a run that begins with random weights. */
@@ -63,17 +85,21 @@ export const adapterWarnings = (adapter: AdapterConfig | undefined): AthanorErro
       ];
 
 /**
- * The optimizer's settings, by which the adapters alone are trained, unless they say what is frozen themselves; with the rates of the
- * adapters' parts (LoRA+: Hayou et al. 2024).
+ * The optimizer's settings, by which the adapters and the head alone are trained, unless they say what is frozen themselves; with the rates
+ * of the adapters' parts (LoRA+: Hayou et al. 2024).
  */
-export function freezeBeside(adapter: AdapterConfig | undefined, optimizer: OptimizerConfig): OptimizerConfig {
+export function freezeBeside(
+  adapter: AdapterConfig | undefined,
+  optimizer: OptimizerConfig,
+  heads: readonly string[],
+): OptimizerConfig {
   if (adapter === undefined) return optimizer;
   const { ratio = 1 } = adapter.lora ?? {};
   return Object.fromEntries(
     Object.entries(optimizer).map(([name, settings]) => {
       const given = settings as { readonly freeze?: unknown; readonly rates?: readonly object[] } | undefined;
       if (given === undefined) return [name, given];
-      const freeze = given.freeze === "none" ? frozenBesideLora : given.freeze;
+      const freeze = given.freeze === "none" ? [...frozenBesideLora, ...heads.map((name) => `!${name}`)] : given.freeze;
       const faster = { select: ["*.lora.B"], by: ratio };
       return [name, { ...given, freeze, ...(ratio === 1 ? {} : { rates: [faster, ...(given.rates ?? [])] }) }];
     }),

@@ -1,4 +1,4 @@
-export { type AdapterConfig, adapt } from "./adapter.ts";
+export { type AdapterConfig, adapt, variantOf } from "./adapter.ts";
 export { compareRecipes, compareSchedules, forkKeys, freeOnResume, recipeJson, recipeSettings } from "./compare.ts";
 export { coursesOf } from "./courses.ts";
 export { type Prepared, type PreparedData, type PrepareOptions, prepare } from "./prepare.ts";

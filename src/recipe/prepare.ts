@@ -242,10 +242,12 @@ function refuseUnread(recipe: Recipe, reader: keyof typeof readers, family: stri
 /** Reads the data and builds the model of a recipe. Errors with `config/*`, `data/*`, `tokenizer/*`, `optim/*`. */
 export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Promise<Prepared> {
   const { time = (_, work) => work() } = options;
-  const beside = freezeBeside(recipe.adapter, recipe.optimizer);
-  const settings = keepsReference(recipe) ? freezeReference(beside) : beside;
+  const settingsWith = (heads: readonly string[]) => {
+    const beside = freezeBeside(recipe.adapter, recipe.optimizer, heads);
+    return keepsReference(recipe) ? freezeReference(beside) : beside;
+  };
   const { steps, mup } = recipe;
-  const asWritten = time("optimizer", () => parseOptimizer(settings, { steps }));
+  const asWritten = time("optimizer", () => parseOptimizer(settingsWith([]), { steps }));
   const named = (["path", "rows", "mix"] as const).filter((key) => recipe.data[key] !== undefined);
   if (named.length !== 1) {
     fail("config/data", "a recipe names its data once", {
@@ -258,15 +260,14 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
   requireEvaluations(recipe, asWritten);
   const data = await readData(recipe, options);
   const { built, family, classes, textColumn, task, source, files, batches, ...rest } = data;
-  adapt(built.module, recipe.adapter);
+  const heads = adapt(built.module, recipe.adapter, family, task.name);
   applyStarts(built.module, recipe.init);
+  const settings = settingsWith(heads);
+  const factors = mup && widen({ ...built, family, task: task.name as TaskName }, mup, settings);
   const optimizer =
-    mup === undefined
+    heads.length === 0 && factors === undefined
       ? asWritten
-      : parseOptimizer(settings, {
-          steps,
-          factors: widen({ ...built, family, task: task.name as TaskName }, mup, settings),
-        });
+      : parseOptimizer(settings, { steps, ...(factors && { factors }) });
   const { sizes, microbatch } = batches;
   const onClock = clockOf(sizes, { itemsPerRow: task.itemsPerRow, samplesPerEpoch: source.samplesPerEpoch });
   const first = sizes.at(onClock(0));

@@ -64,6 +64,13 @@ describe.each(quantizedFormats)("%s", (format) => {
   });
 });
 
+test("weights of a Hugging Face folder, made codes as they are read, give the same bytes", async () => {
+  expect(await cli("export", "base", "base-hub", "--layout", "huggingface")).toMatchObject({ code: 0 });
+  const result = await cli("train", recipeOf("nf4"), "--run-dir", "from-hub", "--init-from", "base-hub");
+  expect(result.code, result.stderr).toBe(0);
+  expect(await tensorsOf("from-hub")).toEqual(await tensorsOf("nf4"));
+});
+
 test("an adapter beside random weights is told", async () => {
   const result = await cli("train", recipeOf("nf4"), "--run-dir", "random", "--set", "steps=1");
   expect(result.records.find(({ event }) => event === "start")).toMatchObject({ trained: 448 });
