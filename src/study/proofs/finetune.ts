@@ -1,8 +1,8 @@
 // Ways to fine-tune one classifier of texts on a few labels of a new task: as a whole, its head alone, LoRA, and LoRA beside weights in
 // four bits or eight.
-import { type ClassPrediction, load, planRecipe, train } from "../../api/index.ts";
-import { parseConfig, RandomStream } from "../../base/index.ts";
-import { type Recipe, type RecipeInput, recipeSchema } from "../../recipe/index.ts";
+import { type ClassPrediction, load, train } from "../../api/index.ts";
+import { RandomStream } from "../../base/index.ts";
+import type { RecipeInput } from "../../recipe/index.ts";
 import { MarkovSource } from "../markov.ts";
 import { atLeast, atMost, type Figure, type Proof, type ProofContext, shown } from "../proof.ts";
 
@@ -54,10 +54,17 @@ const ways: { readonly [name: string]: Partial<RecipeInput> } = {
 };
 
 async function finetune({ folder, signal, note }: ProofContext): Promise<Figure[]> {
+  const trained = new Map<string, number>(); // share of the parameters
   const fitted = async (name: string, settings: RecipeInput, initFrom?: string) => {
     note(name);
     const options = { ...(initFrom === undefined ? {} : { initFrom }), ...(signal === undefined ? {} : { signal }) };
-    return await train(settings, { runDir: `${folder}/${name}`, ...options });
+    return await train(settings, {
+      runDir: `${folder}/${name}`,
+      onEvent: (event) => {
+        if (event.type === "start") trained.set(name, (event.trained ?? event.parameters) / event.parameters);
+      },
+      ...options,
+    });
   };
   await fitted("base", recipe(draw(4000, "base", bySource), { optimizer: optimizer(1e-3), steps: 400 }));
   const rows = draw(400, "train", byGroup);
@@ -72,9 +79,6 @@ async function finetune({ folder, signal, note }: ProofContext): Promise<Figure[
     scores.set(name, points(await tuned.predict(texts)));
   }
   const scratch = points(await (await fitted("scratch", settings(ways.full!))).predict(texts));
-  const { numTrained, numParameters } = await planRecipe(
-    parseConfig(recipeSchema, settings(ways.lora!), "recipe") as Recipe,
-  );
   const all = [...scores.values()];
   return [
     ...[...scores].map(([name, score]) => shown(`accuracy, ${name}, %`, score)),
@@ -82,7 +86,7 @@ async function finetune({ folder, signal, note }: ProofContext): Promise<Figure[
     atLeast("accuracy of the least of them, %", Math.min(...all), 90),
     atLeast("points that the least is above scratch", Math.min(...all) - scratch, 5),
     atMost("points between the best and the least", Math.max(...all) - Math.min(...all), 1),
-    atMost("parameters that LoRA trains, its head included, %", (100 * numTrained) / numParameters, 2),
+    atMost("parameters that LoRA trains, its head included, %", 100 * trained.get("lora")!, 2),
     ...(await merged(folder, texts)),
   ];
 }
