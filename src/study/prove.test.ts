@@ -38,7 +38,6 @@ const promised = [
   "arch.gpt3",
   "arch.llama",
   "arch.transformer",
-  "finetune",
   "pre.tokenize",
   "arch.bert",
   ...["nlp.classify", "nlp.sentiment", "pretrain"],
