@@ -64,7 +64,9 @@ test.each([1, 3])("with %i beams, texts over the state are those of whole passes
   const wanted = sources.map((source) => uncached(source, { beams }));
   // programs of 1, 2 and 16 sources: the last one has places that no source takes
   for (const rows of [1, 2 * beams, 16 * beams]) {
-    const found = await new SequenceGenerator({ engine, store, model, rows }).generate(sources, { beams });
+    const found = await new SequenceGenerator({ engine, store, model, rows, vocabSize: start }).generate(sources, {
+      beams,
+    });
     expect(found.map((best) => best.map(({ tokens }) => tokens))).toEqual(
       wanted.map((best) => best.map(({ tokens }) => tokens)),
     );
@@ -88,14 +90,14 @@ test("texts end at maxTokens and at the model's own length, and keep to the ids 
 });
 
 test("two generations at once wait for each other", async () => {
-  const generator = new SequenceGenerator({ engine, store, model });
+  const generator = new SequenceGenerator({ engine, store, model, vocabSize: start });
   const together = await Promise.all([generator.generate([[1, 2]]), generator.generate([[7, 8, 9]])]);
   const alone = [await generator.generate([[1, 2]]), await generator.generate([[7, 8, 9]])];
   expect(together).toEqual(alone);
 });
 
 test("sources that are too long or of another tokenizer are refused, and settings that are none", async () => {
-  const generator = new SequenceGenerator({ engine, store, model });
+  const generator = new SequenceGenerator({ engine, store, model, vocabSize: start });
   await expect(generator.generate([[1], [1, 2, 3, 4, 5, 6]])).rejects.toMatchObject({
     code: "generate/source",
     where: "source 2",

@@ -37,7 +37,7 @@ export interface SequenceGeneratorOptions {
   /** Holds the model's parameters under their names. */
   readonly store: Store;
   readonly model: SequenceModel;
-  /** Ids below this may be written, and the model's end; default all but the start. */
+  /** Ids below this may be written, and the model's end; default all. */
   readonly vocabSize?: number;
   /** Rows of a program, all beams together; default 64. */
   readonly rows?: number;
@@ -131,10 +131,9 @@ export class SequenceGenerator {
   /** The logits of one row, −∞ for ids that no text has. */
   private allowed(logits: ArrayLike<number>, row: number): Float64Array {
     const { model, vocabSize = model.config.vocab } = this.options;
-    const { vocab, start, end } = model.config;
+    const { vocab, end } = model.config;
     const own = new Float64Array(vocab).fill(Number.NEGATIVE_INFINITY);
-    for (let id = 0; id < vocab; id++)
-      if ((id < vocabSize && id !== start) || id === end) own[id] = logits[row * vocab + id]!;
+    for (let id = 0; id < vocab; id++) if (id < vocabSize || id === end) own[id] = logits[row * vocab + id]!;
     return own;
   }
 

@@ -5,8 +5,9 @@ import { bertLayouts } from "./bert.ts";
 import { gpt2Layout } from "./gpt2.ts";
 import type { HubConfig, HubLayout } from "./layout.ts";
 import { llamaLayouts } from "./llama.ts";
+import { t5Layout } from "./t5.ts";
 
-const layouts = [gpt2Layout, ...llamaLayouts, ...bertLayouts] as readonly HubLayout[];
+const layouts = [gpt2Layout, ...llamaLayouts, ...bertLayouts, t5Layout] as readonly HubLayout[];
 
 /** Model types that can be read and written. */
 export const hubModelTypes: readonly string[] = [...new Set(layouts.map(({ modelType }) => modelType))];

@@ -41,7 +41,7 @@ export function bleu(options: BleuOptions = {}): TextMetric {
 export function sentenceBleu(text: string, references: string | readonly string[], options: BleuOptions = {}): number {
   const counts = none();
   addTo(counts, text, references, options);
-  const orders = counts.total.findIndex((total) => total === 0);
+  const orders = counts.total.indexOf(0);
   return scoreOf(counts, orders < 0 ? longest : Math.max(1, orders));
 }
 

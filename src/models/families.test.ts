@@ -37,6 +37,22 @@ const facts: { readonly [family: string]: readonly [settings: object, facts: Dat
     [{ hidden: [5] }, { task: "classification", features: 3, outputs: 4 }],
     [{ hidden: [] }, { task: "regression", features: 3 }],
   ],
+  t5: [
+    [
+      {
+        layers: 2,
+        heads: 2,
+        width: 4,
+        headWidth: 3,
+        context: 5,
+        targetContext: 4,
+        buckets: 4,
+        maxDistance: 4,
+        gated: true,
+      },
+      { task: "sequence-to-sequence", vocab: 7 },
+    ],
+  ],
   textClassifier: [
     [
       { width: 4, context: 6, hidden: [5] },

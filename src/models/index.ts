@@ -8,6 +8,8 @@ export * from "./llama.ts";
 export * from "./llama-config.ts";
 export * from "./mlp.ts";
 export * from "./registry.ts";
+export * from "./t5.ts";
+export * from "./t5-config.ts";
 export * from "./text-classifier.ts";
 export * from "./transformer.ts";
 export * from "./transformer-config.ts";

@@ -26,9 +26,13 @@ export class KeyValueCache {
    * sees all that is in its row up to itself, or the last `window` of it (0: all).
    */
   attend(layer: string, { q, k, v }: { q: Tensor; k: Tensor; v: Tensor }, window = 0): Tensor {
-    const keys = this.write(`${layer}.k`, k); // (B, S, G, D)
-    const values = this.write(`${layer}.v`, v);
+    const { keys, values } = this.extend(layer, k, v);
     return attention(q, keys, values, { causal: true, window, mask: this.position });
+  }
+
+  /** Writes the keys and values of the tokens given now, (B, n, G, D), and returns those of all positions, (B, S, G, D). */
+  extend(layer: string, k: Tensor, v: Tensor): { keys: Tensor; values: Tensor } {
+    return { keys: this.write(`${layer}.k`, k), values: this.write(`${layer}.v`, v) };
   }
 
   /** i32 (B, n): where each of the n tokens given now stands. */
