@@ -37,6 +37,15 @@ const facts: { readonly [family: string]: readonly [settings: object, facts: Dat
     [{ hidden: [5] }, { task: "classification", features: 3, outputs: 4 }],
     [{ hidden: [] }, { task: "regression", features: 3 }],
   ],
+  seq2seq: [
+    ...(["bahdanau", "luong", "none"] as const).map(
+      (attention) =>
+        [
+          { cell: attention === "none" ? "gru" : "lstm", attention, width: 3, context: 4, targetContext: 3 },
+          { task: "sequence-to-sequence", vocab: 7 },
+        ] as [object, DataFacts],
+    ),
+  ],
   t5: [
     [
       {

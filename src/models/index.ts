@@ -8,6 +8,7 @@ export * from "./llama.ts";
 export * from "./llama-config.ts";
 export * from "./mlp.ts";
 export * from "./registry.ts";
+export * from "./seq2seq.ts";
 export * from "./t5.ts";
 export * from "./t5-config.ts";
 export * from "./text-classifier.ts";

@@ -22,6 +22,7 @@ export { Parameter, type ParameterOptions, storedParameters, withParameters } fr
 export * from "./pooling.ts";
 export * from "./preference-losses.ts";
 export * from "./quantized-weight.ts";
+export * from "./recurrent.ts";
 export * from "./regression-losses.ts";
 export * from "./regularization.ts";
 export * from "./rotary.ts";
