@@ -40,7 +40,7 @@ const promised = [
   "arch.transformer",
   "pre.tokenize",
   "arch.bert",
-  ...["nlp.classify", "nlp.sentiment", "pretrain"],
+  ...["nlp.classify", "nlp.sentiment", "pretrain", "nlp.qa"],
   "nlp.translate",
   "nlp.summarize",
   "pipe.six",

@@ -20,6 +20,7 @@ import { optimizerProofs } from "./proofs/optimizer.ts";
 import { parallelProofs } from "./proofs/parallel.ts";
 import { pipelineProofs } from "./proofs/pipeline.ts";
 import { pretrainingProofs } from "./proofs/pretraining.ts";
+import { questionProofs } from "./proofs/questions.ts";
 import { rateProofs } from "./proofs/rates.ts";
 import { regularizationProofs } from "./proofs/regularization.ts";
 import { repeatProofs } from "./proofs/repeat.ts";
@@ -59,6 +60,7 @@ export const proofs: readonly Proof[] = [
   ...bertProofs,
   ...textClassProofs,
   ...pretrainingProofs,
+  ...questionProofs,
   ...translateProofs,
   ...summarizeProofs,
   ...pipelineProofs,
