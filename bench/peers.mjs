@@ -14,7 +14,7 @@ import { measureWaits } from "./lib/waits.mjs";
 import { sweeps, workloads } from "./lib/workloads.mjs";
 
 const here = import.meta.dirname;
-const names = [...workloads.map(({ name }) => name), "updates", "matmul", "waits"];
+const names = [...workloads.map(({ name }) => name), "updates", "matmul", "waits", "decode"];
 const flags = readFlags(
   `npm run bench:peers -- [--only ${names.join(",")}] [--scaling]
                        [--precision f32,bf16] [--rounds 5] [--quick] [--render]
@@ -96,6 +96,7 @@ if (found !== undefined) {
     }
   }
   if (chosen.includes("waits")) keep("waits", await measureWaits(found, options));
+  if (chosen.includes("decode")) keep("decode", await measureWaits(found, { ...options, group: "decode" }));
   if (flags.scaling) {
     for (const sweep of sweeps) {
       say(`\nscaling with ${sweep.name}`);

@@ -181,7 +181,7 @@ function renderProducts({ precision, systems, load, machine }) {
   ].join("\n\n");
 }
 
-function renderWaits({ rows, load, machine }) {
+function renderWaits({ title: heading = "What a user waits for", rows, load, machine }) {
   const lines = rows.map(({ title, higher, systems }) => {
     const best = (values) => (higher ? Math.max(...values) : Math.min(...values));
     const cell = ({ name, setting, values }) =>
@@ -198,7 +198,7 @@ function renderWaits({ rows, load, machine }) {
     ];
   });
   return [
-    "## What a user waits for",
+    `## ${heading}`,
     table(["median (best)", "Athanor", "others", "times better than each"], lines),
     `Every process was started anew in every round. Load ${renderLoad(load, machine)}.`,
   ].join("\n\n");

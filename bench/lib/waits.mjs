@@ -27,16 +27,23 @@ const waits = [
   { id: "checkpoint", title: "save a checkpoint, s/GB", value: "saveSecondsPerGB" },
   { id: "checkpoint", title: "load a checkpoint, s/GB", value: "loadSecondsPerGB" },
   { id: "generate", title: "generate with c1's model, one text, tokens/s", value: "tokensPerSecond", higher: true },
+  ...["f32", "bf16", "int8"].map((weights) => ({
+    ...{ group: "decode", id: `decode-${weights}`, value: "tokensPerSecond", higher: true },
+    title: `GPT-2 124M with weights in ${weights}, one text of 65 tokens, tokens/s`,
+  })),
 ];
+const titles = { waits: "What a user waits for", decode: "A token of GPT-2" };
 
-/** Rounds of all waits; each round starts every process anew. */
-export async function measureWaits(found, { rounds, quick, say }) {
+/** Rounds of all waits of a group; each round starts every process anew. */
+export async function measureWaits(found, { rounds, quick, say, group = "waits" }) {
+  const chosen = waits.filter((wait) => (wait.group ?? "waits") === group);
   const scratch = mkdtempSync(join(tmpdir(), "athanor-bench-"));
   const load = [loadavg()[0]];
   const failed = [];
   const answers = new Map();
   try {
-    const systems = waitSystems(found, { scratch, quick });
+    const all = waitSystems(found, { scratch, quick });
+    const systems = all.filter((system) => chosen.some(({ id }) => id === system.id));
     for (let round = 0; round < rounds; round++) {
       for (const system of systems) {
         const { id, name, setting, prepare, command, env } = system;
@@ -56,13 +63,13 @@ export async function measureWaits(found, { rounds, quick, say }) {
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
-  const rows = waits.map(({ id, title, value, scale = 1, higher = false }) => ({
+  const rows = chosen.map(({ id, title, value, scale = 1, higher = false }) => ({
     ...{ title, higher },
     systems: [...answers]
       .filter(([system]) => system.id === id)
       .map(([{ name, setting }, rounds]) => ({ name, setting, values: rounds.map((answer) => scale * answer[value]) })),
   }));
-  return { kind: "waits", rows, failed, load };
+  return { kind: "waits", title: titles[group], rows, failed, load };
 }
 
 async function once(command, env) {
@@ -90,6 +97,10 @@ function waitSystems({ here, python }, { scratch, quick }) {
     { ...mine("tokenize", ["--library"]), name: "tokenizers", setting: "a batch from Node" },
     mine("checkpoint", [state("athanor-state"), megabytes]),
     mine("generate", [JSON.stringify(shape)]),
+    ...["f32", "bf16", "int8"].map((weights) => ({
+      ...mine("decode", [weights]),
+      id: `decode-${weights}`,
+    })),
   ];
   if (!here.has("PyTorch")) return systems;
   const torch = (id, args, more = {}) => ({
@@ -108,6 +119,10 @@ function waitSystems({ here, python }, { scratch, quick }) {
     }),
     torch("checkpoint", [state("torch-state.pt"), megabytes]),
     torch("generate", [json], { setting: "eager, cached keys" }),
+    ...["f32", "bf16", "int8"].map((weights) => ({
+      ...torch("decode", [weights === "int8" ? "f32" : weights]),
+      ...{ id: `decode-${weights}`, name: "Transformers", setting: weights === "int8" ? "generate, f32" : "generate" },
+    })),
   );
   if (!quick) {
     const cache = state("inductor");

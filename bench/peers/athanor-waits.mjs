@@ -1,7 +1,7 @@
 // One thing that a user of Athanor waits for, once; then a JSON line. See README.md.
 //
 //   node athanor-waits.mjs import | first SHAPE | prepare-resume FOLDER | resume FOLDER | tokenize [--library]
-//                          | checkpoint FOLDER MEGABYTES | generate SHAPE
+//                          | checkpoint FOLDER MEGABYTES | generate SHAPE | decode WEIGHTS
 import { mkdirSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -123,6 +123,27 @@ const tasks = {
     const started = performance.now();
     await drain(context - 1);
     return { tokensPerSecond: (context - 1) / seconds(started) };
+  },
+
+  /** The likeliest tokens of a GPT-2 of random weights, after one token. */
+  async decode(weights) {
+    const model = new athanor.Gpt(athanor.gptPresets.gpt2);
+    if (weights === "int8") athanor.quantizeLayers(model, "int8");
+    const { engine } = athanor.chooseEngine({
+      precision: "f32",
+      engine: { name: "auto", threads: "auto", isa: "auto" },
+    });
+    const store = engine.createStore();
+    for (const [name, value] of athanor.initialTensors(model, () => (weights === "bf16" ? "bf16" : "f32"), 1)) {
+      store.declare([{ name, dtype: value.dtype, shape: value.shape }]);
+      store.write(name, value);
+    }
+    const generator = new athanor.TokenGenerator({ engine, store, model });
+    const settings = { temperature: 0, maxTokens: 64 };
+    await generator.generateAll([[1]], { ...settings, maxTokens: 8 });
+    const started = performance.now();
+    await generator.generateAll([[1]], settings);
+    return { tokensPerSecond: settings.maxTokens / seconds(started) };
   },
 };
 

@@ -1,7 +1,7 @@
 """One thing that a user of PyTorch waits for, once; then a JSON line. See README.md.
 
 python torch_waits.py import | first SHAPE [--compile] | prepare-resume SHAPE FILE | resume SHAPE FILE
-                      | checkpoint FILE MEGABYTES | generate SHAPE
+                      | checkpoint FILE MEGABYTES | generate SHAPE | decode WEIGHTS
 """
 
 import json
@@ -83,6 +83,22 @@ def generate(shape):
     return {"tokensPerSecond": (context - 1) / (time.perf_counter() - begin)}
 
 
+def decode(weights):
+    """The likeliest tokens of a GPT-2 of random weights, after one token, by Transformers."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model = GPT2LMHeadModel(GPT2Config()).to({"f32": torch.float32, "bf16": torch.bfloat16}[weights]).eval()
+
+    def write(count):
+        ids = torch.tensor([[1]])
+        model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=count, min_new_tokens=count, pad_token_id=0)
+
+    write(8)
+    begin = time.perf_counter()
+    write(64)
+    return {"tokensPerSecond": 64 / (time.perf_counter() - begin)}
+
+
 tasks = {
     "import": dict,
     "first": first,
@@ -90,5 +106,6 @@ tasks = {
     "resume": resume,
     "checkpoint": checkpoint,
     "generate": generate,
+    "decode": decode,
 }
 answer(**tasks[sys.argv[1]](*sys.argv[2:]))
