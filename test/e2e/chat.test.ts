@@ -44,7 +44,7 @@ beforeAll(async () => {
   await train("base", { ...common, tokenizer, steps: 10 });
   writeFileSync(at("base-tokenizer.json"), (await loadLatest(at("base")))!.checkpoint.files.get("tokenizer.json")!);
   await train("tuned", chat, "--init-from", "base");
-}, 120_000);
+}, 300_000);
 
 const answers = async (run: string) => {
   const trained = await load(at(run));
@@ -60,7 +60,7 @@ test("it answers what it was taught, and ends its turn", async () => {
   const given = await answers("tuned");
   expect(given.map(({ text }) => text)).toEqual(Object.values(opposites));
   expect(given.every(({ ending }) => ending === "stopToken")).toBe(true);
-}, 60_000);
+}, 180_000);
 
 test("a run that was paused ends with the same bytes", async () => {
   const whole = await train("whole", { ...chat, steps: 12 }, "--init-from", "base");
@@ -68,7 +68,7 @@ test("a run that was paused ends with the same bytes", async () => {
   const { hash } = await train("paused", { ...chat, steps: 12 }, "--resume");
   expect(hash).toBe(whole.hash);
   expect(hash).toEqual(expect.any(String));
-}, 60_000);
+}, 180_000);
 
 test("an adapter alone teaches it another answer, each conversation in a row of its own", async () => {
   const echoes = rows.map(([word]) => JSON.stringify({ question: `${word}?`, answer: word }));
@@ -81,7 +81,7 @@ test("an adapter alone teaches it another answer, each conversation in a row of 
   };
   await train("adapted", recipe, "--init-from", "tuned");
   expect((await answers("adapted")).map(({ text }) => text)).toEqual(Object.keys(opposites));
-}, 60_000);
+}, 180_000);
 
 test("the template goes along into a saved model and a Hugging Face folder, and back", async () => {
   const ask = async (path: string) =>
@@ -101,7 +101,7 @@ test("the template goes along into a saved model and a Hugging Face folder, and 
     "as-huggingface",
   );
   expect(again.stderr).not.toContain("other settings");
-}, 60_000);
+}, 180_000);
 
 test("data preview shows what is learnt, and where conversations meet", async () => {
   const recipe = writeTinyRecipe(folder.path, chat);
