@@ -5,8 +5,8 @@ import { parseRecipe, prepare, type Recipe, type RecipeInput } from "../recipe/i
 import { readRun } from "../track/index.ts";
 import { type EvaluationResult, evaluateAll, rowsOf, StepPrograms } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
-import { checkpointAt, textsOf, writeParameters } from "./initial-state.ts";
-import { findRun, runStatus } from "./run-path.ts";
+import { writeParameters } from "./initial-state.ts";
+import { checkpointAt, findRun, runStatus, textsOf } from "./run-path.ts";
 import { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
 import type { WeightsChoice } from "./used-weights.ts";
 

@@ -1,5 +1,4 @@
 // What a run begins with: fresh parameters, those of another run, or everything that its own newest checkpoint holds.
-
 import { isReferenceName } from "../align/index.ts";
 import {
   AthanorError,
@@ -11,24 +10,17 @@ import {
   sameShape,
   toNumbers,
 } from "../base/index.ts";
-import { type Checkpoint, loadCheckpoint, loadLatest } from "../checkpoint/index.ts";
+import { type Checkpoint, loadLatest } from "../checkpoint/index.ts";
 import { tokenizerConfigName } from "../data/index.ts";
-import { isHubFolder, isPeftFolder, readHubModel, readPeftModel } from "../hub/index.ts";
 import { modelFamilies } from "../models/index.ts";
 import { isLoraName, type Module, quantizedWeights, storedParts } from "../nn/index.ts";
 import { compareSchedules, type Prepared, type Recipe } from "../recipe/index.ts";
 import { requireAllUsed, type StepPrograms, type TrainerState } from "../train/index.ts";
+import { readModelFiles } from "./model-files.ts";
 import type { EarlierRun } from "./run-folder.ts";
-import { findRun } from "./run-path.ts";
+import { textsOf } from "./run-path.ts";
 import { startAdapters } from "./start-adapters.ts";
-import { usedWeights } from "./used-weights.ts";
 import { version } from "./version.ts";
-
-/** The newest good checkpoint of a run folder, or the checkpoint that the path names. Errors with `path/missing`, `checkpoint/*`. */
-export async function checkpointAt(path: string): Promise<Checkpoint> {
-  const folder = await findRun(path);
-  return (await loadLatest(folder))?.checkpoint ?? (await loadCheckpoint(folder));
-}
 
 /**
  * Writes the weights of another run, averaged where it averages, or of a Hugging Face folder over the initial ones; the optimizer
@@ -114,23 +106,11 @@ function otherSettings(theirs = "{}", ours = "{}"): string[] {
   });
 }
 
-/** Weights to begin with. Of a Hugging Face folder, matrices that the model keeps in few bits are made so one by one, as they are read. */
+/** Weights to begin with. Matrices that the model keeps in few bits are made so one by one, as they are read. */
 async function weightsAt(path: string, module: Module) {
-  const isAdapter = await isPeftFolder(path);
-  if (isAdapter || (await isHubFolder(path))) {
-    const keep = (name: string, value: HostArray) => storedParts(module, [[name, value]]);
-    const model = await (isAdapter ? readPeftModel(path, undefined, keep) : readHubModel(path, keep));
-    const { tensors, texts, config, task } = model;
-    const adapter = "adapter" in model ? { adapter: { lora: model.adapter } } : {};
-    return {
-      tensors,
-      files: new Map([...texts, ["model.json", JSON.stringify({ config, task, ...adapter })]]),
-      where: path,
-    };
-  }
-  const checkpoint = await checkpointAt(path);
-  const files = textsOf(checkpoint);
-  return { tensors: usedWeights(checkpoint.tensors, files.get("recipe.json")), files, where: checkpoint.path };
+  const keep = (name: string, value: HostArray) => storedParts(module, [[name, value]]);
+  const { tensors, files, description, place } = await readModelFiles(path, { keep });
+  return { tensors, files: new Map([...files, ["model.json", JSON.stringify(description)]]), where: place };
 }
 
 /**
@@ -243,11 +223,6 @@ export function trainerState(state: Checkpoint["state"], where: string): Trainer
     got: JSON.stringify(state).slice(0, 80),
     fix: "start a new run from its weights: --init-from",
   });
-}
-
-/** The files beside a checkpoint's tensors, by name. */
-export function textsOf({ files }: Pick<Checkpoint, "files">): ReadonlyMap<string, string> {
-  return new Map([...files].map(([name, bytes]) => [name, Buffer.from(bytes).toString("utf8")]));
 }
 
 /** True when both have the file and the contents are not the same. */

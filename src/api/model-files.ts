@@ -13,6 +13,7 @@ import {
   hubFiles,
   isHubFolder,
   isPeftFolder,
+  type KeepTensor,
   peftFiles,
   readHubModel,
   readPeftModel,
@@ -23,8 +24,7 @@ import type { TaskName } from "../models/index.ts";
 import { isQuantizedPart, type LoraConfig } from "../nn/index.ts";
 import type { AdapterConfig } from "../recipe/index.ts";
 import { makeFolders } from "../track/index.ts";
-import { checkpointAt, textsOf } from "./initial-state.ts";
-import { findRun } from "./run-path.ts";
+import { checkpointAt, findRun, textsOf } from "./run-path.ts";
 import { usedWeights, type WeightsChoice } from "./used-weights.ts";
 
 /** `model.json`: enough to build the module again. */
@@ -45,6 +45,8 @@ export interface ModelDescription {
 
 export interface ModelFiles {
   readonly folder: string;
+  /** Where the files lie: of a run, its checkpoint. */
+  readonly place: string;
   readonly description: ModelDescription;
   readonly tensors: ReadonlyMap<string, HostArray>;
   /** `tokenizer.json`, `tokenizer_config.json`, `table.json`, `images.json`, `recipe.json`, as text. */
@@ -52,40 +54,48 @@ export interface ModelFiles {
 }
 
 /** A model to be saved; its tensors are made one by one, when their turn comes. */
-export interface SavedModel extends Omit<ModelFiles, "folder" | "tensors"> {
+export interface SavedModel extends Omit<ModelFiles, "folder" | "place" | "tensors"> {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
 }
 
 const tensorsName = "model.safetensors";
 const sumsName = "SHA256SUMS";
 
-/**
- * Loads a model's files from a run folder (its newest good checkpoint), a checkpoint, a saved model, or a Hugging Face folder. The
- * weights of a run are chosen.
- */
-export async function readModelFiles(path: string, weights?: WeightsChoice, adapter?: string): Promise<ModelFiles> {
+export interface ReadOptions {
+  /** Of a run. */
+  readonly weights?: WeightsChoice | undefined;
+  /** Folder of an adapter in PEFT's layout, beside a Hugging Face folder. */
+  readonly adapter?: string | undefined;
+  /** What is kept of each tensor of a Hugging Face folder, or of a saved model, when it was read; default it itself. */
+  readonly keep?: KeepTensor;
+}
+
+/** Loads a model's files from a run folder (its newest good checkpoint), a checkpoint, a saved model, or a Hugging Face folder. */
+export async function readModelFiles(path: string, { weights, adapter, keep }: ReadOptions = {}): Promise<ModelFiles> {
   const folder = await findRun(path);
-  if (adapter !== undefined) return fromPublished(await readPeftModel(await findRun(adapter), folder));
-  if (await isPeftFolder(folder)) return fromPublished(await readPeftModel(folder));
-  if (await isHubFolder(folder)) return fromPublished(await readHubModel(folder));
-  if (await exists(join(folder, tensorsName))) return await readSaved(folder);
+  if (adapter !== undefined) return fromPublished(await readPeftModel(await findRun(adapter), folder, keep));
+  if (await isPeftFolder(folder)) return fromPublished(await readPeftModel(folder, undefined, keep));
+  if (await isHubFolder(folder)) return fromPublished(await readHubModel(folder, keep));
+  if (await exists(join(folder, tensorsName))) return await readSaved(folder, keep);
   const checkpoint = await checkpointAt(folder);
   const files = textsOf(checkpoint);
   return {
     folder,
+    place: checkpoint.path,
     description: describe(files.get("model.json"), checkpoint.path),
     tensors: usedWeights(checkpoint.tensors, files.get("recipe.json"), weights),
     files,
   };
 }
 
-async function readSaved(folder: string): Promise<ModelFiles> {
+async function readSaved(folder: string, keep: KeepTensor = (name, value) => [[name, value]]): Promise<ModelFiles> {
   await checkSums(folder);
   const path = join(folder, tensorsName);
   const file = await SafetensorsFile.open(path);
   const tensors = new Map<string, HostArray>();
   try {
-    for (const name of file.names) tensors.set(name, await file.read(name));
+    for (const name of file.names)
+      for (const [kept, value] of keep(name, await file.read(name))) tensors.set(kept, value);
   } finally {
     await file.close();
   }
@@ -93,7 +103,7 @@ async function readSaved(folder: string): Promise<ModelFiles> {
   for (const name of ["model.json", ...carriedTexts, "table.json", "images.json", "recipe.json"]) {
     if (await exists(join(folder, name))) files.set(name, await readFile(join(folder, name), "utf8"));
   }
-  return { folder, description: describe(files.get("model.json"), folder), tensors, files };
+  return { folder, place: folder, description: describe(files.get("model.json"), folder), tensors, files };
 }
 
 /** A model in the layout of Hugging Face, with an adapter of PEFT's where it has one. */
@@ -101,6 +111,7 @@ function fromPublished(model: HubModel & { readonly adapter?: LoraConfig }): Mod
   const { folder, family, config, tensors, texts, task, classes, adapter } = model;
   return {
     folder,
+    place: folder,
     description: {
       ...{ format: "athanor-model", family, config, task, seed: 0 },
       ...(classes === undefined ? {} : { classes }),

@@ -161,7 +161,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     folder: string,
     options: LoadOptions = {},
   ): Promise<TrainedModel<Label, Row>> {
-    const files = await readModelFiles(folder, options.weights, options.adapter);
+    const files = await readModelFiles(folder, { weights: options.weights, adapter: options.adapter });
     const tokenizer = files.files.get("tokenizer.json");
     const { engine, note } =
       options.engine === undefined ? chooseEngine(anyEngine) : { engine: options.engine, note: undefined };

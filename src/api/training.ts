@@ -78,10 +78,12 @@ export interface TrainOutcome {
 /** Runs a validated recipe to its end. Everything that can be refused is refused before a folder is made. */
 export async function runTraining(recipe: Recipe, options: TrainOptions = {}): Promise<TrainOutcome> {
   if (!options.resume) {
-    await requirePlace(options);
-    const ready = await makeReady(recipe, options);
-    const { folder, lock } = await newRun(options, ready.prepared, ready.programs.engine);
-    return await runIn(folder, lock, ready, options);
+    const { initFrom = recipe.from } = options;
+    const begun = initFrom === undefined ? options : { ...options, initFrom };
+    await requirePlace(begun);
+    const ready = await makeReady(recipe, begun);
+    const { folder, lock } = await newRun(begun, ready.prepared, ready.programs.engine);
+    return await runIn(folder, lock, ready, begun);
   }
   if (options.runDir === undefined)
     fail("config/resume", "resume needs the folder of a run", { where: "--resume", fix: "give --run-dir RUN" });

@@ -4,7 +4,7 @@ export { peftFiles } from "./peft.ts";
 export { type AdaptedHubModel, isPeftFolder, readPeftModel } from "./peft-read.ts";
 export { type Pulled, type PullOptions, pullModel } from "./pull.ts";
 export { type Pushed, type PushOptions, pushModel } from "./push.ts";
-export { type HubModel, isHubFolder, readHubModel } from "./read.ts";
+export { type HubModel, isHubFolder, type KeepTensor, readHubConfig, readHubModel } from "./read.ts";
 export type { HubOptions } from "./remote.ts";
 export { type Shards, shardsOf } from "./shards.ts";
 export { readStateDict } from "./state-dict.ts";

@@ -1,4 +1,5 @@
 // From a Hugging Face folder to a model of ours. Nothing in it is executed: tensors come from safetensors alone.
+import { readFileSync, statSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fail, formatBytes, formatType, type HostArray, sameShape } from "../base/index.ts";
@@ -52,13 +53,7 @@ export async function readHubModel(
   keep: KeepTensor = (name, value) => [[name, value]],
 ): Promise<HubModel> {
   const text = await textOf(folder, configName);
-  if (text === undefined)
-    return fail("hub/files", "there is no model here", {
-      where: folder,
-      expected: `${configName} and model.safetensors`,
-      got: `no ${configName}`,
-      fix: "check the path: the whole folder of the model is needed",
-    });
+  if (text === undefined) return failNoModel(folder);
   const { layout, config, classes } = readConfig(text, join(folder, configName));
   const { family, task = "language-model" } = layout;
   const tensors = await readTensors(folder, layout, config, keep);
@@ -68,6 +63,24 @@ export async function readHubModel(
     if (carried !== undefined) texts.set(name, carried);
   }
   return { folder, family, config, task, classes, tensors, texts };
+}
+
+/** The family and the settings of a folder's model, without its tensors. Errors with `hub/files`, `hub/config`, `config/invalid`. */
+export function readHubConfig(folder: string): Pick<HubModel, "family" | "config"> {
+  const where = join(folder, configName);
+  const size = statSync(where, { throwIfNoEntry: false })?.size;
+  if (size === undefined || size > maxTextBytes[configName]) return failNoModel(folder);
+  const { layout, config } = readConfig(readFileSync(where, "utf8"), where);
+  return { family: layout.family, config };
+}
+
+function failNoModel(folder: string): never {
+  return fail("hub/files", "there is no model here", {
+    where: folder,
+    expected: `${configName} and model.safetensors`,
+    got: `no ${configName}`,
+    fix: "check the path: the whole folder of the model is needed",
+  });
 }
 
 async function readTensors(

@@ -74,7 +74,7 @@ export function recipeSettings(recipe: unknown): ReadonlyMap<string, string> {
 /** With every default filled in: a setting that is younger than a run's record had its default then. */
 function withDefaults(recipe: Json): Json {
   const { data } = recipeSchema.safeParse(recipe);
-  return data === undefined ? recipe : recipeJson(data);
+  return data === undefined ? recipe : recipeJson(data as Recipe); // a recipe that passes names a model
 }
 
 /** The first of the steps done at which another number of steps would have meant another learning rate, or nothing. */

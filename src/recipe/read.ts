@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { dirname, extname, resolve } from "node:path";
 import type { Document, LineCounter } from "yaml";
 import { configProblems, fail } from "../base/index.ts";
+import { completeFrom } from "./from.ts";
 import { readRateTable, replaceRateTable } from "./rate-table.ts";
 import { type Recipe, type RecipeInput, recipeSchema } from "./schema.ts";
 
@@ -118,6 +119,7 @@ function resolvePaths(raw: Raw, folder: string): void {
   const chat = isRecord(data) && isRecord(data.chat) ? data.chat : {};
   if (isTemplateFile(chat.template)) (data as Raw).chat = { ...chat, template: resolve(folder, chat.template) };
   if (typeof tokenizer === "string" && tokenizer.endsWith(".json")) raw.tokenizer = resolve(folder, tokenizer);
+  if (typeof raw.from === "string") raw.from = resolve(folder, raw.from);
   const grpo = isRecord(loss) && isRecord(loss.grpo) ? loss.grpo : {};
   if (typeof grpo.reward === "string") raw.loss = { grpo: { ...grpo, reward: resolve(folder, grpo.reward) } };
   replaceRateTable(raw, (path) => resolve(folder, path));
@@ -137,7 +139,7 @@ function applySets(source: Source, { set = [], cwd = process.cwd() }: ReadOption
     const { keys, value } = parseSet(change);
     const key = keys.join(".");
     const isPath =
-      /^(data\.(path|heldOutPath|cache)|optimizer\.\w+\.lr\.table|loss\.grpo\.reward)$/.test(key) ||
+      /^(from|data\.(path|heldOutPath|cache)|optimizer\.\w+\.lr\.table|loss\.grpo\.reward)$/.test(key) ||
       (key === "tokenizer" && String(value).endsWith(".json")) ||
       (key === "data.chat.template" && isTemplateFile(value));
     assignDeep(source.raw, keys, isPath && typeof value === "string" ? resolve(cwd, value) : value);
@@ -179,6 +181,7 @@ function assignDeep(target: Raw, keys: readonly string[], value: unknown): void 
 }
 
 function validate(source: Source): Recipe {
+  completeFrom(source.raw);
   replaceRateTable(source.raw, readRateTable);
   const result = recipeSchema.safeParse(source.raw);
   if (result.success) {

@@ -199,10 +199,19 @@ const settings = z.strictObject({
     .optional()
     .describe("part of the run folder's name"),
   data: dataSchema,
+  from: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "folder of a model to begin with, from the Hugging Face Hub or exported: its weights, and its model and tokenizer where the recipe has none; left out, weights are drawn",
+    ),
   tokenizer: tokenizerSchema.optional(),
-  model: oneOf(Object.fromEntries([...modelFamilies].map(([name, { schema }]) => [name, schema]))).describe(
-    "one model family and its configuration, such as gpt: { layers, heads, width, context }",
-  ),
+  model: oneOf(Object.fromEntries([...modelFamilies].map(([name, { schema }]) => [name, schema])))
+    .optional()
+    .describe(
+      "one model family and its configuration, such as gpt: { layers, heads, width, context }; left out, the model of from",
+    ),
   init: initSchema
     .default([])
     .describe(
@@ -363,13 +372,20 @@ const settings = z.strictObject({
   watch: watchSchema.prefault({}),
 });
 
-export const recipeSchema = settings.check(({ value: { weights, precision }, issues }) => {
+export const recipeSchema = settings.check(({ value: { model, weights, precision }, issues }) => {
+  if (model === undefined)
+    issues.push({
+      code: "custom",
+      path: ["model"],
+      message: "missing; a model family, or from: a folder",
+      input: model,
+    });
   if (weights === "bf16" && precision === "f64")
     issues.push({ code: "custom", path: ["weights"], message: "needs precision f32 or bf16", input: weights });
 });
 
 /** A validated recipe, every default filled in. */
-export type Recipe = z.output<typeof recipeSchema>;
+export type Recipe = z.output<typeof recipeSchema> & { readonly model: { readonly [family: string]: unknown } };
 /** What a user writes: defaults may be left out. */
 export type RecipeInput = z.input<typeof recipeSchema>;
 

@@ -59,6 +59,30 @@ test("training goes on from it", async () => {
   }
 });
 
+test("a recipe that names the folder has its model, tokenizer and weights, and is gone on with and repeated without a word more", async () => {
+  expect(await cli("export", "run", "model")).toMatchObject({ code: 0 });
+  for (const from of ["hub", "model"]) {
+    const recipe = join(folder.path, `from-${from}.json`);
+    const {
+      model: _,
+      tokenizer: __,
+      ...rest
+    } = JSON.parse(readFileSync(join(folder.path, writeTinyRecipe(folder.path)), "utf8"));
+    writeFileSync(
+      recipe,
+      JSON.stringify({ ...rest, from, optimizer: { sgd: { lr: 1e-9 } }, steps: 2, eval: { every: 1 } }),
+    );
+    const lossOf = (run: { readonly records: readonly { readonly [key: string]: unknown }[] }) =>
+      run.records.find(({ type }) => type === "eval")?.loss as number;
+    const half = await cli("train", recipe, "--run-dir", `by-${from}`, "--until", "1", "--json");
+    expect(half.code, JSON.stringify(half.records.at(-1))).toBe(0);
+    const before = (await cli("eval", "run", "--json")).records.find((record) => typeof record.loss === "number")!;
+    expect(lossOf(half)).toBeCloseTo(before.loss as number, 4);
+    expect(await cli("train", recipe, "--resume", "--run-dir", `by-${from}`)).toMatchObject({ code: 0 });
+    expect(await cli("reproduce", `by-${from}`)).toMatchObject({ code: 0 });
+  }
+});
+
 test("in shards it is the same model, pushed to a Hub and pulled from there too", async () => {
   const { code, stderr } = await cli("export", "run", "shards", "--layout", "huggingface", "--shard-size", "20KiB");
   expect(code, stderr).toBe(0);
