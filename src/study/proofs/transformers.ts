@@ -13,23 +13,24 @@ import { atMost, equal, type Figure, holds, largestDifference, type Proof } from
 import { publishedFolders } from "./hub.generated.ts";
 
 interface Published {
-  readonly shape: readonly number[];
-  readonly tokens: readonly number[];
+  /** What the model reads, in the order of its arguments. */
+  readonly inputs: readonly { readonly shape: readonly number[]; readonly data: readonly number[] }[];
   readonly files: { readonly [name: string]: string };
   readonly logits: readonly number[];
 }
 
-function logitsOf({ family, config, task, tensors }: HubModel, tokens: HostArray): readonly number[] {
+function logitsOf({ family, config, task, tensors }: HubModel, inputs: readonly HostArray[]): readonly number[] {
   const { module } = modelFamily(family).build(config, { task });
   const names = [...tensors.keys()];
   const values = [...tensors].map(
     ([name, array]) => [`of ${name}`, fromNumbers("f64", array.shape, toNumbers(array))] as const,
   );
-  const forward = (input: Tensor, ...parameters: Tensor[]) =>
-    functionalCall(module, new Map(names.map((name, at) => [name, parameters[at]!])), () =>
-      module.forward(input),
-    ) as Tensor;
-  return evaluate(forward, { tokens, ...Object.fromEntries(values) }).data;
+  const forward = (...given: Tensor[]) => {
+    const parameters = new Map(names.map((name, at) => [name, given[inputs.length + at]!]));
+    return functionalCall(module, parameters, () => module.forward(...given.slice(0, inputs.length))) as Tensor;
+  };
+  const feeds = inputs.map((input, at) => [`input ${at}`, input] as const);
+  return evaluate(forward, Object.fromEntries([...feeds, ...values])).data;
 }
 
 /** Each tensor's type and bytes. */
@@ -45,7 +46,7 @@ async function tensorsIn(folder: string): Promise<string> {
   return found.sort().join("\n");
 }
 
-async function published(folder: string, name: string, { shape, tokens, files, logits }: Published): Promise<Figure[]> {
+async function published(folder: string, name: string, { inputs, files, logits }: Published): Promise<Figure[]> {
   const [before, after] = [join(folder, name), join(folder, `${name} again`)];
   for (const one of [before, after]) await mkdir(one);
   for (const [file, text] of Object.entries(files)) await writeFile(join(before, file), Buffer.from(text, "base64"));
@@ -55,7 +56,10 @@ async function published(folder: string, name: string, { shape, tokens, files, l
   const written = hubFiles({ ...model, files: model.texts });
   await writeSafetensors(join(after, written.tensorsName), written.tensors, written);
   for (const [file, text] of written.texts) await writeFile(join(after, file), text);
-  const ours = logitsOf(model, fromNumbers("i32", [...shape], [...tokens]));
+  const ours = logitsOf(
+    model,
+    inputs.map(({ shape, data }) => fromNumbers("i32", shape, data)),
+  );
   return [
     atMost(`${name}: largest difference from Transformers' logits`, largestDifference(ours, logits), 1e-4),
     holds(`${name}: tensors saved again, byte for byte`, (await tensorsIn(before)) === (await tensorsIn(after))),
@@ -66,7 +70,7 @@ async function published(folder: string, name: string, { shape, tokens, files, l
 export const transformersProofs: readonly Proof[] = [
   {
     id: "sys.transformers",
-    doc: "tiny folders of Transformers (GPT-2, Llama, Qwen2, BERT): its logits, and the same bytes when saved again",
+    doc: "tiny folders of Transformers (GPT-2, Llama, Qwen2, BERT, T5): its logits, and the same bytes when saved again",
     run: async ({ folder }) => {
       const figures: Figure[] = [];
       for (const [name, one] of Object.entries<Published>(publishedFolders))
