@@ -38,6 +38,7 @@ const promised = [
   "arch.gpt3",
   "arch.llama",
   "arch.transformer",
+  "finetune",
   "pre.tokenize",
   "arch.bert",
   ...["nlp.classify", "nlp.sentiment", "pretrain", "nlp.qa"],

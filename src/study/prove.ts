@@ -8,6 +8,7 @@ import { batchProofs } from "./proofs/batches.ts";
 import { bertProofs } from "./proofs/bert.ts";
 import { chooseProofs } from "./proofs/choose.ts";
 import { evaluationProofs } from "./proofs/evaluation.ts";
+import { finetuneProofs } from "./proofs/finetune.ts";
 import { gradientDescentProofs } from "./proofs/gd.ts";
 import { gptProofs } from "./proofs/gpt.ts";
 import { gpt3Proofs } from "./proofs/gpt3.ts";
@@ -56,6 +57,7 @@ export const proofs: readonly Proof[] = [
   ...gpt3Proofs,
   ...llamaProofs,
   ...transformerProofs,
+  ...finetuneProofs,
   ...tokenizeProofs,
   ...bertProofs,
   ...textClassProofs,
