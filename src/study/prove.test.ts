@@ -39,6 +39,7 @@ const promised = [
   "arch.llama",
   "arch.transformer",
   "finetune",
+  "arch.seq2seq",
   "pre.tokenize",
   "arch.bert",
   ...["nlp.classify", "nlp.sentiment", "pretrain", "nlp.qa"],

@@ -26,6 +26,7 @@ import { rateProofs } from "./proofs/rates.ts";
 import { regularizationProofs } from "./proofs/regularization.ts";
 import { repeatProofs } from "./proofs/repeat.ts";
 import { safetyProofs } from "./proofs/safety.ts";
+import { seq2seqProofs } from "./proofs/seq2seq.ts";
 import { stopProofs } from "./proofs/stop.ts";
 import { summarizeProofs } from "./proofs/summarize.ts";
 import { systemProofs } from "./proofs/systems.ts";
@@ -58,6 +59,7 @@ export const proofs: readonly Proof[] = [
   ...llamaProofs,
   ...transformerProofs,
   ...finetuneProofs,
+  ...seq2seqProofs,
   ...tokenizeProofs,
   ...bertProofs,
   ...textClassProofs,
