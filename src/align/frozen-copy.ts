@@ -8,7 +8,7 @@ import type { StepPrograms } from "../train/index.ts";
 const prefix = "reference.";
 
 /** True for a parameter of the frozen copy. */
-export const isReferenceName = (name: string): boolean => name.startsWith(prefix);
+const isReferenceName = (name: string): boolean => name.startsWith(prefix);
 
 /** Gives a model a copy of itself, made by the same family: its parameters follow the model's own. */
 export function addReference(model: Module, copy: Module): void {
@@ -17,14 +17,17 @@ export function addReference(model: Module, copy: Module): void {
 
 const referenceOf = (model: Module): Module | undefined => (model as Module & { reference?: Module }).reference;
 
-/** The optimizer's settings with the copy frozen. */
-export function freezeReference(optimizer: OptimizerConfig): OptimizerConfig {
+/** True for a parameter that lies beside the model's own: of its reference, or of a teacher. */
+export const isCopyName = (name: string): boolean => /^(reference|teacher)\./.test(name);
+
+/** The optimizer's settings with the reference, or another model that lies beside, frozen. */
+export function freezeCopies(optimizer: OptimizerConfig, beside: "reference" | "teacher"): OptimizerConfig {
   return Object.fromEntries(
     Object.entries(optimizer).map(([name, settings]) => {
       const { freeze = "none" } = (settings ?? {}) as { readonly freeze?: string | readonly string[] };
       // patterns that only take out leave all else frozen, the copy too
       const isAlready = Array.isArray(freeze) && freeze.length > 0 && freeze.every((one) => one.startsWith("!"));
-      const patterns = Array.isArray(freeze) ? [...freeze, `${prefix}*`] : [`${prefix}*`];
+      const patterns = Array.isArray(freeze) ? [...freeze, `${beside}.*`] : [`${beside}.*`];
       return [name, settings === undefined || isAlready ? settings : { ...settings, freeze: patterns }];
     }),
   ) as OptimizerConfig;

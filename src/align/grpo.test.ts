@@ -6,7 +6,7 @@ import { gradients, type Tensor, take } from "../core/index.ts";
 import { evaluate } from "../engine/index.ts";
 import { functionalCall, Module, Parameter } from "../nn/index.ts";
 import type { OptimizerConfig } from "../optim/index.ts";
-import { completionRows, freezeReference, groupAdvantages, grpoTask, tokenLogProbs } from "./index.ts";
+import { completionRows, freezeCopies, groupAdvantages, grpoTask, tokenLogProbs } from "./index.ts";
 
 interface Golden {
   readonly vocab: number;
@@ -111,7 +111,8 @@ test("a group that is all alike has no advantage", () => {
 
 test("the copy is frozen beside whatever else is", () => {
   const freezeOf = (freeze: "none" | string[]) =>
-    (freezeReference({ adamw: { lr: 1, freeze } } as OptimizerConfig).adamw as { readonly freeze?: unknown }).freeze;
+    (freezeCopies({ adamw: { lr: 1, freeze } } as OptimizerConfig, "reference").adamw as { readonly freeze?: unknown })
+      .freeze;
   expect(freezeOf("none")).toEqual(["reference.*"]);
   expect(freezeOf(["wte.*"])).toEqual(["wte.*", "reference.*"]);
   expect(freezeOf(["!*.lora.*"])).toEqual(["!*.lora.*"]);

@@ -1,5 +1,6 @@
 export { type Completion, completionLogProbs, completionRows, tokenLogProbs } from "./completions.ts";
-export { addReference, fillReference, freezeReference, isReferenceName } from "./frozen-copy.ts";
+export { addTeacher, distillationSchema, distilledTask, fillTeacher, readTeacher } from "./distillation.ts";
+export { addReference, fillReference, freezeCopies, isCopyName } from "./frozen-copy.ts";
 export { GrpoSource, type GrpoSourceOptions, type Prompt } from "./grpo-source.ts";
 export { type GrpoSettings, groupAdvantages, grpoSchema, grpoTask, type Reward } from "./grpo-task.ts";
 export {

@@ -1,5 +1,5 @@
 // What a run begins with: fresh parameters, those of another run, or everything that its own newest checkpoint holds.
-import { isReferenceName } from "../align/index.ts";
+import { isCopyName } from "../align/index.ts";
 import {
   AthanorError,
   fail,
@@ -55,7 +55,7 @@ export async function initFrom(
   }
   requireSameAdapter(files.get("model.json"), prepared.files["model.json"], where);
   const isFresh = freshHead(files.get("model.json"), prepared.files["model.json"]);
-  const left = [...tensors.keys()].filter((name) => isFresh(name) || isReferenceName(name));
+  const left = [...tensors.keys()].filter((name) => isFresh(name) || isCopyName(name));
   const isLeft = (name: string) => left.some((one) => name === one || name.endsWith(`.${one}`)); // its slots too
   const kept = new Map([...tensors].filter(([name]) => !isLeft(name)));
   const { model } = prepared.description;
@@ -63,7 +63,7 @@ export async function initFrom(
   requireAllUsed([...parameterTypes, ...quantized], { tensors: kept, path: where });
   const others = otherSettings(files.get("model.json"), prepared.files["model.json"]);
   if (others.length > 0) onNote(`the weights of ${path} were trained with other settings: ${others.join(", ")}`);
-  const fresh = (name: string) => isFresh(name) || isReferenceName(name) || (isLoraName(name) && !tensors.has(name));
+  const fresh = (name: string) => isFresh(name) || isCopyName(name) || (isLoraName(name) && !tensors.has(name));
   const anew = parameterTypes.filter(({ name }) => isFresh(name));
   if (anew.length > 0)
     onNote(

@@ -1,6 +1,6 @@
 // The losses that a recipe can name, by what they are of: classes or numbers. Their formulas are in nn; code may give any other.
 import { z } from "zod";
-import { grpoSchema, preferenceMethod, preferenceSchemas, rewardSchemas } from "../align/index.ts";
+import { distillationSchema, grpoSchema, preferenceMethod, preferenceSchemas, rewardSchemas } from "../align/index.ts";
 import { fail, fromNumbers, oneOf, varyingSchema } from "../base/index.ts";
 import { constant, currentTrace, type Tensor, take } from "../core/index.ts";
 import * as nn from "../nn/index.ts";
@@ -42,7 +42,12 @@ const numberSchemas = {
 const textSchemas = { ...preferenceSchemas, ...rewardSchemas, grpo: grpoSchema };
 
 /** `{ huber: { delta: 0.5 } }`, or a name alone. */
-export const lossSchema = oneOf({ ...classSchemas, ...numberSchemas, ...textSchemas });
+export const lossSchema = oneOf({
+  ...classSchemas,
+  ...numberSchemas,
+  ...textSchemas,
+  distillation: distillationSchema,
+});
 type Chosen = z.output<typeof lossSchema> | undefined;
 
 const each = { reduction: "none" } as const;
@@ -89,7 +94,12 @@ function lossOf(chosen: Chosen): ClassificationOptions {
  * none, and is told of scaled targets. Errors with `config/loss` where it is a loss of classes.
  */
 export function regressionLoss(chosen: Chosen, scale: number): Pick<RegressionOptions, "loss" | "lossScale"> {
-  refuseOthers(chosen, { ...classSchemas, ...textSchemas }, Object.keys(numberSchemas), "numbers");
+  refuseOthers(
+    chosen,
+    { ...classSchemas, ...textSchemas, distillation: distillationSchema },
+    Object.keys(numberSchemas),
+    "numbers",
+  );
   const { meanAbsoluteError, huber, smoothL1, logCosh, quantile } = chosen ?? {};
   const of = (loss: (p: Tensor, t: Tensor) => Tensor, lossScale: number) => ({ loss, lossScale });
   if (meanAbsoluteError) return of((p, t) => nn.meanAbsoluteError(p, t, each), scale);

@@ -1,6 +1,6 @@
 // From a validated recipe to what training needs: data read and encoded, model built, task, optimizer, batches. The names in
 // the recipe are resolved here and nowhere else.
-import { freezeReference } from "../align/index.ts";
+import { freezeCopies } from "../align/index.ts";
 import { AthanorError, type Clock, fail, parseBytes } from "../base/index.ts";
 import type { ChatFormat, Tokenizer } from "../data/index.ts";
 import { type BuiltModel, modelFamily, type TaskName } from "../models/index.ts";
@@ -17,6 +17,7 @@ import type { Batch, BatchSource, StepDescription, StepPrograms } from "../train
 import { adapt, adapterWarnings, freezeBeside } from "./adapter.ts";
 import { type Batches, evaluationRows } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
+import { distilled } from "./distillation.ts";
 import { keepsReference, learnsFromPairs } from "./loss.ts";
 import { type MixableRows, prepareMixture } from "./mixture.ts";
 import { tellSlots } from "./notes.ts";
@@ -228,7 +229,8 @@ function refuseUnread(recipe: Recipe, reader: keyof typeof readers, family: stri
     const [first, second] = key.split(".") as ["data", keyof Recipe["data"]] | [keyof Recipe];
     const value = second === undefined ? recipe[first] : recipe.data[second];
     const usual = second === undefined ? undefined : defaults[second];
-    return by.includes(reader) || JSON.stringify(value) === JSON.stringify(usual) ? [] : [key];
+    const isTaught = key === "loss" && recipe.loss?.distillation !== undefined; // any task of classes or tokens
+    return isTaught || by.includes(reader) || JSON.stringify(value) === JSON.stringify(usual) ? [] : [key];
   });
   if (unread.length === 0) return;
   fail("config/unread", `${unread.length === 1 ? "a setting has" : "settings have"} no meaning for this model`, {
@@ -244,7 +246,8 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
   const { time = (_, work) => work() } = options;
   const settingsWith = (heads: readonly string[]) => {
     const beside = freezeBeside(recipe.adapter, recipe.optimizer, heads);
-    return keepsReference(recipe) ? freezeReference(beside) : beside;
+    const held = keepsReference(recipe) ? freezeCopies(beside, "reference") : beside;
+    return recipe.loss?.distillation === undefined ? held : freezeCopies(held, "teacher");
   };
   const { steps, mup } = recipe;
   const asWritten = time("optimizer", () => parseOptimizer(settingsWith([]), { steps }));
@@ -258,9 +261,10 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
     });
   }
   requireEvaluations(recipe, asWritten);
-  const data = await readData(recipe, options);
+  const plain = await readData(recipe, options);
+  const heads = adapt(plain.built.module, recipe.adapter, plain.family, plain.task.name);
+  const data = await distilled(recipe, plain); // a teacher gets no adapter
   const { built, family, classes, textColumn, task, source, files, batches, ...rest } = data;
-  const heads = adapt(built.module, recipe.adapter, family, task.name);
   applyStarts(built.module, recipe.init);
   const settings = settingsWith(heads);
   const factors = mup && widen({ ...built, family, task: task.name as TaskName }, mup, settings);

@@ -121,6 +121,9 @@ function resolvePaths(raw: Raw, folder: string): void {
   if (typeof tokenizer === "string" && tokenizer.endsWith(".json")) raw.tokenizer = resolve(folder, tokenizer);
   if (typeof raw.from === "string") raw.from = resolve(folder, raw.from);
   const grpo = isRecord(loss) && isRecord(loss.grpo) ? loss.grpo : {};
+  const taught = isRecord(loss) && isRecord(loss.distillation) ? loss.distillation : {};
+  if (typeof taught.teacher === "string")
+    raw.loss = { distillation: { ...taught, teacher: resolve(folder, taught.teacher) } };
   if (typeof grpo.reward === "string") raw.loss = { grpo: { ...grpo, reward: resolve(folder, grpo.reward) } };
   replaceRateTable(raw, (path) => resolve(folder, path));
 }
@@ -139,7 +142,9 @@ function applySets(source: Source, { set = [], cwd = process.cwd() }: ReadOption
     const { keys, value } = parseSet(change);
     const key = keys.join(".");
     const isPath =
-      /^(from|data\.(path|heldOutPath|cache)|optimizer\.\w+\.lr\.table|loss\.grpo\.reward)$/.test(key) ||
+      /^(from|data\.(path|heldOutPath|cache)|optimizer\.\w+\.lr\.table|loss\.(grpo\.reward|distillation\.teacher))$/.test(
+        key,
+      ) ||
       (key === "tokenizer" && String(value).endsWith(".json")) ||
       (key === "data.chat.template" && isTemplateFile(value));
     assignDeep(source.raw, keys, isPath && typeof value === "string" ? resolve(cwd, value) : value);
