@@ -25,6 +25,8 @@ export interface Proof {
   readonly doc: string;
   /** What `--data` may name; left out where the figures belong to the generated problem. */
   readonly data?: string;
+  /** More than half a minute on two cores: tests that run in part leave it out. */
+  readonly isLong?: true;
   run(context: ProofContext): Promise<readonly Figure[]>;
 }
 

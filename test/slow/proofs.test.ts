@@ -5,8 +5,9 @@ import { proofs } from "../../src/study/index.ts";
 import { noTimings } from "../amount.ts";
 import { runCli, scratchFolder } from "../support/cli.ts";
 
-test.for(proofs.map(({ id }) => id))("%s", async (id, { skip }) => {
+test.for(proofs.map(({ id, isLong = false }) => [id, isLong] as const))("%s", async ([id, isLong], { skip }) => {
   if (id === "par.threads" && noTimings !== undefined) skip(noTimings);
+  if (isLong && noTimings !== undefined) skip("a long proof is shown in the whole run alone (npm run test:full)");
   const folder = scratchFolder();
   const load = loadavg()[0]!;
   try {

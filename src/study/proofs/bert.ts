@@ -83,6 +83,7 @@ async function surprisesOf(source: MarkovSource, recipe: RecipeInput): Promise<n
 export const bertProofs: readonly Proof[] = [
   {
     id: "arch.bert",
+    isLong: true,
     doc: "a BERT guesses hidden characters of an order-2 source to within 0.03 nats of what can be known, and not better",
     run: maskedWords,
   },

@@ -114,6 +114,7 @@ async function merged(folder: string, texts: readonly string[]): Promise<Figure[
 export const finetuneProofs: readonly Proof[] = [
   {
     id: "finetune",
+    isLong: true,
     doc: "full, frozen trunk, LoRA and QLoRA within a point of each other; merged as adapter and base",
     run: finetune,
   },

@@ -131,6 +131,7 @@ async function gpt3(context: ProofContext): Promise<Figure[]> {
 export const gpt3Proofs: readonly Proof[] = [
   {
     id: "arch.gpt3",
+    isLong: true,
     doc: "layers that are dense and banded in turn learn to answer from the examples in a prompt; 175 G parameters are refused with their bytes",
     run: gpt3,
   },

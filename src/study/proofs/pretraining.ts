@@ -74,6 +74,7 @@ const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + 
 export const pretrainingProofs: readonly Proof[] = [
   {
     id: "pretrain",
+    isLong: true,
     doc: "an encoder that guessed hidden words of texts without labels is 10 points better with 100 labels than one from scratch",
     run: pretrain,
   },

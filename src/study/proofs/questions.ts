@@ -86,6 +86,7 @@ async function questions({ folder, signal, note }: ProofContext): Promise<Figure
 export const questionProofs: readonly Proof[] = [
   {
     id: "nlp.qa",
+    isLong: true,
     doc: "a BERT from scratch finds the answers to questions in stories, and says where there is none",
     run: questions,
   },

@@ -69,6 +69,7 @@ async function attentionMatters(context: ProofContext): Promise<Figure[]> {
 export const seq2seqProofs: readonly Proof[] = [
   {
     id: "arch.seq2seq",
+    isLong: true,
     doc: "a recurrent encoder and decoder turns strings of 20 round with attention; without, long strings are beyond it",
     run: attentionMatters,
   },

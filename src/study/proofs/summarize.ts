@@ -107,6 +107,7 @@ async function summarize({ folder, signal, note }: ProofContext): Promise<Figure
 export const summarizeProofs: readonly Proof[] = [
   {
     id: "nlp.summarize",
+    isLong: true,
     doc: "an encoder–decoder tells the facts of unseen paragraphs, and invents none",
     run: summarize,
   },

@@ -119,6 +119,7 @@ export const textClassProofs: readonly Proof[] = [
   },
   {
     id: "nlp.sentiment",
+    isLong: true,
     doc: "opinions in which negations and conjunctions decide: a bag of words fails, a BERT does not",
     run: sentiment,
   },

@@ -102,6 +102,7 @@ async function future(runDir: string): Promise<Figure[]> {
 export const transformerProofs: readonly Proof[] = [
   {
     id: "arch.transformer",
+    isLong: true,
     doc: "an encoder–decoder sorts and turns round strings of 20, and sees nothing of what is still to be written",
     run: sortAndReverse,
   },

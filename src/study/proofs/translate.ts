@@ -136,6 +136,7 @@ async function translate({ folder, signal, note }: ProofContext): Promise<Figure
 export const translateProofs: readonly Proof[] = [
   {
     id: "nlp.translate",
+    isLong: true,
     doc: "an encoder–decoder translates unseen sentences into a language of another order, in which words agree",
     run: translate,
   },
