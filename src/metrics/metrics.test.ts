@@ -2,9 +2,11 @@
 import { describe, expect, test } from "vitest";
 import golden from "../../test/golden/metrics.json" with { type: "json" };
 import { fromNumbers, type HostArray, RandomStream } from "../base/index.ts";
+import * as answers from "./answers.ts";
 import * as bleu from "./bleu.ts";
 import * as bleuTokens from "./bleu-tokens.ts";
 import * as chrf from "./chrf.ts";
+import * as entities from "./entities.ts";
 import * as all from "./index.ts";
 import {
   accuracy,
@@ -29,8 +31,8 @@ import {
 } from "./index.ts";
 import * as rouge from "./rouge.ts";
 
-/** Their figures are in text-metrics.test.ts. */
-const scoresOfText = [bleu, bleuTokens, chrf, rouge];
+/** Their figures are in tests of their own. */
+const scoresOfText = [answers, bleu, bleuTokens, chrf, entities, rouge];
 
 const classIds = (values: readonly number[]) => fromNumbers("i32", [values.length], values);
 const column = (values: readonly number[]) => fromNumbers("f64", [values.length], values);
