@@ -1,4 +1,5 @@
 // What a run begins with: fresh parameters, those of another run, or everything that its own newest checkpoint holds.
+import { isDeepStrictEqual } from "node:util";
 import { isCopyName } from "../align/index.ts";
 import {
   AthanorError,
@@ -225,10 +226,11 @@ export function trainerState(state: Checkpoint["state"], where: string): Trainer
   });
 }
 
-/** True when both have the file and the contents are not the same. */
+/** True when both have the file, JSON, and it does not say the same: others write it with other spaces and in another order. */
 function differs(name: string, prepared: Prepared, files: ReadonlyMap<string, string>): boolean {
   const [own, saved] = [prepared.files[name], files.get(name)];
-  return own !== undefined && saved !== undefined && own !== saved;
+  if (own === undefined || saved === undefined || own === saved) return false;
+  return !isDeepStrictEqual(JSON.parse(own), JSON.parse(saved));
 }
 
 /** How many entries a tokenizer or encoder has, and its first bytes of difference are left to people: files may be large. */

@@ -26,14 +26,15 @@ export async function previewRecipe(
   const prepared = await prepare(recipe, onNote === undefined ? {} : { onNote });
   try {
     const { tokenizer, source, description } = prepared;
-    if (tokenizer === undefined || description.task.name !== "language-model")
-      return fail("data/preview", "there is no text to show", {
-        where: "model",
-        expected: "the recipe of a language model",
+    const isText = description.task.name === "language-model" && recipe.loss?.grpo === undefined; // which is yet to be written
+    const batch = isText ? await source.next(rows, []) : {};
+    if (tokenizer === undefined || batch.tokens === undefined || batch.targets?.shape.length !== 2)
+      return fail("data/preview", "these rows are not texts that are learnt token by token", {
+        where: "data",
+        expected: "texts or conversations of a language model",
         got: prepared.label,
-        fix: "look at the rows of a table in their file",
+        fix: "look at the rows in their file",
       });
-    const batch = await source.next(rows, []);
     return Array.from({ length: rows }, (_, row) => {
       const cells = (array: HostArray) => {
         const context = array.shape[1]!;

@@ -59,6 +59,13 @@ export interface AdaptedHubModel extends HubModel {
  */
 export async function readPeftModel(folder: string, base?: string, keep?: KeepTensor): Promise<AdaptedHubModel> {
   const where = join(folder, peftConfigName);
+  if (!(await isPeftFolder(folder)))
+    return fail("hub/files", "there is no adapter here", {
+      where: folder,
+      expected: `${peftConfigName} and ${peftTensorsName}`,
+      got: `no ${peftConfigName}`,
+      fix: "give the folder that PEFT or `athanor export --layout peft` wrote",
+    });
   const config = parseConfig(peftSchema, parseJson(await readFile(where, "utf8"), where), where);
   const model = await readHubModel(base ?? (await baseOf(folder, config.base_model_name_or_path)), keep);
   const { targets, tensors } = await readParts(folder, model, config);

@@ -52,7 +52,7 @@ test("read again it is the same, and needs the folder no more", () => {
 });
 
 test.each([
-  ["a folder that is not there", "hub/files", { from: "gone" }],
+  ["a folder that is not there", "config/from", { from: "gone", model: { llama: { context: 64 } } }],
   ["another family", "config/from", { from: llama, model: { gpt: { layers: 1 } } }],
   ["a file that is no model's", "config/from", { from: folderOf("broken", { "model.json": "{" }) }],
   [

@@ -46,7 +46,14 @@ const trained = z
   });
 
 export const tokenizerSchema = z
-  .union([z.literal("char"), z.literal("byte"), trained, z.string().regex(/\.json$/)])
+  .union([
+    z.literal("char"),
+    z.literal("byte"),
+    trained,
+    z
+      .string()
+      .regex(/\.json$/, "expected char, byte, one to train such as { bpe: 4096 }, or the path of a tokenizer.json"),
+  ])
   .describe(
     '"char", "byte", one to train, such as { bpe: vocabulary size }, { wordpiece: … } or { unigram: … }, or the path of a tokenizer.json; left out, byte for conversations and text classifiers and char for other models of text',
   );

@@ -107,12 +107,13 @@ const endings = {
 const changesAgain = ({ set = [] }: TrainFlags): string => set.map((change) => ` --set ${shellWord(change)}`).join("");
 
 /** Three things worth trying with a finished run of a recipe, named with its changes. */
-function nextCommands(named: string, { folder }: { folder: string }, { model, samples }: Recipe): string {
+function nextCommands(named: string, { folder }: { folder: string }, { model, samples, data }: Recipe): string {
   const run = shellWord(folder);
   const writesText = Object.keys(model).some((family) => modelFamily(family).tasks.includes("language-model"));
   const prompt = samples?.prompt.trim() ?? ""; // one of ours might have a character that the data has not
+  const asked = data.chat === undefined ? "" : " --chat";
   const use = writesText
-    ? `npx athanor generate ${run}${prompt === "" ? "" : ` --prompt ${shellWord(prompt)}`}`
+    ? `npx athanor generate ${run}${asked}${prompt === "" ? "" : ` --prompt ${shellWord(prompt)}`}`
     : `npx athanor predict ${run} <file with rows to predict>`;
   return [
     "\ntry next:",
