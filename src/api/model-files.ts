@@ -228,7 +228,8 @@ function published(
       got: task,
       fix: "--layout huggingface, which writes the whole model, adapters merged and the head with it",
     });
-  return peftFiles({ family, config, task, adapter: adapter.lora, tensors: stored, base: "" });
+  const { from: base = "" } = JSON.parse(files.get("recipe.json") ?? "{}") as { readonly from?: string };
+  return peftFiles({ family, config, task, adapter: adapter.lora, tensors: stored, base, files });
 }
 
 /** A parameter in another dtype. Its data errors with `model/range` where f16 is too narrow for it. */

@@ -8,7 +8,7 @@ import { modelFamily } from "../models/index.ts";
 import { Linear, type LoraConfig } from "../nn/index.ts";
 import { parseJson, writeConfig } from "./config.ts";
 import { layerName, partNames, peftConfigName, peftTensorsName } from "./peft.ts";
-import { type HubModel, isHubFolder, type KeepTensor, readHubModel, transpose } from "./read.ts";
+import { type HubModel, isHubFolder, type KeepTensor, readHubModel, readTexts, transpose } from "./read.ts";
 
 /** A setting that would mean another computation than LoRA's with one rank for all. */
 const only = <T extends z.core.util.JSONType>(value: T) =>
@@ -78,7 +78,8 @@ export async function readPeftModel(folder: string, base?: string, keep?: KeepTe
     magnitude: config.use_dora,
     init: "zero",
   };
-  return { ...model, folder, adapter, tensors: new Map([...model.tensors, ...tensors]) };
+  const texts = new Map([...model.texts, ...(await readTexts(folder))]); // such as the template of conversations that it learnt
+  return { ...model, folder, adapter, texts, tensors: new Map([...model.tensors, ...tensors]) };
 }
 
 async function baseOf(folder: string, name: string | null): Promise<string> {

@@ -73,7 +73,9 @@ async function tensorsIn(path: string): Promise<Map<string, HostArray>> {
 }
 
 async function written(model: AdaptedHubModel, adapter: LoraConfig, tensors: ReadonlyMap<string, HostArray>) {
-  const files = peftFiles({ ...model, adapter, tensors, base: model.family === "gpt" ? "gpt2" : "llama" });
+  const texts = new Map([["chat_template.jinja", "{{ messages }}"]]);
+  const base = model.family === "gpt" ? "gpt2" : "llama";
+  const files = peftFiles({ ...model, adapter, tensors, base, files: texts });
   const folder = folderOf({}, Object.fromEntries(files.texts));
   await writeSafetensors(join(folder, files.tensorsName), files.tensors, files);
   return folder;
@@ -97,6 +99,7 @@ describe.each(lora)("%s", (name, { logits }) => {
     const [before] = [adapterOf(name), baseOf(name)];
     const model = await readPeftModel(before);
     const after = await written(model, model.adapter, model.tensors);
+    expect((await readPeftModel(after)).texts.get("chat_template.jinja")).toBe("{{ messages }}");
     const file = "adapter_model.safetensors";
     expect(await tensorsIn(join(after, file))).toEqual(await tensorsIn(join(before, file)));
     const [theirs, ours] = [before, after].map((folder) =>

@@ -2,6 +2,7 @@
 import { isLoraName, type LoraConfig } from "../nn/index.ts";
 import { type Written, writeConfig } from "./config.ts";
 import type { HubLayout } from "./layout.ts";
+import { carriedTexts } from "./texts.ts";
 import { type HubFiles, type StoredTensor, transposedData } from "./write.ts";
 
 export const peftConfigName = "adapter_config.json";
@@ -24,6 +25,8 @@ export function peftFiles(
     readonly adapter: LoraConfig;
     readonly tensors: ReadonlyMap<string, StoredTensor>;
     readonly base: string;
+    /** Of which those that are carried go along. */
+    readonly files: ReadonlyMap<string, string>;
   },
 ): HubFiles {
   const { layout } = writeConfig(model, "float32");
@@ -52,7 +55,8 @@ export function peftFiles(
     bias: "none",
     inference_mode: true,
   };
-  const texts = new Map([[peftConfigName, `${JSON.stringify(config, undefined, 2)}\n`]]);
+  const carried = [...model.files].filter(([name]) => (carriedTexts as readonly string[]).includes(name));
+  const texts = new Map([...carried, [peftConfigName, `${JSON.stringify(config, undefined, 2)}\n`]]);
   return { tensorsName: peftTensorsName, tensors, metadata: { format: "pt" }, texts };
 }
 

@@ -57,12 +57,17 @@ export async function readHubModel(
   const { layout, config, classes } = readConfig(text, join(folder, configName));
   const { family, task = "language-model" } = layout;
   const tensors = await readTensors(folder, layout, config, keep);
+  return { folder, family, config, task, classes, tensors, texts: await readTexts(folder) };
+}
+
+/** The small texts of a folder that travel with a model, by name. */
+export async function readTexts(folder: string): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
   for (const name of carriedTexts) {
     const carried = await textOf(folder, name);
     if (carried !== undefined) texts.set(name, carried);
   }
-  return { folder, family, config, task, classes, tensors, texts };
+  return texts;
 }
 
 /** The family and the settings of a folder's model, without its tensors. Errors with `hub/files`, `hub/config`, `config/invalid`. */
