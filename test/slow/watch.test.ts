@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { RandomStream } from "../../src/base/index.ts";
+import { noTimings } from "../amount.ts";
 import { root } from "../documents.ts";
 import { runCli, scratchFolder } from "../support/cli.ts";
 
@@ -29,6 +30,7 @@ test.for<[string, string[]]>([
   ["adult.yaml", ["data.path={DATA}/tab_adult/adult-train.csv.gz"]],
   ["mnist-mlp.yaml", [`data.path=${mnist("train")}`, `data.heldOutPath=${mnist("t10k")}`]],
 ])("%s", async ([name, wanted], { skip }) => {
+  if (name === "sotu-bpe.yaml" && noTimings !== undefined) skip("minutes: in the whole run alone (npm run test:full)");
   if (dataFolder === undefined && wanted.join().includes("{DATA}")) skip("ATHANOR_DATA is not set");
   const changes = wanted.map((change) => change.replace("{DATA}", dataFolder ?? ""));
   const set = changes.flatMap((change) => ["--set", change]);
