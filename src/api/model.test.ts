@@ -218,7 +218,24 @@ describe("texts", () => {
     );
     const { text } = await model.generate("ab", { maxTokens: 4, temperature: 0 });
     expect(text).toBe("abab");
+    const drafted = await model.generate("ab", { maxTokens: 4, temperature: 0, draft: model, draftTokens: 2 });
+    // the first token comes with the prompt, and the last behind what was proposed
+    expect(drafted).toMatchObject({ text: "abab", draft: { proposed: 2, accepted: 2 } });
     await expect(model.predict("ab")).rejects.toMatchObject({ code: "model/task" });
+  });
+});
+
+test("a draft of another tokenizer is refused", async () => {
+  const model = { gpt: { layers: 1, heads: 1, width: 8, context: 8 } };
+  const trained = (letters: string) =>
+    train({ ...common, data: { rows: [letters.repeat(99)] }, model, steps: 1 }, options(`draft-${letters}`));
+  const large = await trained("abc");
+  await expect(large.generate("a", { draft: await trained("abcd") })).rejects.toMatchObject({
+    code: "model/draft",
+    where: expect.stringContaining("draft-abcd"),
+    expected: expect.stringContaining("3 tokens"),
+    got: expect.stringContaining("4 tokens"),
+    fix: expect.stringContaining("this model's tokenizer.json"),
   });
 });
 

@@ -11,6 +11,8 @@ import { functionalCall, KeyValueCache, type Module, storedParameters } from "..
 export interface CachedLanguageModel extends Module {
   readonly config: { readonly context: number; readonly vocab: number };
   decodeAt(tokens: Tensor, cache: KeyValueCache, at: Tensor): Tensor;
+  /** The logits (B, n, V) at all of the tokens. */
+  decode(tokens: Tensor, cache: KeyValueCache): Tensor;
 }
 
 /** True for modules that can decode step by step. */
@@ -27,6 +29,14 @@ export interface DecoderOptions {
   readonly weights?: () => ReadonlyMap<string, Tensor>;
 }
 
+/** Rows of the cache, tokens of each, tokens read at once; and a name, where a model is read by more than one. */
+interface CacheOptions {
+  readonly rows: number;
+  readonly context: number;
+  readonly chunk: number;
+  readonly name?: string;
+}
+
 /** Tokens for one row, and the position of the first. None: the row waits, and its logits mean nothing. */
 export interface RowTokens {
   readonly tokens: readonly number[];
@@ -38,27 +48,27 @@ export class CachedDecoder {
   /** Most tokens that a row can be given at once. */
   readonly chunk: number;
   private readonly engine: Engine;
+  /** Loads a program that reads so many tokens, and gives the logits at one of them in each row, or at each. */
+  private readonly load: (numTokens: number, each?: boolean) => Program;
   private readonly prefill: Program;
   private readonly decode: Program;
   private readonly store: Store;
   private readonly prefix: string;
   private moving: Program | undefined;
+  private readonly reading = new Map<number, Program>();
 
-  constructor(
-    options: DecoderOptions,
-    { rows, context, chunk }: { readonly rows: number; readonly context: number; readonly chunk: number },
-  ) {
+  constructor(options: DecoderOptions, { rows, context, chunk, name = "cache" }: CacheOptions) {
     const { engine, store } = options;
     this.engine = engine;
     this.store = store;
     this.rows = rows;
     this.chunk = chunk;
     const length = context + chunk;
-    this.prefix = `cache.${rows}x${length}`;
-    const load = (numTokens: number) =>
-      engine.load(decodePlan(options, { rows, numTokens, length, prefix: this.prefix }), store);
-    this.prefill = load(chunk);
-    this.decode = load(1);
+    this.prefix = `${name}.${rows}x${length}`;
+    this.load = (numTokens, each = false) =>
+      engine.load(decodePlan(options, { rows, numTokens, length, prefix: this.prefix, each }), store);
+    this.prefill = this.load(chunk);
+    this.decode = this.load(1);
   }
 
   /** Reads tokens in every row at once; the logits after the last of each. */
@@ -82,6 +92,22 @@ export class CachedDecoder {
     return parts.map((_, row) => logits.subarray(row * vocab, (row + 1) * vocab));
   }
 
+  /** Reads tokens in the one row, at most `width`, for which a program is made; the logits after each of them. */
+  async readEach({ tokens, position }: RowTokens, width: number): Promise<Float64Array[]> {
+    const program = this.reading.get(width) ?? this.load(width, true);
+    this.reading.set(width, program);
+    const filled = new Int32Array(width);
+    filled.set(tokens);
+    const feeds = {
+      tokens: fromNumbers("i32", [1, width], filled),
+      position: fromNumbers("i32", [1], [position]),
+    };
+    const [result] = await this.engine.run([{ program, feeds }]);
+    const logits = toNumbers(result!.outputs.logits!);
+    const vocab = logits.length / width;
+    return tokens.map((_, at) => logits.subarray(at * vocab, (at + 1) * vocab));
+  }
+
   /** Row i of the cache becomes what row `parents[i]` was. */
   async reorder(parents: readonly number[]): Promise<void> {
     if (parents.every((parent, row) => parent === row)) return;
@@ -102,21 +128,30 @@ export class CachedDecoder {
   }
 }
 
+interface PlanOptions {
+  readonly rows: number;
+  readonly numTokens: number;
+  readonly length: number;
+  readonly prefix: string;
+  readonly each: boolean;
+}
+
 function decodePlan(
   { engine, store, model, weights }: DecoderOptions,
-  { rows, numTokens, length, prefix }: { rows: number; numTokens: number; length: number; prefix: string },
+  { rows, numTokens, length, prefix, each }: PlanOptions,
 ) {
   const types = [...model.parameters().keys()].map((name) => store.typeOf(name));
   const graph = trace(
     {
       tokens: { dtype: "i32", shape: [rows, numTokens] },
       position: { dtype: "i32", shape: [rows] },
-      at: { dtype: "i32", shape: [rows] },
+      ...(each ? {} : { at: { dtype: "i32", shape: [rows] } as const }),
     },
     ({ tokens, position, at }) => {
       const cache = new KeyValueCache({ position, length, prefix });
       const parameters = weights?.() ?? storedParameters(types);
-      return { logits: functionalCall(model, parameters, () => model.decodeAt(tokens, cache, at)) };
+      const logits = () => (at === undefined ? model.decode(tokens, cache) : model.decodeAt(tokens, cache, at));
+      return { logits: functionalCall(model, parameters, logits) };
     },
     { mode: "eval", floatDType: types[0]!.dtype === "f64" ? "f64" : "f32" },
   );

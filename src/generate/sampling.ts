@@ -60,6 +60,26 @@ export function drawToken(weights: Float64Array, uniform: number): number {
   return weights.findLastIndex((weight) => weight > 0);
 }
 
+/** A token that the draft drew, and what each id weighed in the draw. */
+export interface Proposal {
+  readonly token: number;
+  readonly weights: Float64Array;
+}
+
+/**
+ * Speculative sampling (Leviathan et al. 2023; Chen et al. 2023): the token to take where the draft drew a `proposal`. It is
+ * that one with probability min(1, p / q), else one drawn from (p − q)₊; p are the model's `weights` and q the draft's, over their
+ * sums. `accept` and `uniform` are numbers in [0, 1) of their own. What comes is distributed as p, whatever q is.
+ */
+export function judgeProposal(proposal: Proposal, weights: Float64Array, accept: number, uniform: number): number {
+  const q = normalized(proposal.weights);
+  const p = normalized(weights);
+  const { token } = proposal;
+  if (accept * q[token]! < p[token]!) return token;
+  const left = p.map((share, id) => Math.max(0, share - q[id]!));
+  return left.some((share) => share > 0) ? drawToken(left, uniform) : token; // nothing is left only by rounding
+}
+
 /** ln of the probability that the model itself, before any of the settings, gives to `id`. */
 export function logProbability(logits: ArrayLike<number>, id: number): number {
   let highest = Number.NEGATIVE_INFINITY;
@@ -128,6 +148,11 @@ function keepNucleus(weights: Float64Array, share: number): void {
     keepStrongest(weights, count, weight);
     return;
   }
+}
+
+function normalized(weights: Float64Array): Float64Array {
+  const total = sumOf(weights);
+  return weights.map((weight) => weight / total);
 }
 
 function sumOf(values: Float64Array): number {

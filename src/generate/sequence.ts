@@ -1,7 +1,16 @@
 // One text as it grows: what the model sees of it, which token comes next, and when it ends. Runs no model.
 import { z } from "zod";
 import { parseConfig, RandomStream } from "../base/index.ts";
-import { chooseToken, logProbability, samplingSchema } from "./sampling.ts";
+import type { DraftModel } from "./draft-model.ts";
+import {
+  chooseToken,
+  drawToken,
+  judgeProposal,
+  logProbability,
+  type Proposal,
+  samplingSchema,
+  tokenWeights,
+} from "./sampling.ts";
 
 export const contextEnds = ["slide", "stop"] as const;
 
@@ -11,6 +20,7 @@ export const generationSchema = samplingSchema.extend({
   sample: z.number().int().nonnegative().default(0).describe("number of the sample: several differ under one seed"),
   samples: z.number().int().positive().default(1).describe("texts for each prompt, numbered from `sample` on"),
   stopTokens: z.array(z.number().int()).default([]).describe("ids that end the text; not part of it"),
+  draftTokens: z.number().int().positive().default(4).describe("tokens that a draft model proposes at once"),
   logProbabilities: z.boolean().default(false).describe("say what the model thought of each token"),
   atContextEnd: z
     .enum(contextEnds)
@@ -18,8 +28,11 @@ export const generationSchema = samplingSchema.extend({
     .describe("when the context is full: go on from its last half, read anew; or stop"),
 });
 
-/** Plain settings, and the signal that ends generation after the token under way. */
-export type GenerationOptions = z.input<typeof generationSchema> & { readonly signal?: AbortSignal };
+/** Plain settings, the signal that ends generation after the token under way, and a smaller model that proposes tokens. */
+export type GenerationOptions = z.input<typeof generationSchema> & {
+  readonly signal?: AbortSignal;
+  readonly draft?: DraftModel;
+};
 type Generation = z.output<typeof generationSchema>;
 
 /** Why a text ended. */
@@ -31,7 +44,17 @@ export interface GeneratedTokens {
   /** ln p of each token, as the model gives it before temperature and the rest; only if asked for. */
   readonly logProbabilities?: readonly number[];
   readonly ending: GenerationEnding;
+  /** How many tokens a draft model proposed, and how many of them were taken; only if any were. */
+  readonly draft?: DraftCounts;
 }
+
+export interface DraftCounts {
+  readonly proposed: number;
+  readonly accepted: number;
+}
+
+/** The numbers drawn for one place of a text: for the token, for a draft's proposal, for whether that is accepted. */
+const draws = { token: 0, proposal: 1, acceptance: 2 } as const;
 
 export class Sequence {
   readonly prompt: readonly number[];
@@ -39,11 +62,12 @@ export class Sequence {
   readonly tokens: number[] = [];
   /** Set when nothing more will come; may be set from outside. */
   ending: GenerationEnding | undefined;
+  private readonly proposals = { proposed: 0, accepted: 0 };
   /** What the model sees, and how much of it stands in the cache. */
-  private window: readonly number[];
+  window: readonly number[];
   private numRead = 0;
   private readonly context: number;
-  private readonly settings: Generation;
+  readonly settings: Generation;
   private readonly random: RandomStream;
   private readonly logProbabilities: number[] = [];
 
@@ -61,14 +85,25 @@ export class Sequence {
     return { tokens: this.window.slice(this.numRead, this.numRead + most), position: this.numRead };
   }
 
-  /** `count` tokens were read, and `logits` came after the last. True when the text gained a token, or ended. */
-  take(count: number, logits: Float64Array): boolean {
+  /** Tokens that may be proposed: so many fit before the context or the text ends with one more. */
+  get room(): number {
+    return Math.min(this.context - this.window.length, this.settings.maxTokens - this.tokens.length - 1);
+  }
+
+  /** A draft's token, by its `logits`, after the text and what it has `drafted`: the settings are those of the text. */
+  propose(logits: Float64Array, drafted: readonly number[]): Proposal {
+    const weights = tokenWeights(logits, this.settings, this.seen(drafted));
+    const at = this.tokens.length + drafted.length;
+    this.proposals.proposed++;
+    return { token: drawToken(weights, this.random.uniform(at, this.sample, draws.proposal)), weights };
+  }
+
+  /** `count` tokens were read, and `logits` came after the last; where a draft made a `proposal`, it is judged. True when the text gained a token, or ended. */
+  take(count: number, logits: Float64Array, proposal?: Proposal): boolean {
     this.numRead += count;
     if (this.numRead < this.window.length) return false;
     const { settings, tokens } = this;
-    const uniform = this.random.uniform(tokens.length, this.sample);
-    const seen = settings.repetitionPenalty === undefined ? [] : [...this.prompt, ...tokens];
-    const token = chooseToken(logits, settings, uniform, seen);
+    const token = this.choose(logits, proposal);
     if (settings.stopTokens.includes(token)) {
       this.ending = "stopToken";
       return true;
@@ -85,10 +120,29 @@ export class Sequence {
     return true;
   }
 
+  private choose(logits: Float64Array, proposal: Proposal | undefined): number {
+    const { settings, sample, random, tokens } = this;
+    const uniform = random.uniform(tokens.length, sample, draws.token);
+    if (proposal === undefined) return chooseToken(logits, settings, uniform, this.seen());
+    const weights = tokenWeights(logits, settings, this.seen());
+    const token = judgeProposal(proposal, weights, random.uniform(tokens.length, sample, draws.acceptance), uniform);
+    if (token === proposal.token) this.proposals.accepted++;
+    return token;
+  }
+
+  private seen(drafted: readonly number[] = []): readonly number[] {
+    return this.settings.repetitionPenalty === undefined ? [] : [...this.prompt, ...this.tokens, ...drafted];
+  }
+
   result(): GeneratedTokens {
-    const { tokens, logProbabilities, settings } = this;
+    const { tokens, logProbabilities, settings, proposals } = this;
     const ending = this.ending ?? "aborted";
-    return { tokens, ...(settings.logProbabilities ? { logProbabilities } : {}), ending };
+    return {
+      tokens,
+      ...(settings.logProbabilities ? { logProbabilities } : {}),
+      ending,
+      ...(proposals.proposed === 0 ? {} : { draft: { ...proposals } }),
+    };
   }
 }
 
@@ -98,7 +152,7 @@ interface SequenceOptions {
   readonly context: number;
 }
 
-/** Settings without the signal, checked. Errors with `config/invalid`. */
-export function parseGeneration({ signal: _, ...plain }: GenerationOptions): Generation {
+/** The plain settings, checked. Errors with `config/invalid`. */
+export function parseGeneration({ signal: _, draft: __, ...plain }: GenerationOptions): Generation {
   return parseConfig(generationSchema, plain, "generate");
 }

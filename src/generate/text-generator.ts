@@ -83,7 +83,7 @@ export function createGenerator(options: GeneratorOptions & { readonly tokenizer
     const sequences = tokens.sequences(prompts.map(idsOf), settings);
     const texts = new Map(sequences.map((one) => [one, new DecodedText(one, tokenizer, stops)]));
     async function* grow() {
-      for await (const sequence of tokens.grow(sequences, settings.signal)) yield texts.get(sequence)!.update();
+      for await (const sequence of tokens.grow(sequences, settings)) yield texts.get(sequence)!.update();
     }
     return { grow, results: () => sequences.map((sequence) => texts.get(sequence)!.result()) };
   }

@@ -5,6 +5,7 @@
 import { fail, parseConfig } from "../base/index.ts";
 import { type BeamOptions, BeamSearch, beamSchema, type Hypothesis } from "./beam-search.ts";
 import { CachedDecoder, type DecoderOptions } from "./cached-decoder.ts";
+import type { DraftModel } from "./draft-model.ts";
 import {
   type GeneratedTokens,
   type GenerationEnding,
@@ -53,7 +54,7 @@ export class TokenGenerator {
    * seen, or with `atContextEnd: "stop"` it is refused. Generations of one generator run one after the other: finish (or `break`
    * out of) one before awaiting the next in the same function.
    *
-   * Errors with `generate/prompt`, `generate/context`, `generate/not-finite`, `config/invalid`.
+   * Errors with `generate/prompt`, `generate/context`, `generate/not-finite`, `generate/draft`, `config/invalid`.
    */
   async *generate(
     prompt: readonly number[],
@@ -61,8 +62,7 @@ export class TokenGenerator {
   ): AsyncGenerator<number, GenerationEnding> {
     const [sequence] = this.sequences([prompt], { ...options, samples: 1 });
     let shown = 0;
-    for await (const { tokens } of this.grow([sequence!], options.signal))
-      if (tokens.length > shown) yield tokens[shown++]!;
+    for await (const { tokens } of this.grow([sequence!], options)) if (tokens.length > shown) yield tokens[shown++]!;
     return sequence!.ending ?? "aborted";
   }
 
@@ -75,7 +75,7 @@ export class TokenGenerator {
     options: GenerationOptions = {},
   ): Promise<GeneratedTokens[]> {
     const sequences = this.sequences(prompts, options);
-    for await (const _ of this.grow(sequences, options.signal));
+    for await (const _ of this.grow(sequences, options));
     return sequences.map((sequence) => sequence.result());
   }
 
@@ -126,16 +126,24 @@ export class TokenGenerator {
   /** The texts to be, not yet begun. Errors as `generate`. */
   sequences(prompts: readonly (readonly number[])[], options: GenerationOptions): Sequence[] {
     const settings = parseGeneration(options);
+    options.draft?.check(this.vocabSize);
     for (const prompt of prompts) this.checkPrompt(prompt, settings.atContextEnd === "slide");
     const numbers = Array.from({ length: settings.samples }, (_, i) => settings.sample + i);
     const { context } = this;
     return prompts.flatMap((prompt) => numbers.map((sample) => new Sequence(prompt, { settings, sample, context })));
   }
 
-  /** Lets the texts grow to their ends. Yields a text whenever it gained a token or ended; whoever reads may end it, too. */
-  async *grow(sequences: readonly Sequence[], signal?: AbortSignal): AsyncGenerator<Sequence> {
+  /**
+   * Lets the texts grow to their ends. Yields a text whenever it gained a token or ended; whoever reads may end it, too. With a draft
+   * model one text grows after the other.
+   */
+  async *grow(sequences: readonly Sequence[], { signal, draft }: GenerationOptions = {}): AsyncGenerator<Sequence> {
     const release = await this.acquire();
     try {
+      if (draft !== undefined) {
+        for (const sequence of sequences) if (!signal?.aborted) yield* this.speculate(sequence, draft, signal);
+        return;
+      }
       const decoder = this.decoderFor(Math.min(sequences.length, this.batch));
       const waiting = [...sequences];
       let rows = new Array<Sequence | undefined>(decoder.rows).fill(undefined);
@@ -154,6 +162,30 @@ export class TokenGenerator {
       }
     } finally {
       release();
+    }
+  }
+
+  /** One text, of which the draft proposes tokens: the model reads them at once, up to the first that it does not take. */
+  private async *speculate(sequence: Sequence, draft: DraftModel, signal?: AbortSignal): AsyncGenerator<Sequence> {
+    const decoder = this.decoderFor(1);
+    const most = Math.min(sequence.settings.draftTokens, this.chunk, this.context - 1);
+    draft.forget();
+    while (sequence.ending === undefined) {
+      const { tokens, position } = sequence.unread(this.chunk);
+      const isNext = position + 1 === sequence.window.length;
+      const proposals = isNext ? await draft.propose(sequence, most, this.vocabSize) : [];
+      const drafted = proposals.map(({ token }) => token);
+      const logits =
+        drafted.length === 0
+          ? await decoder.read([{ tokens, position }])
+          : await decoder.readEach({ tokens: [...tokens, ...drafted], position }, most + 1);
+      for (const [at, row] of logits.entries()) {
+        const gained = sequence.take(at === 0 ? tokens.length : 1, row.subarray(0, this.vocabSize), proposals[at]);
+        if (!gained) break;
+        if (signal?.aborted) sequence.ending ??= "aborted";
+        yield sequence;
+        if (sequence.ending !== undefined || sequence.tokens.at(-1) !== drafted[at]) break;
+      }
     }
   }
 

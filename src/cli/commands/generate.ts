@@ -20,6 +20,8 @@ interface GenerateFlags {
   readonly quantize?: QuantizedFormat;
   readonly beams?: number;
   readonly lengthPenalty: number;
+  readonly draft?: string;
+  readonly draftTokens: number;
   readonly seed: number;
   readonly greedy?: boolean;
   readonly chat?: boolean;
@@ -50,6 +52,8 @@ export const defineGenerate: DefineCommand = (program, run) => {
     .option("--samples <n>", "texts to write, all at once", wholeOption("--samples"), 1)
     .option("--beams <n>", "search for the likeliest text, with so many beams", wholeOption("--beams"))
     .option("--length-penalty <x>", "of a search: above 0 for longer texts", numberOption("--length-penalty"), 1)
+    .option("--draft <run>", "a smaller model of the same tokenizer, which proposes tokens", pathOption("--draft"))
+    .option("--draft-tokens <n>", "tokens that it proposes at once", wholeOption("--draft-tokens"), 4)
     .option("--greedy", "always the likeliest token")
     .option("--seed <n>", "same seed, same text", numberOption("--seed"), 0)
     .option("--quantize <format>", "weights in few bits: int8 or nf4", choiceOption("--quantize", quantizedFormats))
@@ -71,6 +75,7 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
       ...(minP === undefined ? {} : { minP }),
       ...(repetitionPenalty === undefined ? {} : { repetitionPenalty }),
       samples,
+      draftTokens: flags.draftTokens,
     },
     "generate",
   );
@@ -88,6 +93,7 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
       got: `a model for ${task}`,
       fix: `npx athanor predict ${shellWord(folder)} FILE, where FILE holds rows to predict`,
     });
+  const draft = flags.draft === undefined ? undefined : await load(flags.draft);
   const { prompt, shown, ...ends } = await begun(model, flags);
   const started = performance.now();
   if (flags.beams !== undefined) {
@@ -104,25 +110,26 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
     return exitCodes.done;
   }
   if (samples > 1) {
-    const texts = await model.generateAll([prompt], { ...settings, ...ends, stop, signal });
-    for (const { text, tokens, ending } of texts) {
-      output.record({ prompt: flags.prompt, text, tokens: tokens.length, ending });
+    const texts = await model.generateAll([prompt], { ...settings, ...ends, stop, signal, draft });
+    for (const { text, tokens, ending, draft } of texts) {
+      output.record({ prompt: flags.prompt, text, tokens: tokens.length, ending, draft });
       output.print(`${shown}${text}\n`);
     }
     return texts.some(({ ending }) => ending === "aborted") ? exitCodes.interrupted : exitCodes.done;
   }
-  const stream = model.stream(prompt, { ...settings, ...ends, stop, signal });
+  const stream = model.stream(prompt, { ...settings, ...ends, stop, signal, draft });
   let next = await stream.next(); // a prompt that cannot be encoded is refused before anything is printed
   if (!output.json) process.stdout.write(shown);
   while (!next.done) {
     if (!output.json) process.stdout.write(next.value);
     next = await stream.next();
   }
-  const { text, tokens, ending } = next.value;
+  const { text, tokens, ending, draft: drafted } = next.value;
   const seconds = (performance.now() - started) / 1000;
-  output.record({ prompt: flags.prompt, text, tokens: tokens.length, ending, seconds });
+  output.record({ prompt: flags.prompt, text, tokens: tokens.length, ending, draft: drafted, seconds });
   output.print("");
-  output.note(`${tokens.length} tokens, ${(tokens.length / seconds).toFixed(0)} per second`);
+  const share = drafted === undefined ? "" : `, ${drafted.accepted} of ${drafted.proposed} draft tokens accepted`;
+  output.note(`${tokens.length} tokens, ${(tokens.length / seconds).toFixed(0)} per second${share}`);
   return ending === "aborted" ? exitCodes.interrupted : exitCodes.done;
 }
 
