@@ -46,7 +46,7 @@ function drawStories(count: number, name: string): Row[] {
 }
 
 async function questions({ folder, signal, note }: ProofContext): Promise<Figure[]> {
-  const rows = drawStories(20_000, "train");
+  const rows = drawStories(60_000, "train");
   const known = new Set(rows.map(({ context }) => context));
   const test = drawStories(2000, "test").filter(({ context }) => !known.has(context));
   const training = train(
@@ -56,14 +56,14 @@ async function questions({ folder, signal, note }: ProofContext): Promise<Figure
       model: { bert: { layers: 2, heads: 4, width: 64, context: 48, dropout: 0, initStd: 0.1 } },
       optimizer: { adamw: { lr: { cosine: { peak: 2e-3, warmup: 100 } }, betas: [0.9, 0.98], clip: 1 } },
       batch: { size: 32 },
-      steps: 4000,
+      steps: 9000,
       eval: { every: 0 },
       checkpoint: { every: 0 },
     },
     {
       runDir: `${folder}/run`,
       onEvent: (event) => {
-        if (event.type === "step" && event.step % 200 === 0) note(`step ${event.step}: loss ${event.loss.toFixed(4)}`);
+        if (event.type === "step" && event.step % 500 === 0) note(`step ${event.step}: loss ${event.loss.toFixed(4)}`);
       },
       ...(signal === undefined ? {} : { signal }),
     },
