@@ -1,4 +1,4 @@
-// The folders of Llama and of what is shaped like it: Mistral, Qwen2, Qwen3. Linear layers are [out, in] there.
+// The folders of Llama and of what is shaped like it: Mistral, Mixtral, Qwen2, Qwen3. Linear layers are [out, in] there.
 import { z } from "zod";
 import type { LlamaConfig } from "../models/index.ts";
 import type { RotaryConfig, RotaryScaling } from "../nn/index.ts";
@@ -43,6 +43,9 @@ const schema = z.looseObject({
   mlp_bias: z.literal(false, { error: "biases in the feed-forward part are not known here" }).default(false),
   use_sliding_window: z.literal(false, { error: "windows in some layers alone are not known here" }).default(false),
   sliding_window: size.nullish(),
+  num_local_experts: size.default(8),
+  num_experts_per_tok: size.default(2),
+  router_aux_loss_coef: z.number().nonnegative().default(0.001),
 });
 type Theirs = z.output<typeof schema>;
 
@@ -86,12 +89,14 @@ function scalingOf(scaling: RotaryScaling): HubConfig {
 interface Kind extends Pick<HubLayout<LlamaConfig>, "modelType" | "architecture" | "holds"> {
   /** Settings that the file need not name. */
   readonly settings: Pick<LlamaConfig, "attentionBias" | "headNorm">;
-  readonly hasWindow: boolean;
+  /** The sliding window where the file does not name it; left out, the model has none whatever the file says. */
+  readonly window?: number;
+  readonly hasExperts?: true;
   /** Channels of a head where the file says nothing; left out, width / heads. */
   readonly headWidth?: number;
 }
 
-const layoutOf = ({ settings, hasWindow, headWidth, ...kind }: Kind): HubLayout<LlamaConfig, Theirs> => ({
+const layoutOf = ({ settings, window, hasExperts, headWidth, ...kind }: Kind): HubLayout<LlamaConfig, Theirs> => ({
   ...kind,
   family: "llama",
   schema,
@@ -105,11 +110,21 @@ const layoutOf = ({ settings, hasWindow, headWidth, ...kind }: Kind): HubLayout<
     headWidth: config.head_dim ?? headWidth ?? config.hidden_size / config.num_attention_heads,
     hidden: config.intermediate_size,
     // null is none; a file that does not name it has Transformers' default
-    window: hasWindow ? ((config.sliding_window === undefined ? 4096 : config.sliding_window) ?? 0) : 0,
+    window: window === undefined ? 0 : ((config.sliding_window === undefined ? window : config.sliding_window) ?? 0),
     ...settings,
     tiedHead: config.tie_word_embeddings,
     eps: config.rms_norm_eps,
     rotary: rotaryOf(config),
+    ...(hasExperts
+      ? {
+          experts: {
+            count: config.num_local_experts,
+            chosen: config.num_experts_per_tok,
+            balance: config.router_aux_loss_coef,
+            z: 0,
+          },
+        }
+      : {}),
   }),
   write: (config) => ({
     vocab_size: config.vocab,
@@ -120,12 +135,19 @@ const layoutOf = ({ settings, hasWindow, headWidth, ...kind }: Kind): HubLayout<
     num_key_value_heads: config.keyValueHeads,
     head_dim: config.headWidth,
     intermediate_size: config.hidden,
-    ...(hasWindow ? { sliding_window: config.window === 0 ? null : config.window } : {}),
+    ...(window !== undefined ? { sliding_window: config.window === 0 ? null : config.window } : {}),
     hidden_act: "silu",
     rms_norm_eps: config.eps,
     tie_word_embeddings: config.tiedHead,
     rope_theta: config.rotary.base,
     rope_parameters: ropeOf(config.rotary),
+    ...(config.experts === undefined
+      ? {}
+      : {
+          num_local_experts: config.experts.count,
+          num_experts_per_tok: config.experts.chosen,
+          router_aux_loss_coef: config.experts.balance,
+        }),
   }),
   fileName: (name) => name,
   isTransposed: (name, { length }) => length === 2 && !name.includes("embed_tokens"),
@@ -137,21 +159,25 @@ const plain = { attentionBias: false, headNorm: false };
 /** The plainest first. */
 export const llamaLayouts = [
   layoutOf({
-    ...{ modelType: "llama", architecture: "LlamaForCausalLM", settings: plain, hasWindow: false },
-    holds: ({ attentionBias, headNorm, window }) => !(attentionBias || headNorm || window > 0),
+    ...{ modelType: "llama", architecture: "LlamaForCausalLM", settings: plain },
+    holds: ({ attentionBias, headNorm, window, experts }) => !(attentionBias || headNorm || window > 0 || experts),
   }),
   layoutOf({
-    ...{ modelType: "mistral", architecture: "MistralForCausalLM", settings: plain, hasWindow: true },
-    holds: ({ attentionBias, headNorm }) => !(attentionBias || headNorm),
+    ...{ modelType: "mistral", architecture: "MistralForCausalLM", settings: plain, window: 4096 },
+    holds: ({ attentionBias, headNorm, experts }) => !(attentionBias || headNorm || experts),
   }),
   layoutOf({
-    ...{ modelType: "qwen2", architecture: "Qwen2ForCausalLM", hasWindow: false },
+    ...{ modelType: "mixtral", architecture: "MixtralForCausalLM", settings: plain, window: 0, hasExperts: true },
+    holds: ({ attentionBias, headNorm, experts }) => experts !== undefined && !(attentionBias || headNorm),
+  }),
+  layoutOf({
+    ...{ modelType: "qwen2", architecture: "Qwen2ForCausalLM" },
     settings: { attentionBias: true, headNorm: false },
-    holds: ({ attentionBias, headNorm, window }) => attentionBias && !headNorm && window === 0,
+    holds: ({ attentionBias, headNorm, window, experts }) => attentionBias && !(headNorm || window > 0 || experts),
   }),
   layoutOf({
-    ...{ modelType: "qwen3", architecture: "Qwen3ForCausalLM", hasWindow: false, headWidth: 128 },
+    ...{ modelType: "qwen3", architecture: "Qwen3ForCausalLM", headWidth: 128 },
     settings: { attentionBias: false, headNorm: true },
-    holds: ({ attentionBias, headNorm, window }) => headNorm && !attentionBias && window === 0,
+    holds: ({ attentionBias, headNorm, window, experts }) => headNorm && !(attentionBias || window > 0 || experts),
   }),
 ];

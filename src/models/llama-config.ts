@@ -35,6 +35,10 @@ export const llamaPresets = {
     ...{ layers: 32, heads: 32, keyValueHeads: 8, width: 4096, hidden: 14336, context: 32768, vocab: 32000 },
     window: 4096,
   }),
+  "mixtral-8x7b": sized({
+    ...{ layers: 32, heads: 32, keyValueHeads: 8, width: 4096, hidden: 14336, context: 32768, vocab: 32000 },
+    ...{ rotary: { base: 1e6 }, experts: { count: 8, chosen: 2, balance: 0.02, z: 0 } },
+  }),
   "qwen2-0.5b": sized({
     ...{ layers: 24, heads: 14, keyValueHeads: 2, width: 896, hidden: 4864, context: 131072, vocab: 151936 },
     ...{ attentionBias: true, tiedHead: true, eps: 1e-6, rotary: { base: 1e6 } },
@@ -88,6 +92,14 @@ const scalingSchema = z.discriminatedUnion("type", [
   }),
 ]);
 
+const weight = z.number().nonnegative();
+const expertsSchema = z.strictObject({
+  count: size.describe("feed-forward parts of a block"),
+  chosen: size.default(2).describe("how many of them a token goes through"),
+  balance: weight.default(0.01).describe("of the loss that keeps their loads alike"),
+  z: weight.default(0.001).describe("of the loss that keeps the router's logits small"),
+});
+
 const llamaSchema = z
   .strictObject({
     preset: z.enum(presetNames).optional().describe("a published size, whose numbers stand where none are given"),
@@ -115,6 +127,7 @@ const llamaSchema = z
       .strictObject({ base: z.number().gt(1).default(10000), scaling: scalingSchema.optional() })
       .optional()
       .describe("rotary positions: base, and scaling for contexts beyond that of the first training"),
+    experts: expertsSchema.optional().describe("feed-forward parts of which each token goes through a few"),
   })
   .transform(({ preset, vocab, ...given }, { addIssue }) => {
     const { vocab: presetVocab, ...base }: Partial<LlamaConfig> = preset === undefined ? {} : llamaPresets[preset];
@@ -133,6 +146,13 @@ const llamaSchema = z
       });
     if (headWidth % 2 !== 0)
       addIssue({ code: "custom", path: ["headWidth"], message: `must be an even whole number, got ${headWidth}` });
+    const { count = 1, chosen = 1 } = numbers.experts ?? {};
+    if (chosen > count)
+      addIssue({
+        code: "custom",
+        path: ["experts", "chosen"],
+        message: `must be at most count (${count}), got ${chosen}`,
+      });
     const settled = { ...numbers, keyValueHeads, headWidth, hidden, vocab, presetVocab };
     return settled as Omit<LlamaConfig, "vocab"> & { vocab: number | undefined; presetVocab: number | undefined };
   });

@@ -1,11 +1,14 @@
-// The Llama family (Touvron et al. 2023; Grattafiori et al. 2024) and what is shaped like it (Mistral, Qwen2, Qwen3), with the
-// parameter names of the published checkpoints.
+// The Llama family (Touvron et al. 2023; Grattafiori et al. 2024) and what is shaped like it (Mistral, Mixtral, Qwen2, Qwen3), with
+// the parameter names of the published checkpoints.
 // B batch, T time, C channels (width), H heads of queries, G of keys and values, D channels of a head, V vocabulary, S cached time.
 import { attention, currentScope, iota, rotary, type Tensor, where } from "../core/index.ts";
 import {
   activate,
+  addLoss,
   call,
   Embedding,
+  Experts,
+  type ExpertsConfig,
   type Init,
   type KeyValueCache,
   Linear,
@@ -13,7 +16,9 @@ import {
   poolTokens,
   RmsNorm,
   type RotaryConfig,
+  type Routing,
   rotaryFrequencies,
+  routerLoss,
   within,
 } from "../nn/index.ts";
 import { checkTokens, pickPosition } from "./tokens.ts";
@@ -40,6 +45,8 @@ export interface LlamaConfig {
   readonly tiedHead: boolean;
   readonly eps: number;
   readonly rotary: RotaryConfig;
+  /** Feed-forward parts that a token is sent to a few of (Mixtral); left out, one that all tokens go through. */
+  readonly experts?: ExpertsConfig | undefined;
 }
 
 const init: Init = { name: "normal", std: 0.02 }; // of every matrix, as the published code
@@ -115,33 +122,44 @@ class LlamaMlp extends Module {
   }
 }
 
+/** What a block gives, and how its router chose, where it has experts. */
+interface Passed {
+  readonly x: Tensor;
+  readonly routing?: Routing;
+}
+
 class LlamaBlock extends Module {
   readonly self_attn: LlamaAttention;
-  readonly mlp: LlamaMlp;
+  readonly mlp: LlamaMlp | undefined;
+  readonly block_sparse_moe: Experts | undefined;
   readonly input_layernorm: RmsNorm;
   readonly post_attention_layernorm: RmsNorm;
 
   constructor(config: LlamaConfig) {
     super();
-    const { width, eps } = config;
+    const { width, hidden, eps, experts } = config;
     this.self_attn = new LlamaAttention(config);
-    this.mlp = new LlamaMlp(config);
+    this.mlp = experts === undefined ? new LlamaMlp(config) : undefined;
+    this.block_sparse_moe = experts && new Experts({ ...experts, width, hidden, init });
     this.input_layernorm = new RmsNorm(width, { eps });
     this.post_attention_layernorm = new RmsNorm(width, { eps });
   }
 
-  forward(x: Tensor, positions: Tensor, documents?: Tensor): Tensor {
+  forward(x: Tensor, positions: Tensor, documents?: Tensor): Passed {
     const normed = call(this.input_layernorm, x);
     return this.feedForward(x.add(within(this.self_attn, () => this.self_attn.forward(normed, positions, documents))));
   }
 
   decode(x: Tensor, positions: Tensor, cache: KeyValueCache): Tensor {
     const normed = call(this.input_layernorm, x);
-    return this.feedForward(x.add(within(this.self_attn, () => this.self_attn.decode(normed, positions, cache))));
+    return this.feedForward(x.add(within(this.self_attn, () => this.self_attn.decode(normed, positions, cache)))).x;
   }
 
-  private feedForward(x: Tensor): Tensor {
-    return x.add(call(this.mlp, call(this.post_attention_layernorm, x)));
+  private feedForward(x: Tensor): Passed {
+    const normed = call(this.post_attention_layernorm, x);
+    if (this.block_sparse_moe === undefined) return { x: x.add(call(this.mlp!, normed)) };
+    const { mixed, routing } = call(this.block_sparse_moe, normed);
+    return { x: x.add(mixed), routing };
   }
 }
 
@@ -150,17 +168,27 @@ class LlamaModel extends Module {
   readonly embed_tokens: Embedding;
   readonly layers: readonly LlamaBlock[];
   readonly norm: RmsNorm;
+  readonly experts: ExpertsConfig | undefined;
 
   constructor(config: LlamaConfig) {
     super();
     this.embed_tokens = new Embedding(config.vocab, config.width, { init });
     this.layers = Array.from({ length: config.layers }, () => new LlamaBlock(config));
     this.norm = new RmsNorm(config.width, { eps: config.eps });
+    this.experts = config.experts;
   }
 
   forward(tokens: Tensor, positions: Tensor, documents?: Tensor): Tensor {
-    const blocks = (x: Tensor, block: LlamaBlock) => within(block, () => block.forward(x, positions, documents));
-    return call(this.norm, this.layers.reduce(blocks, call(this.embed_tokens, tokens)));
+    let x = call(this.embed_tokens, tokens);
+    const routings: Routing[] = [];
+    for (const block of this.layers) {
+      const passed = within(block, () => block.forward(x, positions, documents));
+      x = passed.x;
+      if (passed.routing !== undefined) routings.push(passed.routing);
+    }
+    const { experts } = this;
+    if (experts !== undefined) addLoss(() => routerLoss(routings, experts));
+    return call(this.norm, x);
   }
 
   decode(tokens: Tensor, cache: KeyValueCache): Tensor {

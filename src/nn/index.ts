@@ -1,4 +1,5 @@
 export * from "./activation.ts";
+export * from "./added-loss.ts";
 export * from "./attention.ts";
 export * from "./cache.ts";
 export * from "./classification-losses.ts";
@@ -7,6 +8,7 @@ export * from "./dense.ts";
 export * from "./distribution-losses.ts";
 export * from "./dropout.ts";
 export * from "./embedding.ts";
+export * from "./experts.ts";
 export * from "./init.ts";
 export * from "./linear.ts";
 export * from "./lora.ts";

@@ -1,8 +1,9 @@
 // The programs of a step: what an update looks at before it writes.
 import { expect, test } from "vitest";
 import { fromNumbers } from "../base/index.ts";
+import type { Tensor } from "../core/index.ts";
 import { Profiler, ReferenceEngine } from "../engine/index.ts";
-import { Linear } from "../nn/index.ts";
+import { addLoss, Linear } from "../nn/index.ts";
 import { adamw, Optimizer, parseOptimizer, scaleByAdam, scaleByLearningRate } from "../optim/index.ts";
 import { StepPrograms } from "./programs.ts";
 import { regressionTask } from "./task.ts";
@@ -79,4 +80,26 @@ test("a chain that does not tell of its slots has them read before every update"
   const slot = programs.store.read("adam.m.bias");
   programs.store.write("adam.m.bias", fromNumbers("f64", slot.shape, [Number.NaN]));
   expect(await step()).toEqual([false, 2]);
+});
+
+test("what a model adds to its loss counts once in training, however many rows and microbatches, and its gradient with it", async () => {
+  class Held extends Linear {
+    override forward(x: Tensor): Tensor {
+      addLoss(() => this.bias!.tensor.sum().add(3));
+      return super.forward(x);
+    }
+  }
+  const run = async (model: Linear) => {
+    const task = regressionTask({ features: { dtype: "f64", shape: [2] } }, { dtype: "f64" });
+    const sizes = { batchSize: 4, microbatch: 2, lanes: 1, evalBatchSize: 4, dtype: "f64", seed: 1 } as const;
+    const optimizer = new Optimizer({ chain: [scaleByLearningRate()] });
+    const programs = new StepPrograms({ model, task, optimizer, ...sizes }, new ReferenceEngine());
+    programs.initialize();
+    const inputs = { step: 0, learningRate: 0.1, batch, sampleIds: Int32Array.from(rows) };
+    const { loss } = await programs.step(inputs);
+    return { loss, bias: programs.store.read("bias").data[0] as number };
+  };
+  const [held, plain] = [await run(new Held(2, 1)), await run(new Linear(2, 1))];
+  expect(held.loss - plain.loss).toBeCloseTo(3, 12); // biases begin at 0
+  expect(held.bias - plain.bias).toBeCloseTo(-0.1, 12); // one step down a slope of 1
 });

@@ -18,7 +18,7 @@ import {
   where,
 } from "../core/index.ts";
 import type { Engine } from "../engine/index.ts";
-import { functionalCall, type Module, storedParameters } from "../nn/index.ts";
+import { functionalCall, type Module, storedParameters, withAddedLosses } from "../nn/index.ts";
 import { ascent, mapTensors, type Optimizer, type Sharpness } from "../optim/index.ts";
 import { type RecomputeMode, type RecomputeOption, StepLadder } from "./fit-memory.ts";
 import { forecast, requireMemory } from "./forecast.ts";
@@ -301,8 +301,9 @@ export class StepGraphs {
       { ...feeds, ...(mode === "train" ? random : {}) },
       (inputs: { [name: string]: Tensor }) => {
         const parameters = mode === "train" ? this.trainingWeights() : this.evaluatedWeights();
-        const sums = functionalCall(model, parameters, () => task.loss(model, pieces === 1 ? inputs : cut(inputs)));
-        finish(sums, parameters, dtype);
+        const lossSums = () =>
+          functionalCall(model, parameters, () => task.loss(model, pieces === 1 ? inputs : cut(inputs)));
+        finish(mode === "train" ? withOwnLosses(lossSums) : lossSums(), parameters, dtype);
         return undefined;
       },
       {
@@ -396,4 +397,10 @@ export class StepGraphs {
 function meanSquares(grads: readonly (Tensor | undefined)[], count: Tensor): Tensor {
   const squares = grads.map((grad) => sumSquares(grad!)).reduce((sum, one) => sum.add(one));
   return squares.div(count.square());
+}
+
+/** Loss sums with what the model itself adds to the mean. */
+function withOwnLosses(lossSums: () => LossSums): LossSums {
+  const { result, added } = withAddedLosses(lossSums);
+  return added === undefined ? result : { ...result, sum: result.sum.add(added.mul(result.count)) };
 }

@@ -14,7 +14,7 @@ from common import mix32, versions, write
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM,
-    Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+    MixtralConfig, MixtralForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
 )  # fmt: skip
 
 torch.set_num_threads(1)
@@ -35,6 +35,9 @@ models = {
     "qwen2": (Qwen2ForCausalLM(Qwen2Config(**sizes, tie_word_embeddings=True)), {}),
     "qwen3 in f16": (Qwen3ForCausalLM(Qwen3Config(**sizes, head_dim=6)).half(), {}),
 }
+with torch.random.fork_rng():  # the others' weights stay as they are
+    experts = {"num_local_experts": 3, "num_experts_per_tok": 2, "router_aux_loss_coef": 0.02, "head_dim": 4}
+    models["mixtral"] = (MixtralForCausalLM(MixtralConfig(**sizes, **experts)), {})
 draws = iter(mix32(104729 + i) for i in range(10_000))
 tokens = torch.tensor([[next(draws) % V for _ in range(T)] for _ in range(B)])
 

@@ -1,0 +1,112 @@
+// A mixture of experts (Shazeer et al. 2017; Jiang et al. 2024, Mixtral): gated feed-forward parts, of which a router chooses a few for
+// each token. Parameters have the names of the published checkpoints.
+import { concat, iota, softmax, type Tensor, where } from "../core/index.ts";
+import { activate } from "./activation.ts";
+import type { Init } from "./init.ts";
+import { Linear } from "./linear.ts";
+import { call, Module } from "./module.ts";
+
+export interface ExpertsConfig {
+  readonly count: number;
+  /** How many of them a token goes through. */
+  readonly chosen: number;
+  /** What the load-balancing loss is multiplied by. */
+  readonly balance: number;
+  /** What the router's z-loss is multiplied by. */
+  readonly z: number;
+}
+
+export interface ExpertsOptions extends Pick<ExpertsConfig, "count" | "chosen"> {
+  /** Channels of a token. */
+  readonly width: number;
+  /** Channels within an expert. */
+  readonly hidden: number;
+  /** Start of every matrix; default `xavierUniform`. */
+  readonly init?: Init;
+}
+
+/** How a router chose for N tokens among E experts. */
+export interface Routing {
+  /** (N, E) */
+  readonly logits: Tensor;
+  /** (N, E), true for the experts that a token goes through. */
+  readonly chosen: Tensor;
+}
+
+/** SwiGLU (Shazeer 2020). */
+class Expert extends Module {
+  readonly w1: Linear;
+  readonly w2: Linear;
+  readonly w3: Linear;
+
+  constructor({ width, hidden, init = "xavierUniform" }: ExpertsOptions) {
+    super();
+    this.w1 = new Linear(width, hidden, { bias: false, init });
+    this.w2 = new Linear(hidden, width, { bias: false, init });
+    this.w3 = new Linear(width, hidden, { bias: false, init });
+  }
+
+  forward(x: Tensor): Tensor {
+    return call(this.w2, activate("silu", call(this.w1, x)).mul(call(this.w3, x)));
+  }
+}
+
+/**
+ * Each token is the sum of its `chosen` best experts, weighted by the softmax of their logits alone: (…, width) → (…, width), and how it was
+ * chosen. No expert is ever full, so no token is dropped.
+ *
+ * Shapes do not depend on data here: every expert sees every token and most weights are 0. The arithmetic of a step is that of all
+ * experts, `count / chosen` times what a sparse computation needs; generation pays the same.
+ */
+export class Experts extends Module {
+  readonly gate: Linear;
+  readonly experts: readonly Expert[];
+  readonly chosen: number;
+
+  constructor(options: ExpertsOptions) {
+    super();
+    const { count, chosen, width, init = "xavierUniform" } = options;
+    this.gate = new Linear(width, count, { bias: false, init });
+    this.experts = Array.from({ length: count }, () => new Expert(options));
+    this.chosen = chosen;
+  }
+
+  forward(x: Tensor): { readonly mixed: Tensor; readonly routing: Routing } {
+    const tokens = x.reshape(-1, x.shape.at(-1)!);
+    const logits = call(this.gate, tokens); // (N, E)
+    const chosen = largest(logits, this.chosen);
+    const weights = softmax(where(chosen, logits, masked));
+    const parts = this.experts.map((expert, at) => call(expert, tokens).mul(weights.slice(1, at, at + 1)));
+    const mixed = parts.reduce((sum, part) => sum.add(part)).reshape(...x.shape);
+    return { mixed, routing: { logits, chosen } };
+  }
+}
+
+const masked = -1e9;
+
+/** True for the `count` largest of each row, (N, E); of equals the first. One maximum after the other: experts are few. */
+function largest(logits: Tensor, count: number): Tensor {
+  const places = iota([1, logits.shape[1]!], 1);
+  const best = (from: Tensor) => places.equal(from.argMax(-1).reshape(-1, 1));
+  let found = best(logits);
+  for (let more = 1; more < count; more++) found = found.or(best(where(found, masked, logits)));
+  return found;
+}
+
+/**
+ * What routers add to the training loss: `balance` · E · Σ fᵢ Pᵢ (Fedus et al. 2022, Switch; as Mixtral has it) and `z` · mean (log Σ eˡ)²
+ * (Zoph et al. 2022, ST-MoE), over the tokens of all layers together. fᵢ is the share of tokens that go through expert i, Pᵢ the mean of
+ * its softmax among all; with even loads E · Σ fᵢ Pᵢ is `chosen`.
+ */
+export function routerLoss(routings: readonly Routing[], { count, balance, z }: ExpertsConfig): Tensor {
+  const logits = concat(routings.map((routing) => routing.logits)); // (L N, E)
+  const shares = concat(routings.map(({ chosen }) => chosen.cast(logits.dtype))).mean({ axis: 0 });
+  const chances = softmax(logits).mean({ axis: 0 });
+  const top = logits.max({ axis: 1, keepDim: true });
+  const logSums = logits.sub(top).exp().sum({ axis: 1, keepDim: true }).log().add(top);
+  return shares
+    .mul(chances)
+    .sum()
+    .mul(balance * count)
+    .add(logSums.square().mean().mul(z));
+}
