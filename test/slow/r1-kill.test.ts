@@ -54,14 +54,14 @@ test.each<[string, number, { readonly [key: string]: unknown }]>([
   const moments = randomMoments(`kills ${what}`);
   const kills = amount(most, Math.min(most, 3));
   let insideSave = 0;
-  for (let done = 0; done < kills; ) {
-    const run = `${name}-${done}`;
+  for (let done = 0, at = 0; done < kills; at++) {
+    const run = `${name}-${at}`;
     // Each run is killed again and again until it gets through, so kills fall on every phase, resuming included.
     let seen = 0; // the last step that any of them told
     for (let attempt = 0; ; attempt++) {
       const resume = attempt > 0 ? await exists(run) : false;
       const running = startCli([...argumentsOf(run), ...(resume ? ["--resume"] : [])], folder.path);
-      const delay = 150 + moments.uniform(done, attempt) * wholeMs * 0.8;
+      const delay = 150 + moments.uniform(at, attempt) * wholeMs * 0.8;
       const timer = setTimeout(() => running.child.kill("SIGKILL"), done < kills ? delay : 2 ** 30);
       const result = await running.done;
       clearTimeout(timer);
