@@ -55,6 +55,11 @@ export interface AddedToken {
   readonly normalized: boolean;
 }
 
+/** A special token, as a `tokenizer.json` lists it. */
+export function specialToken(content: string, id: number): AddedToken {
+  return { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+}
+
 /** SHA-256 (hex) of a tokenizer's content. */
 export function hashTokenizer(file: TokenizerFile): string {
   return createHash("sha256").update(JSON.stringify(file)).digest("hex");

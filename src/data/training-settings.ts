@@ -1,6 +1,7 @@
 // How a tokenizer is trained: the model, and what happens to text before and after it, by names. Says what each name is in a
 // `tokenizer.json`; learns nothing.
 import { fail } from "../base/index.ts";
+import { specialToken } from "./tokenizer.ts";
 
 /** What is done to text before it is cut. */
 export const normalizers = {
@@ -137,15 +138,7 @@ export function partsAround({ family, normalizer, split, specialTokens }: Comple
     version: "1.0",
     truncation: null,
     padding: null,
-    added_tokens: specialTokens.map((content, id) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
+    added_tokens: specialTokens.map(specialToken),
     normalizer: normalizers[normalizer],
     pre_tokenizer: splits[split],
     post_processor: template(around, specialTokens),

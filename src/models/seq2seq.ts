@@ -19,7 +19,7 @@ import {
   within,
 } from "../nn/index.ts";
 import type { ModelFamily, SequenceConfig } from "./family.ts";
-import { sequenceSettings, settleSequence } from "./sequence.ts";
+import { sequenceInputs, sequenceSettings, settleSequence } from "./sequence.ts";
 import { checkTokens } from "./tokens.ts";
 
 export const attentionNames = ["bahdanau", "luong", "none"] as const;
@@ -195,10 +195,7 @@ export const seq2seqFamily: ModelFamily<Seq2seqConfig> = {
     return {
       module: new Seq2seq(complete),
       config: complete,
-      inputs: {
-        source: { dtype: "i32", shape: [complete.context] },
-        tokens: { dtype: "i32", shape: [complete.targetContext] },
-      },
+      inputs: sequenceInputs(complete),
     };
   },
 };

@@ -1,7 +1,7 @@
 // What every model that makes a text from a text is told: how long both may be, and which tokens begin and end what it writes.
 import { z } from "zod";
 import { fail } from "../base/index.ts";
-import type { DataFacts, SequenceConfig } from "./family.ts";
+import type { BuiltModel, DataFacts, SequenceConfig } from "./family.ts";
 
 const size = z.number().int().positive();
 const id = z.number().int().nonnegative();
@@ -14,6 +14,19 @@ export const sequenceSettings = {
   start: id.optional().describe("token that a target begins with; left out, the one after the tokenizer's"),
   end: id.optional().describe("token that ends both; left out, the one after start"),
 };
+
+/** Settings of how deep the two halves of a transformer are. */
+export const halvesSettings = {
+  layers: size.optional().describe("of each half"),
+  encoderLayers: size.optional().describe("of the half that reads; left out, layers"),
+  decoderLayers: size.optional().describe("of the half that writes; left out, layers"),
+};
+
+/** What a model's `forward` takes, one row of it. */
+export const sequenceInputs = ({ context, targetContext }: SequenceConfig): BuiltModel["inputs"] => ({
+  source: { dtype: "i32", shape: [context] },
+  tokens: { dtype: "i32", shape: [targetContext] },
+});
 
 /** Vocabulary, start and end: as given, else beside the tokenizer's tokens. Errors with `model/vocab`. */
 export function settleSequence(

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { parseConfig, varyingSchema } from "../base/index.ts";
 import { activationNames } from "../nn/index.ts";
 import type { ModelFamily } from "./family.ts";
-import { sequenceSettings, settleSequence } from "./sequence.ts";
+import { halvesSettings, sequenceInputs, sequenceSettings, settleSequence } from "./sequence.ts";
 import { T5, type T5Config } from "./t5.ts";
 
 const first = {
@@ -39,9 +39,7 @@ const t5Schema = z
   .strictObject({
     preset: z.enum(presetNames).optional().describe("a published size, whose numbers stand where none are given"),
     ...sequenceSettings,
-    layers: size.optional().describe("of each half"),
-    encoderLayers: size.optional().describe("of the half that reads; left out, layers"),
-    decoderLayers: size.optional().describe("of the half that writes; left out, layers"),
+    ...halvesSettings,
     heads: size.optional(),
     width: size.optional().describe("channels of the residual stream"),
     headWidth: size.optional().describe("channels of a head; left out, 64"),
@@ -86,10 +84,7 @@ export const t5Family: ModelFamily<T5Config> = {
     return {
       module: new T5(complete),
       config: complete,
-      inputs: {
-        source: { dtype: "i32", shape: [complete.context] },
-        tokens: { dtype: "i32", shape: [complete.targetContext] },
-      },
+      inputs: sequenceInputs(complete),
     };
   },
 };

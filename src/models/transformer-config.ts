@@ -3,7 +3,7 @@ import { z } from "zod";
 import { parseConfig, varyingSchema } from "../base/index.ts";
 import { activationNames } from "../nn/index.ts";
 import type { ModelFamily } from "./family.ts";
-import { sequenceSettings, settleSequence } from "./sequence.ts";
+import { halvesSettings, sequenceInputs, sequenceSettings, settleSequence } from "./sequence.ts";
 import { Transformer, type TransformerConfig } from "./transformer.ts";
 
 const published = {
@@ -32,9 +32,7 @@ const transformerSchema = z
   .strictObject({
     preset: z.enum(presetNames).optional().describe("a published size, whose numbers stand where none are given"),
     ...sequenceSettings,
-    layers: size.optional().describe("of each half"),
-    encoderLayers: size.optional().describe("of the half that reads; left out, layers"),
-    decoderLayers: size.optional().describe("of the half that writes; left out, layers"),
+    ...halvesSettings,
     heads: size.optional(),
     width: size.optional().describe("channels of the residual stream; a multiple of heads"),
     hidden: size.optional().describe("channels of the feed-forward parts; left out, 4 times width"),
@@ -77,10 +75,7 @@ export const transformerFamily: ModelFamily<TransformerConfig> = {
     return {
       module: new Transformer(complete),
       config: complete,
-      inputs: {
-        source: { dtype: "i32", shape: [complete.context] },
-        tokens: { dtype: "i32", shape: [complete.targetContext] },
-      },
+      inputs: sequenceInputs(complete),
     };
   },
 };
