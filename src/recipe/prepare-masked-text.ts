@@ -5,13 +5,12 @@ import { maskedLanguageModelTask } from "../train/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
-import { tellText, textInput, textSettings } from "./prepare-text.ts";
+import { tellText, textFacts, textInput, textSettings } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
-import { tokenEntropy } from "./survey.ts";
-import { tokenWarnings } from "./suspicions.ts";
 
 export async function prepareMaskedText(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
-  const { train, validation, tokenizer, report } = await prepareText(textInput(recipe), textSettings(recipe, options));
+  const text = await prepareText(textInput(recipe), textSettings(recipe, options));
+  const { train, validation, tokenizer, report } = text;
   const [family, config] = chosenModel(recipe);
   const special = specialIds(tokenizer);
   const { wholeWords, ...shares } = recipe.data.masking;
@@ -33,12 +32,7 @@ export async function prepareMaskedText(recipe: Recipe, options: PrepareOptions)
       task: maskedLanguageModelTask(context, windows.numPlaces),
       ...trainingSource(windows, recipe, { order: "random", samplesPerEpoch: train.length / (context - 2) }),
       heldOut: () => heldOutBatches(heldOut, evaluationRows(recipe)),
-      baseline: await tokenEntropy(train),
-      warnings:
-        options.files === undefined ? await tokenWarnings(train, validation, recipe.data.path ?? "data.rows") : [],
-      dataHash: report.sha256,
-      tokenizer,
-      files: { "tokenizer.json": JSON.stringify(tokenizer) },
+      ...(await textFacts(text, recipe, options)),
       close,
     };
   } catch (error) {

@@ -22,7 +22,8 @@ import { tokenEntropy } from "./survey.ts";
 import { tokenWarnings } from "./suspicions.ts";
 
 export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
-  const { train, validation, tokenizer, report } = await prepareText(textInput(recipe), textSettings(recipe, options));
+  const text = await prepareText(textInput(recipe), textSettings(recipe, options));
+  const { train, validation, tokenizer, report } = text;
   const [family, config] = chosenModel(recipe);
   const built = modelFamily(family).build(config, { task: "language-model", vocab: tokenizer.vocabSize });
   const context = built.inputs.tokens!.shape[0]!;
@@ -49,13 +50,23 @@ export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptio
     }),
     rows: { train: windows, heldOut, order: "random" },
     heldOut: () => heldOutBatches(heldOut, evaluationRows(recipe)),
+    ...(await textFacts(text, recipe, options)),
+    close,
+  };
+}
+
+/** What is known of a text, whatever is learnt from it. */
+export async function textFacts(
+  { train, validation, tokenizer, report }: TextData,
+  recipe: Recipe,
+  { files }: PrepareOptions,
+): Promise<Pick<PreparedData, "baseline" | "warnings" | "dataHash" | "tokenizer" | "files">> {
+  return {
     baseline: await tokenEntropy(train),
-    warnings:
-      options.files === undefined ? await tokenWarnings(train, validation, recipe.data.path ?? "data.rows") : [],
+    warnings: files === undefined ? await tokenWarnings(train, validation, recipe.data.path ?? "data.rows") : [],
     dataHash: report.sha256,
     tokenizer,
     files: { "tokenizer.json": JSON.stringify(tokenizer) },
-    close,
   };
 }
 
