@@ -249,15 +249,23 @@ function renderSettings(results) {
   return `## Every setting\n\n${table(head, rows)}`;
 }
 
+const measured = ({ kind, workload, precision, name, title }) =>
+  [workload ?? name ?? title ?? kind, precision].filter(Boolean).join(" ");
+
 /** What was not there and what broke off: named, never left out silently. */
 function renderFailures(all) {
   const missing = new Map();
-  for (const { date, missing: names = [] } of all) for (const name of names) missing.set(name, date.slice(0, 10));
-  const lines = [...missing].map(([name, date]) => `- ${name} was not installed on ${date}.`);
-  for (const { kind, workload, precision, name, failed = [] } of all) {
-    const what = [workload ?? name ?? kind, precision].filter(Boolean).join(" ");
-    for (const { name: system, setting, why } of failed)
-      lines.push(`- ${what}, ${system}${setting ? `, ${setting}` : ""}: ${why}`);
+  for (const result of all) {
+    for (const name of result.missing ?? []) missing.set(name, [...(missing.get(name) ?? []), measured(result)]);
+  }
+  const lines = [...missing].map(([name, where]) =>
+    where.length === all.length
+      ? `- ${name} was never installed.`
+      : `- ${name} was not installed when these were measured: ${where.join(", ")}.`,
+  );
+  for (const result of all) {
+    for (const { name: system, setting, why } of result.failed ?? [])
+      lines.push(`- ${measured(result)}, ${system}${setting ? `, ${setting}` : ""}: ${why}`);
   }
   return lines.length === 0 ? "" : `## Missing\n\n${lines.join("\n")}`;
 }
