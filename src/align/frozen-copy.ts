@@ -1,7 +1,7 @@
 // What a model in training is held by: a frozen copy of it as training began, under `reference.*`; or, beside an adapter, the model itself
 // without the adapter, which needs no copy.
 import type { Tensor } from "../core/index.ts";
-import { adaptedLayers, functionalCall, type Linear, type Module } from "../nn/index.ts";
+import { adaptedLayers, functionalCall, type Linear, type Module, type VirtualTokens } from "../nn/index.ts";
 import type { OptimizerConfig } from "../optim/index.ts";
 import type { StepPrograms } from "../train/index.ts";
 
@@ -55,10 +55,14 @@ export function askReference(
 /** Traces with the adapters taken off. */
 function withoutAdapters<T>(model: Module, fn: () => T): T {
   const taken = adaptedLayers(model).map(([, layer]) => ({ layer: layer as Linear, lora: layer.lora }));
+  const prompted = model as Module & { prompt?: VirtualTokens | undefined };
+  const { prompt } = prompted;
   for (const { layer } of taken) layer.lora = undefined;
+  if (prompt !== undefined) prompted.prompt = undefined;
   try {
     return fn();
   } finally {
     for (const { layer, lora } of taken) layer.lora = lora;
+    if (prompt !== undefined) prompted.prompt = prompt;
   }
 }

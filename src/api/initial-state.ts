@@ -14,7 +14,7 @@ import {
 import { type Checkpoint, loadLatest } from "../checkpoint/index.ts";
 import { tokenizerConfigName } from "../data/index.ts";
 import { modelFamilies } from "../models/index.ts";
-import { isLoraName, type Module, quantizedWeights, storedParts } from "../nn/index.ts";
+import { isAdapterName, type Module, quantizedWeights, storedParts } from "../nn/index.ts";
 import { compareSchedules, type Prepared, type Recipe } from "../recipe/index.ts";
 import { requireAllUsed, type StepPrograms, type TrainerState } from "../train/index.ts";
 import { readModelFiles } from "./model-files.ts";
@@ -44,7 +44,7 @@ export async function initFrom(
   }
   const { parameterTypes } = programs.graphs;
   const unplaced = [...tensors.keys()].find(
-    (name) => isLoraName(name) && !parameterTypes.some((type) => type.name === name),
+    (name) => isAdapterName(name) && !parameterTypes.some((type) => type.name === name),
   );
   if (unplaced !== undefined) {
     fail("model/adapter", "the other run trained an adapter, and this model has none", {
@@ -64,14 +64,14 @@ export async function initFrom(
   requireAllUsed([...parameterTypes, ...quantized], { tensors: kept, path: where });
   const others = otherSettings(files.get("model.json"), prepared.files["model.json"]);
   if (others.length > 0) onNote(`the weights of ${path} were trained with other settings: ${others.join(", ")}`);
-  const fresh = (name: string) => isFresh(name) || isCopyName(name) || (isLoraName(name) && !tensors.has(name));
+  const fresh = (name: string) => isFresh(name) || isCopyName(name) || (isAdapterName(name) && !tensors.has(name));
   const anew = parameterTypes.filter(({ name }) => isFresh(name));
   if (anew.length > 0)
     onNote(
       `${path} was trained for another task: ${anew.length} tensors of the head begin anew, ${anew[0]!.name} first`,
     );
   writeParameters(programs, { tensors: new Map(storedParts(model, kept)), path: where }, { fresh });
-  startAdapters(programs, fresh);
+  startAdapters(programs, prepared, fresh);
 }
 
 /** Which parameters are a head's, where two models of one family do another task. Of each its `model.json`. */

@@ -14,9 +14,11 @@ import {
   isHubFolder,
   isPeftFolder,
   type KeepTensor,
+  type PromptedHubModel,
   peftFiles,
+  peftPromptFiles,
   readHubModel,
-  readPeftModel,
+  readPeftFolder,
   type StoredTensor,
   shardsOf,
 } from "../hub/index.ts";
@@ -73,8 +75,8 @@ export interface ReadOptions {
 /** Loads a model's files from a run folder (its newest good checkpoint), a checkpoint, a saved model, or a Hugging Face folder. */
 export async function readModelFiles(path: string, { weights, adapter, keep }: ReadOptions = {}): Promise<ModelFiles> {
   const folder = await findRun(path);
-  if (adapter !== undefined) return fromPublished(await readPeftModel(await findRun(adapter), folder, keep));
-  if (await isPeftFolder(folder)) return fromPublished(await readPeftModel(folder, undefined, keep));
+  if (adapter !== undefined) return fromPublished(await readPeftFolder(await findRun(adapter), folder, keep));
+  if (await isPeftFolder(folder)) return fromPublished(await readPeftFolder(folder, undefined, keep));
   if (await isHubFolder(folder)) return fromPublished(await readHubModel(folder, keep));
   if (await exists(join(folder, tensorsName))) return await readSaved(folder, keep);
   const checkpoint = await checkpointAt(folder);
@@ -107,8 +109,10 @@ async function readSaved(folder: string, keep: KeepTensor = (name, value) => [[n
 }
 
 /** A model in the layout of Hugging Face, with an adapter of PEFT's where it has one. */
-function fromPublished(model: HubModel & { readonly adapter?: LoraConfig }): ModelFiles {
-  const { folder, family, config, tensors, texts, task, classes, adapter } = model;
+function fromPublished(
+  model: HubModel & { readonly adapter?: LoraConfig } & Partial<Pick<PromptedHubModel, "prompt">>,
+): ModelFiles {
+  const { folder, family, config, tensors, texts, task, classes, adapter, prompt } = model;
   return {
     folder,
     place: folder,
@@ -116,6 +120,7 @@ function fromPublished(model: HubModel & { readonly adapter?: LoraConfig }): Mod
       ...{ format: "athanor-model", family, config, task, seed: 0 },
       ...(classes === undefined ? {} : { classes }),
       ...(adapter === undefined ? {} : { adapter: { lora: { ...adapter, targets: [...adapter.targets], ratio: 1 } } }),
+      ...(prompt === undefined ? {} : { adapter: { prompt } }),
     },
     tensors,
     files: texts,
@@ -213,11 +218,19 @@ function published(
 ): HubFiles {
   const { family, config, adapter, task, classes } = description;
   const stored = new Map([...tensors].map(([name, tensor]) => [name, storedAs(dtype, tensor, name)]));
+  if (adapter?.prompt !== undefined && layout === "huggingface")
+    fail("hub/export", "virtual tokens are no part of a model: they cannot be merged", {
+      where: "layout",
+      expected: "peft, which writes the virtual tokens alone, or athanor",
+      got: layout,
+      fix: "--layout peft, beside the model that they were trained before",
+    });
   if (layout === "huggingface") return hubFiles({ family, config, task, classes, tensors: stored, files });
+  if (adapter?.prompt !== undefined) return peftPromptFiles({ config, tensors: stored, base: "" });
   if (adapter?.lora === undefined)
     return fail("hub/export", "this model has no adapter", {
       where: "layout",
-      expected: "a model that was trained with adapter: { lora: … }",
+      expected: "a model that was trained with an adapter",
       got: "peft",
       fix: "--layout huggingface, which writes the whole model",
     });

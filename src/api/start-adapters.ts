@@ -1,11 +1,20 @@
-// What adapters begin as where the weight beside them says so: the lengths of its columns (DoRA), its largest singular vectors (PiSSA).
-// Written once, before the first step.
+// What adapters begin as where the weight beside them says so: the lengths of its columns (DoRA), its largest singular vectors (PiSSA); of virtual
+// tokens, the vectors of a text. Written once, before the first step.
 import { fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
-import { adaptedLayers, largestFactors, wholeTensors } from "../nn/index.ts";
+import { parseTokenizer } from "../data/index.ts";
+import { tokenTableName } from "../models/index.ts";
+import { adaptedLayers, largestFactors, promptName, wholeTensors } from "../nn/index.ts";
+import type { Prepared } from "../recipe/index.ts";
 import type { StepPrograms } from "../train/index.ts";
 
 /** Writes those parameters of the adapters that `isFresh` names. */
-export function startAdapters({ graphs, store }: StepPrograms, isFresh: (name: string) => boolean = () => true): void {
+export function startAdapters(
+  programs: StepPrograms,
+  prepared: Prepared,
+  isFresh: (name: string) => boolean = () => true,
+): void {
+  const { graphs, store } = programs;
+  if (isFresh(promptName)) startPrompt(programs, prepared);
   const names = store.names();
   for (const [path, { lora }] of adaptedLayers(graphs.description.model)) {
     if (!isFresh(`${path}.lora.A`) || (lora.magnitude === undefined && lora.A0 === undefined)) continue;
@@ -31,6 +40,26 @@ export function startAdapters({ graphs, store }: StepPrograms, isFresh: (name: s
         right.map((value) => value / root),
       );
   }
+}
+
+/** Virtual tokens begin as the tokens of a text, over and over, where it is given (Lester et al. 2021, section 2.2). */
+function startPrompt({ graphs, store }: StepPrograms, { recipe, files }: Prepared): void {
+  const { tokens = 0, text } = recipe.adapter?.prompt ?? {};
+  if (text === undefined) return;
+  const ids = parseTokenizer(files["tokenizer.json"]!).encode(text);
+  const table = store.read(tokenTableName(graphs.description.model));
+  const width = table.shape[1]!;
+  const values = toNumbers(table);
+  const rows = Array.from({ length: tokens }, (_, at) => ids[at % ids.length]! * width);
+  const { dtype, shape } = store.typeOf(promptName);
+  store.write(
+    promptName,
+    fromNumbers(
+      dtype,
+      shape,
+      rows.flatMap((start) => [...values.subarray(start, start + width)]),
+    ),
+  );
 }
 
 function columnLengths(weight: HostArray): Float64Array {

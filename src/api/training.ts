@@ -154,7 +154,7 @@ async function makeReady(recipe: Recipe, options: TrainOptions, earlier?: Earlie
     // A run that began with other weights and was cut off before its first checkpoint begins with them again.
     const origin = earlier === undefined ? options.initFrom : start === undefined ? earlier.record.origin : undefined;
     if (origin !== undefined) await initFrom(origin, programs, prepared, onNote);
-    else if (start === undefined) startAdapters(programs);
+    else if (start === undefined) startAdapters(programs, prepared);
     const begun = await time("preprocess", async () => prepared.begin?.(programs, restored?.files));
     const startLoss = await time("loss", () => lossBefore(prepared, programs));
     const files = { ...prepared.files, ...begun };

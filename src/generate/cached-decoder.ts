@@ -3,9 +3,9 @@
 // tokens is written over before it is ever seen: the cache is a chunk longer than the context for it.
 import { fromNumbers, toNumbers } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
-import { assign, type Tensor, take, trace, variable } from "../core/index.ts";
+import { assign, type Tensor, take, trace, variable, zeros } from "../core/index.ts";
 import type { Engine, Program, Store } from "../engine/index.ts";
-import { functionalCall, KeyValueCache, type Module, storedParameters } from "../nn/index.ts";
+import { functionalCall, KeyValueCache, type Module, storedParameters, type VirtualTokens } from "../nn/index.ts";
 
 /** A model that can be asked for the logits (B, V) at one of each row's tokens given, the earlier ones being in a cache. */
 export interface CachedLanguageModel extends Module {
@@ -13,7 +13,13 @@ export interface CachedLanguageModel extends Module {
   decodeAt(tokens: Tensor, cache: KeyValueCache, at: Tensor): Tensor;
   /** The logits (B, n, V) at all of the tokens. */
   decode(tokens: Tensor, cache: KeyValueCache): Tensor;
+  /** Virtual tokens before every text, and what puts them first into the cache. */
+  readonly prompt?: VirtualTokens | undefined;
+  decodePrompt?(cache: KeyValueCache): void;
 }
+
+/** Places of the cache that virtual tokens take up. */
+export const promptLength = ({ prompt }: CachedLanguageModel): number => prompt?.count ?? 0;
 
 /** True for modules that can decode step by step. */
 export function isCachedLanguageModel(model: object): model is CachedLanguageModel {
@@ -52,28 +58,33 @@ export class CachedDecoder {
   private readonly load: (numTokens: number, each?: boolean) => Program;
   private readonly prefill: Program;
   private readonly decode: Program;
+  private readonly begin: Program | undefined;
+  private readonly start: number;
   private readonly store: Store;
   private readonly prefix: string;
   private moving: Program | undefined;
   private readonly reading = new Map<number, Program>();
 
   constructor(options: DecoderOptions, { rows, context, chunk, name = "cache" }: CacheOptions) {
-    const { engine, store } = options;
+    const { engine, store, model } = options;
     this.engine = engine;
     this.store = store;
     this.rows = rows;
     this.chunk = chunk;
-    const length = context + chunk;
+    this.start = promptLength(model);
+    const length = this.start + context + chunk;
     this.prefix = `${name}.${rows}x${length}`;
-    this.load = (numTokens, each = false) =>
-      engine.load(decodePlan(options, { rows, numTokens, length, prefix: this.prefix, each }), store);
+    const cache = { rows, length, prefix: this.prefix };
+    this.load = (numTokens, each = false) => engine.load(decodePlan(options, { ...cache, numTokens, each }), store);
     this.prefill = this.load(chunk);
     this.decode = this.load(1);
+    if (this.start > 0) this.begin = engine.load(promptPlan(options, cache), store);
   }
 
   /** Reads tokens in every row at once; the logits after the last of each. */
   async read(parts: readonly RowTokens[]): Promise<Float64Array[]> {
-    const { rows, chunk } = this;
+    const { rows, chunk, start } = this;
+    await this.beginTexts(parts);
     const isStep = parts.every(({ tokens }) => tokens.length <= 1);
     const width = isStep ? 1 : chunk;
     const tokens = new Int32Array(rows * width);
@@ -83,7 +94,7 @@ export class CachedDecoder {
     const perRow = (of: (part: RowTokens) => number) => fromNumbers("i32", [rows], parts.map(of));
     const feeds = {
       tokens: fromNumbers("i32", [rows, width], tokens),
-      position: perRow(({ position }) => position),
+      position: perRow(({ position }) => start + position),
       at: perRow(({ tokens }) => Math.max(0, tokens.length - 1)),
     };
     const [result] = await this.engine.run([{ program: isStep ? this.decode : this.prefill, feeds }]);
@@ -94,18 +105,25 @@ export class CachedDecoder {
 
   /** Reads tokens in the one row, at most `width`, for which a program is made; the logits after each of them. */
   async readEach({ tokens, position }: RowTokens, width: number): Promise<Float64Array[]> {
+    await this.beginTexts([{ tokens, position }]);
     const program = this.reading.get(width) ?? this.load(width, true);
     this.reading.set(width, program);
     const filled = new Int32Array(width);
     filled.set(tokens);
     const feeds = {
       tokens: fromNumbers("i32", [1, width], filled),
-      position: fromNumbers("i32", [1], [position]),
+      position: fromNumbers("i32", [1], [this.start + position]),
     };
     const [result] = await this.engine.run([{ program, feeds }]);
     const logits = toNumbers(result!.outputs.logits!);
     const vocab = logits.length / width;
     return tokens.map((_, at) => logits.subarray(at * vocab, (at + 1) * vocab));
+  }
+
+  /** Where a text begins, every row's virtual tokens are written anew, as the weights may have changed since. */
+  private async beginTexts(parts: readonly RowTokens[]): Promise<void> {
+    if (this.begin !== undefined && parts.some(({ tokens, position }) => tokens.length > 0 && position === 0))
+      await this.engine.run([{ program: this.begin, feeds: {} }]);
   }
 
   /** Row i of the cache becomes what row `parents[i]` was. */
@@ -128,19 +146,17 @@ export class CachedDecoder {
   }
 }
 
-interface PlanOptions {
+interface CacheShape {
   readonly rows: number;
-  readonly numTokens: number;
   readonly length: number;
   readonly prefix: string;
-  readonly each: boolean;
 }
 
 function decodePlan(
-  { engine, store, model, weights }: DecoderOptions,
-  { rows, numTokens, length, prefix, each }: PlanOptions,
+  options: DecoderOptions,
+  { rows, length, prefix, numTokens, each }: CacheShape & { readonly numTokens: number; readonly each: boolean },
 ) {
-  const types = [...model.parameters().keys()].map((name) => store.typeOf(name));
+  const { engine, model } = options;
   const graph = trace(
     {
       tokens: { dtype: "i32", shape: [rows, numTokens] },
@@ -149,11 +165,32 @@ function decodePlan(
     },
     ({ tokens, position, at }) => {
       const cache = new KeyValueCache({ position, length, prefix });
-      const parameters = weights?.() ?? storedParameters(types);
       const logits = () => (at === undefined ? model.decode(tokens, cache) : model.decodeAt(tokens, cache, at));
-      return { logits: functionalCall(model, parameters, logits) };
+      return { logits: withWeights(options, logits) };
     },
-    { mode: "eval", floatDType: types[0]!.dtype === "f64" ? "f64" : "f32" },
+    traceOptions(options),
   );
   return compile(graph, engine.target);
 }
+
+/** The virtual tokens, at the first positions of every row. */
+function promptPlan(options: DecoderOptions, { rows, length, prefix }: CacheShape) {
+  const { engine, model } = options;
+  const graph = trace(
+    {},
+    () => {
+      const cache = new KeyValueCache({ position: zeros([rows], "i32"), length, prefix });
+      withWeights(options, () => model.decodePrompt?.(cache));
+    },
+    traceOptions(options),
+  );
+  return compile(graph, engine.target);
+}
+
+const typesOf = ({ model, store }: DecoderOptions) => [...model.parameters().keys()].map((name) => store.typeOf(name));
+
+const withWeights = <T>(options: DecoderOptions, fn: () => T): T =>
+  functionalCall(options.model, options.weights?.() ?? storedParameters(typesOf(options)), fn);
+
+const traceOptions = (options: DecoderOptions) =>
+  ({ mode: "eval", floatDType: typesOf(options)[0]!.dtype === "f64" ? "f64" : "f32" }) as const;

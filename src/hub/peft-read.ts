@@ -10,8 +10,8 @@ import { parseJson, writeConfig } from "./config.ts";
 import { layerName, partNames, peftConfigName, peftTensorsName } from "./peft.ts";
 import { type HubModel, isHubFolder, type KeepTensor, readHubModel, readTexts, transpose } from "./read.ts";
 
-/** A setting that would mean another computation than LoRA's with one rank for all. */
-const only = <T extends z.core.util.JSONType>(value: T) =>
+/** A setting whose other values would mean another computation. */
+export const only = <T extends z.core.util.JSONType>(value: T) =>
   z
     .custom<T>((given) => given === null || JSON.stringify(given) === JSON.stringify(value), {
       error: ({ input }) => `only ${JSON.stringify(value)} can be read, got ${JSON.stringify(input)}`,
@@ -82,7 +82,7 @@ export async function readPeftModel(folder: string, base?: string, keep?: KeepTe
   return { ...model, folder, adapter, texts, tensors: new Map([...model.tensors, ...tensors]) };
 }
 
-async function baseOf(folder: string, name: string | null): Promise<string> {
+export async function baseOf(folder: string, name: string | null): Promise<string> {
   const candidates =
     name === null || name === ""
       ? []

@@ -15,6 +15,7 @@ import {
   Linear,
   Module,
   poolTokens,
+  type VirtualTokens,
   within,
 } from "../nn/index.ts";
 import { checkTokens, pickPosition } from "./tokens.ts";
@@ -112,6 +113,8 @@ export class Gpt extends Module {
   readonly h: readonly GptBlock[];
   readonly ln_f: LayerNorm;
   readonly lm_head: Embedding | undefined;
+  /** Trained vectors before every text, which take up places of the context. */
+  prompt: VirtualTokens | undefined;
 
   constructor(config: GptConfig) {
     super();
@@ -135,11 +138,15 @@ export class Gpt extends Module {
 
   /** What the blocks make of tokens: (B, T, C), before the last norm. */
   protected hidden(tokens: Tensor, positions?: Tensor, documents?: Tensor): Tensor {
-    checkTokens(tokens, this.config.context);
+    const { prompt } = this;
+    checkTokens(tokens, this.config.context, prompt);
+    const own = call(this.wte, tokens);
+    const all = prompt === undefined ? own : within(prompt, () => prompt.forward(own, positions));
     const table = this.wpe.weight.tensor;
-    const placed = positions === undefined ? table.slice(0, 0, tokens.shape[1]!) : call(this.wpe, positions);
-    const embedded = call(this.wte, tokens).add(placed); // (B, T, C)
-    return this.h.reduce((x, block) => within(block, () => block.forward(x, documents)), call(this.drop, embedded));
+    const placed = positions === undefined ? table.slice(0, 0, all.shape[1]!) : call(this.wpe, positions);
+    const dropped = call(this.drop, all.add(placed)); // (B, T, C)
+    const hidden = this.h.reduce((x, block) => within(block, () => block.forward(x, documents)), dropped);
+    return prompt === undefined ? hidden : prompt.takeOff(hidden);
   }
 
   /**
@@ -155,13 +162,21 @@ export class Gpt extends Module {
     return this.logits(pickPosition(this.decodeHidden(tokens, cache), at));
   }
 
+  /** Puts the virtual tokens into the cache, before all texts. */
+  decodePrompt(cache: KeyValueCache): void {
+    if (this.prompt !== undefined) this.decodeEmbedded(this.prompt.rows(cache.position.shape[0]!), cache);
+  }
+
   private decodeHidden(tokens: Tensor, cache: KeyValueCache): Tensor {
-    const { context } = this.config;
     checkTokens(tokens, this.config.context);
+    return this.decodeEmbedded(call(this.wte, tokens), cache);
+  }
+
+  private decodeEmbedded(embedded: Tensor, cache: KeyValueCache): Tensor {
     // Filling behind a short prompt may stand beyond the table: its rows are never looked at, any position will do.
-    const positions = minimum(cache.positions(tokens.shape[1]!), context - 1);
-    const embedded = call(this.wte, tokens).add(call(this.wpe, positions)); // (B, n, C)
-    return this.h.reduce((x, block) => within(block, () => block.decode(x, cache)), embedded);
+    const positions = minimum(cache.positions(embedded.shape[1]!), this.config.context - 1);
+    const placed = embedded.add(call(this.wpe, positions)); // (B, n, C)
+    return this.h.reduce((x, block) => within(block, () => block.decode(x, cache)), placed);
   }
 
   private logits(hidden: Tensor): Tensor {

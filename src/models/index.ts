@@ -7,6 +7,7 @@ export * from "./gpt-config.ts";
 export * from "./llama.ts";
 export * from "./llama-config.ts";
 export * from "./mlp.ts";
+export * from "./prompt.ts";
 export * from "./registry.ts";
 export * from "./seq2seq.ts";
 export * from "./t5.ts";

@@ -19,6 +19,7 @@ import {
   type Routing,
   rotaryFrequencies,
   routerLoss,
+  type VirtualTokens,
   within,
 } from "../nn/index.ts";
 import { checkTokens, pickPosition } from "./tokens.ts";
@@ -178,8 +179,9 @@ class LlamaModel extends Module {
     this.experts = config.experts;
   }
 
-  forward(tokens: Tensor, positions: Tensor, documents?: Tensor): Tensor {
-    let x = call(this.embed_tokens, tokens);
+  /** Embedded tokens (B, T, C) → (B, T, C). */
+  forward(embedded: Tensor, positions: Tensor, documents?: Tensor): Tensor {
+    let x = embedded;
     const routings: Routing[] = [];
     for (const block of this.layers) {
       const passed = within(block, () => block.forward(x, positions, documents));
@@ -191,10 +193,10 @@ class LlamaModel extends Module {
     return call(this.norm, x);
   }
 
-  decode(tokens: Tensor, cache: KeyValueCache): Tensor {
-    const positions = cache.positions(tokens.shape[1]!);
+  decode(embedded: Tensor, cache: KeyValueCache): Tensor {
+    const positions = cache.positions(embedded.shape[1]!);
     const blocks = (x: Tensor, block: LlamaBlock) => within(block, () => block.decode(x, positions, cache));
-    return call(this.norm, this.layers.reduce(blocks, call(this.embed_tokens, tokens)));
+    return call(this.norm, this.layers.reduce(blocks, embedded));
   }
 }
 
@@ -211,6 +213,8 @@ export class Llama extends Module {
   readonly config: LlamaConfig;
   readonly model: LlamaModel;
   readonly lm_head: Linear | undefined;
+  /** Trained vectors before every text, which take up places of the context. */
+  prompt: VirtualTokens | undefined;
 
   constructor(config: LlamaConfig) {
     super();
@@ -223,9 +227,14 @@ export class Llama extends Module {
    * `positions` i32 (B or 1, T), default 0 … T − 1; `documents` i32 (B, T): a token sees those of its own document alone.
    * Errors with `model/context` when T is greater than the context.
    */
-  forward(tokens: Tensor, positions: Tensor = iota([1, tokens.shape[1]!], 1), documents?: Tensor): Tensor {
-    checkTokens(tokens, this.config.context);
-    return this.logits(within(this.model, () => this.model.forward(tokens, positions, documents)));
+  forward(tokens: Tensor, positions?: Tensor, documents?: Tensor): Tensor {
+    const { prompt } = this;
+    checkTokens(tokens, this.config.context, prompt);
+    const own = call(this.model.embed_tokens, tokens);
+    const all = prompt === undefined ? own : within(prompt, () => prompt.forward(own, positions));
+    const placed = positions ?? iota([1, all.shape[1]!], 1);
+    const hidden = within(this.model, () => this.model.forward(all, placed, documents));
+    return this.logits(prompt === undefined ? hidden : prompt.takeOff(hidden));
   }
 
   /** The next tokens, i32 (B, n), of a sequence whose beginning is in `cache` → logits (B, n, V). */
@@ -238,9 +247,18 @@ export class Llama extends Module {
     return this.logits(pickPosition(this.decodeHidden(tokens, cache), at));
   }
 
+  /** Puts the virtual tokens into the cache, before all texts. */
+  decodePrompt(cache: KeyValueCache): void {
+    if (this.prompt !== undefined) this.decodeEmbedded(this.prompt.rows(cache.position.shape[0]!), cache);
+  }
+
   private decodeHidden(tokens: Tensor, cache: KeyValueCache): Tensor {
     checkTokens(tokens, this.config.context);
-    return within(this.model, () => this.model.decode(tokens, cache));
+    return this.decodeEmbedded(call(this.model.embed_tokens, tokens), cache);
+  }
+
+  private decodeEmbedded(embedded: Tensor, cache: KeyValueCache): Tensor {
+    return within(this.model, () => this.model.decode(embedded, cache));
   }
 
   private logits(hidden: Tensor): Tensor {
@@ -264,7 +282,8 @@ export class LlamaForScores extends Llama {
     checkTokens(tokens, this.config.context);
     const present = tokens.greaterEqual(0);
     const positions = iota([1, tokens.shape[1]!], 1);
-    const hidden = within(this.model, () => this.model.forward(where(present, tokens, 0), positions));
+    const embedded = call(this.model.embed_tokens, where(present, tokens, 0));
+    const hidden = within(this.model, () => this.model.forward(embedded, positions));
     return call(this.score, poolTokens(hidden, present, "last"));
   }
 }

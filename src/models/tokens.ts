@@ -1,12 +1,14 @@
 // What every model of text asks of its tokens.
 import { fail } from "../base/index.ts";
 import { iota, type Tensor, take } from "../core/index.ts";
+import type { VirtualTokens } from "../nn/index.ts";
 
-/** Errors with `model/context` unless the tokens are i32 (B, T) with T up to the context. */
-export function checkTokens(tokens: Tensor, context: number): void {
-  if (tokens.dtype === "i32" && tokens.rank === 2 && tokens.shape[1]! <= context) return;
+/** Errors with `model/context` unless the tokens are i32 (B, T) with T up to what the context leaves beside a prompt. */
+export function checkTokens(tokens: Tensor, context: number, prompt?: VirtualTokens): void {
+  const room = context - (prompt?.count ?? 0);
+  if (tokens.dtype === "i32" && tokens.rank === 2 && tokens.shape[1]! <= room) return;
   fail("model/context", "tokens do not fit the model", {
-    expected: `i32[batch, up to ${context}]`,
+    expected: `i32[batch, up to ${room}]`,
     got: tokens.toString(),
     fix: "cut the text into windows of at most context tokens, or make a model with a longer context",
   });

@@ -30,3 +30,4 @@ export * from "./regularization.ts";
 export * from "./rotary.ts";
 export { largestFactors } from "./singular.ts";
 export * from "./sinusoid.ts";
+export * from "./virtual-tokens.ts";

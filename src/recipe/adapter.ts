@@ -2,8 +2,8 @@
 import { z } from "zod";
 import { AthanorError, oneOf } from "../base/index.ts";
 import { quantizedFormats } from "../core/index.ts";
-import { modelFamily } from "../models/index.ts";
-import { addLora, frozenBesideLora, loraInits, type Module, quantizeLayers } from "../nn/index.ts";
+import { addPrompt, modelFamily } from "../models/index.ts";
+import { addLora, frozenBesideLora, loraInits, type Module, promptName, quantizeLayers } from "../nn/index.ts";
 import { type OptimizerConfig, parseOptimizer } from "../optim/index.ts";
 import type { StepDescription } from "../train/index.ts";
 import type { Prepared } from "./prepare.ts";
@@ -42,14 +42,24 @@ const loraSchema = z
   })
   .transform(({ alpha, ...given }) => ({ ...given, alpha: alpha ?? 2 * given.rank }));
 
-export const adapterSchema = oneOf({ lora: loraSchema });
+const promptSchema = z.strictObject({
+  tokens: z.number().int().positive().max(4096).describe("trained vectors before every text, of gpt and llama"),
+  text: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("they begin as the rows of this text's tokens, over and over; left out, uniform in ±0.5"),
+});
+
+export const adapterSchema = oneOf({ lora: loraSchema, prompt: promptSchema });
 export type AdapterConfig = z.output<typeof adapterSchema>;
 
 /**
  * Gives a model its adapters, and its layers the form in which they are kept. Gives the names of the parameters of a head, which is trained
- * whole beside them: that of a task that no text alone has taught. Errors with `nn/lora`, `nn/quantize`.
+ * whole beside them: that of a task that no text alone has taught. Errors with `nn/lora`, `nn/quantize`, `model/prompt`.
  */
 export function adapt(model: Module, adapter: AdapterConfig | undefined, family: string, task: string): string[] {
+  if (adapter?.prompt !== undefined) addPrompt(model, adapter.prompt.tokens);
   if (adapter?.lora === undefined) return [];
   const { isHead = () => false } = modelFamily(family);
   const isOfText = ["language-model", "masked-language-model"].includes(task);
@@ -95,11 +105,12 @@ export function freezeBeside(
 ): OptimizerConfig {
   if (adapter === undefined) return optimizer;
   const { ratio = 1 } = adapter.lora ?? {};
+  const adapters = adapter.prompt === undefined ? frozenBesideLora : [`!${promptName}`];
   return Object.fromEntries(
     Object.entries(optimizer).map(([name, settings]) => {
       const given = settings as { readonly freeze?: unknown; readonly rates?: readonly object[] } | undefined;
       if (given === undefined) return [name, given];
-      const freeze = given.freeze === "none" ? [...frozenBesideLora, ...heads.map((name) => `!${name}`)] : given.freeze;
+      const freeze = given.freeze === "none" ? [...adapters, ...heads.map((name) => `!${name}`)] : given.freeze;
       const faster = { select: ["*.lora.B"], by: ratio };
       return [name, { ...given, freeze, ...(ratio === 1 ? {} : { rates: [faster, ...(given.rates ?? [])] }) }];
     }),

@@ -11,3 +11,7 @@ export function chosenModel(recipe: Pick<Recipe, "model">): [family: string, con
 export function contextOf(family: string, config: unknown, task: TaskName): number {
   return modelFamily(family).build(config, { task, vocab: 1, outputs: 1 }).inputs.tokens!.shape[0]!;
 }
+
+/** Tokens of a text that a language model reads beside the virtual ones before it. */
+export const roomOf = (context: number, { adapter }: Pick<Recipe, "adapter">): number =>
+  Math.max(1, context - (adapter?.prompt?.tokens ?? 0)); // an adapter that leaves no room is refused as it is added

@@ -16,7 +16,7 @@ import { modelFamilies, modelFamily } from "../models/index.ts";
 import { languageModelTask } from "../train/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
 import { chatTemplate } from "./chat.ts";
-import { chosenModel, contextOf } from "./chosen-model.ts";
+import { chosenModel, contextOf, roomOf } from "./chosen-model.ts";
 import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import { tokenizerSpec } from "./prepare-text.ts";
@@ -61,10 +61,10 @@ const inputOf = ({ data }: Recipe): JsonInput =>
 function sequenceSettings(recipe: Recipe, options: PrepareOptions) {
   const { data, seed } = recipe;
   const [family, config] = chosenModel(recipe);
-  if (data.packing) requirePacking(family);
+  if (data.packing) requirePacking(family, recipe);
   return {
     tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte", options),
-    context: contextOf(family, config, "language-model"),
+    context: roomOf(contextOf(family, config, "language-model"), recipe),
     ...{ seed, validation: data.heldOut, invalid: data.invalid },
   };
 }
@@ -85,7 +85,7 @@ async function fromSequences(
   const { data } = recipe;
   const [family, config] = chosenModel(recipe);
   const built = modelFamily(family).build(config, { task: "language-model", vocab: tokenizer.vocabSize });
-  const context = built.inputs.tokens!.shape[0]!;
+  const context = roomOf(built.inputs.tokens!.shape[0]!, recipe);
   const padded = { train: new PaddedSequences(train, context), heldOut: new PaddedSequences(validation, context) };
   const pack = (sequences: TokenSequences) => new PackedSequences(sequences, context);
   const packed = data.packing ? { train: pack(train), heldOut: pack(validation) } : undefined;
@@ -109,7 +109,14 @@ async function fromSequences(
 }
 
 /** A model that does not tell documents apart would read one into the next. Errors with `config/packing`. */
-function requirePacking(family: string): void {
+function requirePacking(family: string, { adapter }: Recipe): void {
+  if (adapter?.prompt !== undefined)
+    fail("config/packing", "virtual tokens stand before a row, not before each document in it", {
+      where: "data.packing",
+      expected: "a text in each row",
+      got: "data.packing beside adapter.prompt",
+      fix: "set data.packing: false",
+    });
   if (modelFamily(family).packs) return;
   const able = [...modelFamilies.values()].filter(({ packs }) => packs).map(({ name }) => name);
   fail("config/packing", "this model cannot tell the documents of a packed row apart", {

@@ -11,7 +11,7 @@ import { type Batch, type Dataset, type JsonInput, tokenizerConfig, tokenizerCon
 import { modelFamily } from "../models/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource, withFloats } from "./batches.ts";
 import { chatTemplate } from "./chat.ts";
-import { chosenModel, contextOf } from "./chosen-model.ts";
+import { chosenModel, contextOf, roomOf } from "./chosen-model.ts";
 import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import { tokenizerSpec } from "./prepare-text.ts";
@@ -28,7 +28,7 @@ export async function preparePairs(recipe: Recipe, options: PrepareOptions): Pro
       : { path: data.path };
   const { train, validation, tokenizer, format, width, cut, sha256, ...report } = await preparePreferences(input, {
     tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte", options),
-    context: contextOf(family, config, "language-model"),
+    context: roomOf(contextOf(family, config, "language-model"), recipe),
     sides,
     chat: data.chat === undefined ? undefined : { ...data.chat, template: await chatTemplate(recipe, options) },
     validation: data.heldOut,

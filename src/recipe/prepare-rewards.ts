@@ -4,7 +4,7 @@ import { addReference, fillReference, GrpoSource, grpoTask, preparePrompts, type
 import { fail } from "../base/index.ts";
 import { modelFamily } from "../models/index.ts";
 import { batchesOf, evaluationRows } from "./batches.ts";
-import { chosenModel, contextOf } from "./chosen-model.ts";
+import { chosenModel, contextOf, roomOf } from "./chosen-model.ts";
 import { keepsReference } from "./loss.ts";
 import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
@@ -16,7 +16,7 @@ export async function prepareRewarded(recipe: Recipe, options: PrepareOptions): 
   const settings = recipe.loss!.grpo!;
   const [family, config] = chosenModel(recipe);
   const reward = await rewardOf(settings.reward);
-  const context = contextOf(family, config, "language-model");
+  const context = roomOf(contextOf(family, config, "language-model"), recipe);
   const { train, heldOut, tokenizer, endToken, width, sha256, ...report } = await preparePrompts(
     data.path === undefined ? { records: data.rows! } : { path: data.path },
     {

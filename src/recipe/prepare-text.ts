@@ -14,7 +14,7 @@ import {
 import { modelFamily } from "../models/index.ts";
 import { languageModelTask } from "../train/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
-import { chosenModel } from "./chosen-model.ts";
+import { chosenModel, roomOf } from "./chosen-model.ts";
 import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import type { Recipe } from "./schema.ts";
@@ -26,7 +26,7 @@ export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptio
   const { train, validation, tokenizer, report } = text;
   const [family, config] = chosenModel(recipe);
   const built = modelFamily(family).build(config, { task: "language-model", vocab: tokenizer.vocabSize });
-  const context = built.inputs.tokens!.shape[0]!;
+  const context = roomOf(built.inputs.tokens!.shape[0]!, recipe);
   tellText(report, train, options);
   const close = async () => void (await Promise.all([train.close(), validation.close()]));
   try {

@@ -1,0 +1,72 @@
+// Virtual tokens that PEFT wrote: read before their model, run, written again; and folders that are wrong, refused by name.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { assertClose } from "../../test/support/close.ts";
+import { runReference } from "../../test/support/run-reference.ts";
+import { fromNumbers, toNumbers } from "../base/index.ts";
+import { SafetensorsFile, writeSafetensors } from "../checkpoint/index.ts";
+import { type Tensor, trace } from "../core/index.ts";
+import { addPrompt, modelFamily } from "../models/index.ts";
+import { functionalCall } from "../nn/index.ts";
+import { type PromptedHubModel, peftPromptFiles, readPeftFolder } from "./index.ts";
+
+const golden = (name: string) => JSON.parse(readFileSync(`test/golden/${name}.json`, "utf8"));
+const hub = golden("hub");
+const { files, logits } = golden("peft").cases.prompt as { files: { [name: string]: string }; logits: number[] };
+
+const scratch = mkdtempSync(join(tmpdir(), "athanor-prompt-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+function folderOf(name: string, contents: { readonly [name: string]: string }): string {
+  const folder = join(scratch, name);
+  mkdirSync(folder, { recursive: true });
+  for (const [file, text] of Object.entries(contents)) writeFileSync(join(folder, file), Buffer.from(text, "base64"));
+  return folder;
+}
+folderOf("llama", hub.cases.llama.files); // the name that the adapter's configuration has
+const before = folderOf("prompt", files);
+const read = async (folder: string, base?: string) => (await readPeftFolder(folder, base)) as PromptedHubModel;
+
+test("gives PEFT's logits", async () => {
+  const { family, config, tensors, prompt } = await read(before);
+  const { module } = modelFamily(family).build(config, { task: "language-model" });
+  addPrompt(module, prompt.tokens);
+  const values = [...tensors].map(([key, array]) => [key, fromNumbers("f64", array.shape, toNumbers(array))] as const);
+  const feeds = { ...Object.fromEntries(values), tokens: fromNumbers("i32", [hub.batch, hub.time], hub.tokens) };
+  const graph = trace(
+    feeds,
+    ({ tokens, ...parameters }: { readonly [name: string]: Tensor }) =>
+      functionalCall(module, new Map(Object.entries(parameters)), () => module.forward(tokens!)) as Tensor,
+    { floatDType: "f64" },
+  );
+  assertClose(toNumbers(runReference(graph, feeds).result!), logits, { absolute: 2e-5, what: "logits" });
+});
+
+test("is written as it was: bytes, and what PEFT reads of its configuration", async () => {
+  const { texts, tensorsName, ...rest } = peftPromptFiles({ ...(await read(before)), base: "llama" });
+  const after = folderOf("written", {});
+  await writeSafetensors(join(after, tensorsName), rest.tensors, rest);
+  const [theirs, ours] = [
+    await SafetensorsFile.open(join(before, tensorsName)),
+    await SafetensorsFile.open(join(after, tensorsName)),
+  ];
+  expect(ours.names).toEqual(theirs.names);
+  expect(await ours.read("prompt_embeddings")).toEqual(await theirs.read("prompt_embeddings"));
+  await Promise.all([theirs.close(), ours.close()]);
+  const config = JSON.parse(readFileSync(join(before, "adapter_config.json"), "utf8"));
+  expect(config).toMatchObject(JSON.parse(texts.get("adapter_config.json")!));
+});
+
+test.each([
+  ["another number than its tensor has", { num_virtual_tokens: 5 }, "hub/adapter", "[5,16]"],
+  ["tokens of a decoder too", { num_transformer_submodules: 2 }, "config/invalid", "num_transformer_submodules"],
+  ["whole modules beside it", { modules_to_save: ["lm_head"] }, "config/invalid", "modules_to_save"],
+  ["a base that is not here", { base_model_name_or_path: "somebody/else" }, "hub/adapter", "--adapter"],
+])("%s: refused", async (name, changes, code, text) => {
+  const folder = folderOf(name, files);
+  const path = join(folder, "adapter_config.json");
+  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), ...changes }));
+  await expect(read(folder)).rejects.toMatchObject({ code, message: expect.stringContaining(text) });
+});

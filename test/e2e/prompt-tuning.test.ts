@@ -1,0 +1,73 @@
+// Prompt tuning end to end: virtual tokens alone are trained, resumed, exported, read again, and refused where they have no place.
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { evaluateRun, load } from "../../src/api/index.ts";
+import { toNumbers } from "../../src/base/index.ts";
+import { loadLatest } from "../../src/checkpoint/index.ts";
+import { runCli, scratchFolder, writeTinyRecipe } from "../support/cli.ts";
+
+const folder = scratchFolder();
+afterAll(() => folder.remove());
+const at = (...names: string[]) => join(folder.path, ...names);
+const cli = (...args: string[]) => runCli([...args, "--json"], folder.path);
+const model = { llama: { layers: 2, heads: 4, width: 32, context: 16 } };
+const adapter = { prompt: { tokens: 4, text: "the " } };
+const recipe = (changes: object = {}) =>
+  writeTinyRecipe(folder.path, { model, adapter, optimizer: { adamw: { lr: 0.05 } }, steps: 20, ...changes });
+const tensorsOf = async (run: string) => (await loadLatest(at(run)))!.checkpoint.tensors;
+const textOf = async (path: string, given?: string) => {
+  const loaded = await load(at(path), { adapter: given && at(given) });
+  return (await loaded.generate("the ", { maxTokens: 30, temperature: 0 })).text;
+};
+
+beforeAll(async () => {
+  const base = await cli("train", recipe({ adapter: undefined, optimizer: {}, steps: 30 }), "--run-dir", "base");
+  expect(base.code, base.stderr).toBe(0);
+  const tuned = await cli("train", recipe(), "--run-dir", "tuned", "--init-from", "base");
+  expect(tuned.code, tuned.stderr).toBe(0);
+}, 120_000);
+
+test("they alone are trained, from the rows of the text's tokens, and lower the loss", async () => {
+  const [before, after] = [await tensorsOf("base"), await tensorsOf("tuned")];
+  for (const name of [...before.keys()].filter((name) => !name.startsWith("adam.")))
+    expect(toNumbers(after.get(name)!), name).toEqual(toNumbers(before.get(name)!));
+  expect([...after.keys()].filter((name) => name.startsWith("adam."))).toHaveLength(2);
+  const still = recipe({ steps: 1, optimizer: { sgd: { lr: 1e-30 } } });
+  expect(await cli("train", still, "--run-dir", "still", "--init-from", "base")).toMatchObject({ code: 0 });
+  const { tokenizer } = await load(at("base"));
+  const table = toNumbers(before.get("model.embed_tokens.weight")!);
+  const ids = tokenizer!.encode("the ");
+  const rows = [0, 1, 2, 3].flatMap((row) => {
+    const id = ids[row % ids.length]!;
+    return [...table.slice(32 * id, 32 * id + 32)];
+  });
+  expect([...toNumbers((await tensorsOf("still")).get("prompt.weight")!)]).toEqual(rows);
+  expect((await evaluateRun(at("tuned"))).loss).toBeLessThan((await evaluateRun(at("still"))).loss - 1e-3);
+});
+
+test("a run that was paused ends with the same bytes", async () => {
+  const args = ["train", recipe(), "--run-dir", "paused", "--init-from", "base"] as const;
+  expect(await cli(...args, "--until", "10")).toMatchObject({ code: 0 });
+  expect(await cli("train", recipe(), "--run-dir", "paused", "--resume")).toMatchObject({ code: 0 });
+  expect(await tensorsOf("paused")).toEqual(await tensorsOf("tuned"));
+});
+
+test("they go through PEFT's layout without a change of the text that they write, and are not merged", async () => {
+  expect(await cli("export", "tuned", "peft", "--layout", "peft")).toMatchObject({ code: 0 });
+  expect(await cli("export", "base", "base-hub", "--layout", "huggingface")).toMatchObject({ code: 0 });
+  const wanted = await textOf("tuned");
+  expect(await textOf("base-hub", "peft")).toBe(wanted);
+  expect(await textOf("base")).not.toBe(wanted);
+  const merged = await cli("export", "tuned", "merged", "--layout", "huggingface");
+  expect(merged.records.at(-1)).toMatchObject({ code: "hub/export" });
+});
+
+test.each([
+  ["no room for the text", { adapter: { prompt: { tokens: 16 } } }, [], "model/prompt"],
+  ["documents side by side in a row", { data: { path: "corpus.txt", packing: true } }, [], "config/packing"],
+  ["another number of them", { adapter: { prompt: { tokens: 5 } } }, ["--init-from", "tuned"], "model/tensor"],
+  ["a model without them", { adapter: undefined }, ["--init-from", "tuned"], "model/adapter"],
+])("%s: refused", async (name, changes, args, code) => {
+  const result = await cli("train", recipe(changes), "--run-dir", `refused ${name}`, ...args);
+  expect(result.records.at(-1), result.stderr).toMatchObject({ code });
+});
