@@ -226,7 +226,8 @@ function published(
       fix: "--layout peft, beside the model that they were trained before",
     });
   if (layout === "huggingface") return hubFiles({ family, config, task, classes, tensors: stored, files });
-  if (adapter?.prompt !== undefined) return peftPromptFiles({ config, tensors: stored, base: "" });
+  const { from: base = "" } = JSON.parse(files.get("recipe.json") ?? "{}") as { readonly from?: string };
+  if (adapter?.prompt !== undefined) return peftPromptFiles({ config, tensors: stored, base, files });
   if (adapter?.lora === undefined)
     return fail("hub/export", "this model has no adapter", {
       where: "layout",
@@ -241,7 +242,6 @@ function published(
       got: task,
       fix: "--layout huggingface, which writes the whole model, adapters merged and the head with it",
     });
-  const { from: base = "" } = JSON.parse(files.get("recipe.json") ?? "{}") as { readonly from?: string };
   return peftFiles({ family, config, task, adapter: adapter.lora, tensors: stored, base, files });
 }
 

@@ -1,21 +1,23 @@
 // Speculative decoding (Leviathan et al. 2023; Chen et al. 2023): a small model proposes tokens, the large one reads them in one
 // run and keeps those that it would have drawn itself. The text's distribution stays exactly that of the large model.
 import { fail } from "../base/index.ts";
-import { CachedDecoder, type DecoderOptions } from "./cached-decoder.ts";
+import { CachedDecoder, type DecoderOptions, promptLength } from "./cached-decoder.ts";
 import type { Proposal } from "./sampling.ts";
 import type { Sequence } from "./sequence.ts";
 
 /** A model that proposes tokens to a larger one with the same ids. May serve several generators. */
 export class DraftModel {
   readonly options: DecoderOptions;
+  private readonly context: number;
   private readonly decoder: CachedDecoder;
   /** The tokens whose keys and values stand in the cache. */
   private cached: readonly number[] = [];
 
   /** Compiles its programs. Errors with `store/unknown` when the store lacks a parameter. */
   constructor(options: DecoderOptions) {
-    const { context } = options.model.config;
+    const context = options.model.config.context - promptLength(options.model);
     this.options = options;
+    this.context = context;
     this.decoder = new CachedDecoder(options, { rows: 1, context, chunk: Math.min(64, context), name: "cache.draft" });
   }
 
@@ -39,7 +41,7 @@ export class DraftModel {
   /** Up to `most` tokens to follow the text, fewer at its end; none where it is longer than the draft's own context. */
   async propose(sequence: Sequence, most: number, vocabSize: number): Promise<Proposal[]> {
     const { window, room } = sequence;
-    const count = Math.min(most, room, this.options.model.config.context - window.length);
+    const count = Math.min(most, room, this.context - window.length);
     const proposals: Proposal[] = [];
     while (proposals.length < count) {
       const drafted = proposals.map(({ token }) => token);

@@ -7,7 +7,7 @@ import { type Tensor, trace } from "../core/index.ts";
 import { ReferenceEngine } from "../engine/index.ts";
 import { addPrompt, gptFamily, llamaFamily, tokenTableName } from "../models/index.ts";
 import { functionalCall, initialize, type Module, promptName } from "../nn/index.ts";
-import { type CachedLanguageModel, TokenGenerator } from "./index.ts";
+import { type CachedLanguageModel, DraftModel, TokenGenerator } from "./index.ts";
 
 const facts = { task: "language-model", vocab: 20 } as const;
 const words = [3, 7, 11];
@@ -58,15 +58,35 @@ describe.each([gptFamily, llamaFamily])("$name", (family) => {
     assertClose(logitsOf(prompted, tokens), whole, { absolute: 1e-12, what: "logits" });
   });
 
-  test("texts of several lengths at once, in chunks; also after the virtual tokens changed", async () => {
+  function storeOf(model: Module) {
     const store = engine.createStore();
-    store.declare([...prompted.parameters()].map(([name, { shape }]) => ({ name, dtype: "f64", shape })));
-    for (const [name, value] of values) store.write(name, value);
-    const plainStore = engine.createStore();
-    plainStore.declare([...plain.parameters()].map(([name, { shape }]) => ({ name, dtype: "f64", shape })));
-    for (const name of plain.parameters().keys()) plainStore.write(name, values.get(name)!);
+    for (const [name, { shape }] of model.parameters()) {
+      store.declare([{ name, dtype: "f64", shape }]);
+      store.write(name, values.get(name)!);
+    }
+    return store;
+  }
+
+  test("a draft that has them, or none, changes no text, past the end of the context too", async () => {
+    const generator = new TokenGenerator({ engine, store: storeOf(prompted), model: prompted, chunk: 2 });
+    const prompts = [tokens.slice(0, 5), tokens.slice(3, 4)];
+    const options = { maxTokens: 14, temperature: 0 };
+    const wanted = await generator.generateAll(prompts, options);
+    for (const model of [prompted, plain]) {
+      const draft = new DraftModel({ engine, store: storeOf(model), model });
+      const got = await generator.generateAll(prompts, { ...options, draft, draftTokens: 3 });
+      expect(got.map(({ tokens }) => tokens)).toEqual(wanted.map(({ tokens }) => tokens));
+      for (const { draft: counts } of got) {
+        expect(counts!.proposed).toBeGreaterThan(0);
+        if (model === prompted) expect(counts!.accepted).toBe(counts!.proposed); // the model would say the same itself
+      }
+    }
+  });
+
+  test("texts of several lengths at once, in chunks; also after the virtual tokens changed", async () => {
+    const store = storeOf(prompted);
     const generator = new TokenGenerator({ engine, store, model: prompted, chunk: 2 });
-    const reference = new TokenGenerator({ engine, store: plainStore, model: plain });
+    const reference = new TokenGenerator({ engine, store: storeOf(plain), model: plain });
     expect(generator.context).toBe(12 - words.length);
     const options = { maxTokens: 4, temperature: 0 };
     const prompts = [tokens.slice(0, 5), tokens.slice(3, 4), tokens.slice(2, 5)];

@@ -45,9 +45,11 @@ test("gives PEFT's logits", async () => {
 });
 
 test("is written as it was: bytes, and what PEFT reads of its configuration", async () => {
-  const { texts, tensorsName, ...rest } = peftPromptFiles({ ...(await read(before)), base: "llama" });
+  const files = new Map([["chat_template.jinja", "{{ messages }}"]]);
+  const { texts, tensorsName, ...rest } = peftPromptFiles({ ...(await read(before)), base: "llama", files });
   const after = folderOf("written", {});
   await writeSafetensors(join(after, tensorsName), rest.tensors, rest);
+  for (const [name, text] of texts) writeFileSync(join(after, name), text);
   const [theirs, ours] = [
     await SafetensorsFile.open(join(before, tensorsName)),
     await SafetensorsFile.open(join(after, tensorsName)),
@@ -57,6 +59,7 @@ test("is written as it was: bytes, and what PEFT reads of its configuration", as
   await Promise.all([theirs.close(), ours.close()]);
   const config = JSON.parse(readFileSync(join(before, "adapter_config.json"), "utf8"));
   expect(config).toMatchObject(JSON.parse(texts.get("adapter_config.json")!));
+  expect((await read(after)).texts.get("chat_template.jinja")).toBe("{{ messages }}");
 });
 
 test.each([

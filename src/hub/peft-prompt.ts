@@ -6,9 +6,9 @@ import { fail, formatType, parseConfig, sameShape } from "../base/index.ts";
 import { SafetensorsFile } from "../checkpoint/index.ts";
 import { promptName } from "../nn/index.ts";
 import { parseJson } from "./config.ts";
-import { peftConfigName, peftTensorsName } from "./peft.ts";
+import { adapterFolder, peftConfigName, peftTensorsName } from "./peft.ts";
 import { type AdaptedHubModel, baseOf, only, readPeftModel } from "./peft-read.ts";
-import { type HubModel, type KeepTensor, readHubModel } from "./read.ts";
+import { type HubModel, type KeepTensor, readHubModel, readTexts } from "./read.ts";
 import type { HubFiles, StoredTensor } from "./write.ts";
 
 const tensorName = "prompt_embeddings";
@@ -51,7 +51,8 @@ export async function readPeftFolder(
         fix: "give the model that they were trained before, or save them again with PEFT",
       });
     const prompt = { tokens: config.num_virtual_tokens };
-    return { ...model, folder, prompt, tensors: new Map([...model.tensors, [promptName, value]]) };
+    const texts = new Map([...model.texts, ...(await readTexts(folder))]); // such as a template that it learnt
+    return { ...model, folder, prompt, texts, tensors: new Map([...model.tensors, [promptName, value]]) };
   } finally {
     await file.close();
   }
@@ -62,6 +63,8 @@ export function peftPromptFiles(model: {
   readonly config: unknown;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   readonly base: string;
+  /** Of which those that are carried go along. */
+  readonly files: ReadonlyMap<string, string>;
 }): HubFiles {
   const { layers, heads } = model.config as { readonly layers: number; readonly heads: number };
   const tokens = model.tensors.get(promptName)!;
@@ -78,11 +81,5 @@ export function peftPromptFiles(model: {
     prompt_tuning_init: "RANDOM",
     inference_mode: true,
   };
-  const texts = new Map([[peftConfigName, `${JSON.stringify(config, undefined, 2)}\n`]]);
-  return {
-    tensorsName: peftTensorsName,
-    tensors: [{ ...tokens, name: tensorName }],
-    metadata: { format: "pt" },
-    texts,
-  };
+  return adapterFolder(config, [{ ...tokens, name: tensorName }], model.files);
 }

@@ -55,7 +55,16 @@ export function peftFiles(
     bias: "none",
     inference_mode: true,
   };
-  const carried = [...model.files].filter(([name]) => (carriedTexts as readonly string[]).includes(name));
+  return adapterFolder(config, tensors, model.files);
+}
+
+/** An adapter's folder: of the model's `files` those that are carried go along. */
+export function adapterFolder(
+  config: object,
+  tensors: HubFiles["tensors"],
+  files: ReadonlyMap<string, string>,
+): HubFiles {
+  const carried = [...files].filter(([name]) => (carriedTexts as readonly string[]).includes(name));
   const texts = new Map([...carried, [peftConfigName, `${JSON.stringify(config, undefined, 2)}\n`]]);
   return { tensorsName: peftTensorsName, tensors, metadata: { format: "pt" }, texts };
 }
