@@ -50,6 +50,10 @@ export type { Question, QuestionBatch, QuestionWindow } from "./question-spans.t
 export { QuestionDataset, QuestionEncoder, readQuestions } from "./question-spans.ts";
 export type { SampleOrder, Sampler } from "./sampler.ts";
 export { makeSampler, sampleOrders } from "./sampler.ts";
+export type { SequenceWindowOptions, WindowCut } from "./sequence-windows.ts";
+export { hiddenSpans, PrefixWindows, randomPrefix, SequenceWindows } from "./sequence-windows.ts";
+export type { SpanCounts, SpanShares } from "./span-corruption.ts";
+export { drawSpans, hideSpans, sentinelIds, spanCounts, spanWindow } from "./span-corruption.ts";
 export type { SpecialIds } from "./special-tokens.ts";
 export { frameTokens, specialIds } from "./special-tokens.ts";
 export type { Split, SplitOptions } from "./split.ts";

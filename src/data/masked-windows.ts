@@ -1,8 +1,9 @@
 // Masked language modelling (Devlin et al. 2018): windows of a text with some words hidden, others each time a window is drawn (Liu et
 // al. 2019). What is hidden is a function of the seed and the sample's number: a run that was stopped goes on with the same words.
-import { fail, type HostArray, RandomStream } from "../base/index.ts";
+import { fail, type HostArray } from "../base/index.ts";
 import type { Dataset } from "./batch.ts";
 import { ignoreIndex } from "./loader.ts";
+import { type SampleDraws, sampleDraws } from "./sample-draws.ts";
 import type { SpecialIds } from "./special-tokens.ts";
 import type { TokenStore } from "./token-store.ts";
 import type { WordParts } from "./word-parts.ts";
@@ -120,13 +121,8 @@ export class MaskedWindows implements Dataset<MaskedBatch> {
     }
   }
 
-  private drawer(name: string, sample: number) {
-    const stream = new RandomStream(this.options.seed, `${name}/${this.options.order}`);
-    const [row, step] = [sample % 2 ** 32, Math.floor(sample / 2 ** 32)];
-    return {
-      uniform: (at: number) => stream.uniform(at, row, step),
-      below: (bound: number, at: number) => stream.below(bound, at, row, step),
-    };
+  private drawer(name: string, sample: number): SampleDraws {
+    return sampleDraws(this.options.seed, `${name}/${this.options.order}`, sample);
   }
 }
 

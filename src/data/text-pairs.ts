@@ -33,14 +33,16 @@ export interface TextPairOptions extends TableReadOptions, Pick<SplitOptions, "v
   readonly layout: (tokenizer: Tokenizer) => PairLayout;
 }
 
+type TextPair = readonly [source: Int32Array, target: Int32Array];
+
 /** Pairs as token ids. */
 export class TextPairDataset implements Dataset<TextPairBatch> {
   readonly unit = "pair";
   readonly fingerprint: string;
-  private readonly pairs: readonly (readonly [source: Int32Array, target: Int32Array])[];
+  private readonly pairs: readonly TextPair[];
   private readonly layout: PairLayout;
 
-  constructor(pairs: TextPairDataset["pairs"], layout: PairLayout, fingerprint: string) {
+  constructor(pairs: readonly TextPair[], layout: PairLayout, fingerprint: string) {
     this.pairs = pairs;
     this.layout = layout;
     this.fingerprint = fingerprint;
@@ -64,22 +66,29 @@ export class TextPairDataset implements Dataset<TextPairBatch> {
   }
 
   collate(positions: readonly number[]): TextPairBatch {
-    const { context, targetContext, start, end } = this.layout;
-    const rows = positions.map((position) => this.pairs[position]!);
-    const padded = (width: number, ids: (pair: (typeof rows)[number]) => readonly number[]): HostArray => {
-      const data = new Int32Array(rows.length * width).fill(-1);
-      rows.forEach((pair, row) => {
-        data.set(ids(pair).slice(0, width), row * width);
-      });
-      return { dtype: "i32", shape: [rows.length, width], data };
-    };
-    return {
-      // a source that is cut ends all the same; a target that is cut does not
-      source: padded(context, ([source]) => [...source.subarray(0, context - 1), end]),
-      tokens: padded(targetContext, ([, target]) => [start, ...target]),
-      targets: padded(targetContext, ([, target]) => [...target, end]),
-    };
+    return padPairs(
+      positions.map((position) => this.pairs[position]!),
+      this.layout,
+    );
   }
+}
+
+/** Sources and targets as rows of one length each. */
+export function padPairs(rows: readonly TextPair[], layout: PairLayout): TextPairBatch {
+  const { context, targetContext, start, end } = layout;
+  const padded = (width: number, ids: (pair: TextPair) => readonly number[]): HostArray => {
+    const data = new Int32Array(rows.length * width).fill(-1);
+    rows.forEach((pair, row) => {
+      data.set(ids(pair).slice(0, width), row * width);
+    });
+    return { dtype: "i32", shape: [rows.length, width], data };
+  };
+  return {
+    // a source that is cut ends all the same; a target that is cut does not
+    source: padded(context, ([source]) => [...source.subarray(0, context - 1), end]),
+    tokens: padded(targetContext, ([, target]) => [start, ...target]),
+    targets: padded(targetContext, ([, target]) => [...target, end]),
+  };
 }
 
 export interface TextPairData {

@@ -1,8 +1,11 @@
 // Text for a language model: read, split, tokenized, cut into windows.
 import { fail, valuesOf } from "../base/index.ts";
 import {
+  type Dataset,
+  PrefixWindows,
   prepareText,
   SequentialWindows,
+  type TextBatch,
   type TextData,
   type TextDataOptions,
   type TextInput,
@@ -37,9 +40,12 @@ export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptio
     await close();
     throw error;
   }
-  const heldOut = new SequentialWindows(validation, context);
+  const { objective } = recipe.data;
+  const withPrefix = (rows: Dataset<TextBatch>) =>
+    objective === "prefix" ? new PrefixWindows(rows, recipe.seed) : rows;
+  const heldOut = withPrefix(new SequentialWindows(validation, context));
   // all of a text are its windows side by side, not one at each token
-  const windows = new (recipe.batch.size === "all" ? SequentialWindows : TextWindows)(train, context);
+  const windows = withPrefix(new (recipe.batch.size === "all" ? SequentialWindows : TextWindows)(train, context));
   return {
     family,
     built,

@@ -107,6 +107,64 @@ test("with a trained model's files nothing is fitted anew", async () => {
   expect(same.files["table.json"]).toBe(fitted.files["table.json"]);
 });
 
+describe("objectives of texts", () => {
+  const t5: RecipeInput = {
+    data: { rows: texts, objective: "span-corruption" },
+    model: { t5: { layers: 1, heads: 1, width: 8, headWidth: 8, context: 16, targetContext: 12 } },
+    batch: { size: 2 },
+  };
+  const gpt: RecipeInput = {
+    data: { rows: texts, objective: "prefix" },
+    model: { gpt: { layers: 1, heads: 1, width: 8, context: 8 } },
+  };
+
+  test("feeds are as long as what is read and written, sentinels stand before start and end", async () => {
+    const { description, source, tokenizer, baseline, files } = await prepare(parseRecipe(t5));
+    const { source: read, tokens } = description.task.feeds(2); // 17 tokens: 3 hidden in one span
+    expect([read!.shape, tokens!.shape]).toEqual([
+      [2, 16],
+      [2, 5],
+    ]);
+    const { vocabSize } = tokenizer!;
+    const { targets } = await source.next(2);
+    expect(Array.from(targets!.data as Int32Array).filter((id) => id >= vocabSize)).toEqual(
+      [0, 2, 0, 2].map((at) => vocabSize + at),
+    );
+    expect(JSON.parse(files["model.json"]!).config).toMatchObject({ start: vocabSize + 1, end: vocabSize + 2 });
+    // 3 tokens of the text, a sentinel and an end: each mark is a fifth of the targets
+    const entropy = (await prepare(parseRecipe(gpt))).baseline!;
+    expect(baseline).toBeCloseTo(0.6 * (entropy - Math.log(0.6)) - 2 * 0.2 * Math.log(0.2), 12);
+    const { description: plain } = await prepare(parseRecipe(t5, { set: ["data.objective=prefix"] }));
+    expect(plain.task.feeds(2)).toMatchObject({ source: { shape: [2, 12] }, tokens: { shape: [2, 12] } });
+  });
+
+  test("a model of next tokens takes a prefix", async () => {
+    const { source } = await prepare(parseRecipe(gpt));
+    const { targets } = await source.next(32);
+    const counted = Array.from(targets!.data as Int32Array).filter((target) => target >= 0).length;
+    expect(counted).toBeLessThan(32 * 7);
+    expect(counted).toBeGreaterThan(32 * 2);
+  });
+
+  test("what does not fit is refused", async () => {
+    const error = (recipe: RecipeInput, ...set: string[]) => prepare(parseRecipe(recipe, { set })).catch((one) => one);
+    expect(await error(t5, "model.t5.targetContext=4")).toMatchObject({
+      code: "config/target-context",
+      where: "model.t5.targetContext",
+      expected: "at least 5: 3 hidden tokens of 17, 1 sentinels and an end",
+      got: "4",
+    });
+    expect(await error(t5, "model.t5.context=2")).toMatchObject({ code: "data/context" });
+    expect(await error(gpt, "data.objective=span-corruption")).toMatchObject({
+      code: "config/unread",
+      where: "data.objective",
+    });
+    expect(await error(gpt, "data.spans.noise=0.3")).toMatchObject({ code: "config/unread", where: "data.spans" });
+    expect(await error(gpt, "data.context=4")).toMatchObject({ code: "config/unread", where: "data.context" });
+    expect(await error(t5, "data.masking.share=0.3")).toMatchObject({ code: "config/unread", where: "data.masking" });
+  });
+});
+
 describe("settings that nothing reads are refused", () => {
   const gpt: RecipeInput = { data: { rows: texts }, model: { gpt: { layers: 1, heads: 1, width: 8, context: 8 } } };
   const table: RecipeInput = { data: { rows: numbers, target: "y" }, model: { mlp: {} } };

@@ -29,6 +29,7 @@ import { preparePairs } from "./prepare-preferences.ts";
 import { prepareQuestions } from "./prepare-questions.ts";
 import { prepareRewardModel } from "./prepare-reward-model.ts";
 import { prepareRewarded } from "./prepare-rewards.ts";
+import { prepareSequenceWindows } from "./prepare-sequence-windows.ts";
 import { prepareTableData } from "./prepare-table.ts";
 import { prepareLanguageModel } from "./prepare-text.ts";
 import { prepareTextClasses } from "./prepare-text-classes.ts";
@@ -111,12 +112,14 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
   const [name] = chosenModel(recipe);
   const { tasks, reads } = modelFamily(name);
   const rows = readsImages(recipe) ? "images" : "table";
-  const { task, chat, packing } = recipe.data;
-  const texts = packing ? "separateTexts" : "text";
+  const { task, chat, packing, objective } = recipe.data;
+  const plain = objective === "prefix" ? "prefixes" : "text";
+  const texts = packing ? "separateTexts" : plain;
   const judged = learnsFromPairs(recipe) ? "pairs" : chat === undefined ? texts : "conversations";
   const scored = recipe.loss?.bradleyTerry === undefined ? judged : "scored";
   const written = recipe.loss?.grpo === undefined ? scored : "rewarded";
-  const records = tasks.includes("sequence-to-sequence") ? "textPairs" : "labelledTexts";
+  const windows = objective === undefined ? "textPairs" : objective === "prefix" ? "sourcePrefixes" : "hiddenSpans";
+  const records = tasks.includes("sequence-to-sequence") ? windows : "labelledTexts";
   const read = readersOfTasks[task ?? ""] ?? records;
   const reader = tasks.includes("language-model") ? written : reads === "texts" ? read : rows;
   if (task !== undefined && !tasks.includes("language-model") && !tasks.includes(task))
@@ -150,6 +153,7 @@ function tellSource(error: unknown, { data: { path, source } }: Recipe): never {
 
 const readers = {
   text: prepareLanguageModel,
+  prefixes: prepareLanguageModel,
   separateTexts: prepareSeparateTexts,
   conversations: prepareConversations,
   pairs: preparePairs,
@@ -160,6 +164,8 @@ const readers = {
   questions: prepareQuestions,
   labelledTexts: prepareTextClasses,
   textPairs: prepareSequences,
+  hiddenSpans: prepareSequenceWindows,
+  sourcePrefixes: prepareSequenceWindows,
   table: prepareTableData,
   images: prepareImageRows,
 };
@@ -173,7 +179,7 @@ const readersOfTasks: { readonly [task: string]: keyof typeof readers } = {
 
 /** Settings that only some readers look at. */
 const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
-  "data.cache": ["text", "maskedText"],
+  "data.cache": ["text", "prefixes", "maskedText", "hiddenSpans", "sourcePrefixes"],
   "data.context": ["text"],
   "data.format": ["labelledTexts", "textPairs", "table"],
   "data.heldOutPath": ["labelledWords", "table", "images"],
@@ -186,6 +192,8 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.columns": ["table"],
   "data.task": ["table", "labelledTexts", "maskedText", "labelledWords", "questions"],
   "data.masking": ["maskedText"],
+  "data.objective": ["prefixes", "hiddenSpans", "sourcePrefixes"],
+  "data.spans": ["hiddenSpans"],
   "data.bins": ["table"],
   "data.missing": ["table"],
   "data.missingTarget": ["table"],
@@ -208,6 +216,9 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   loss: ["pairs", "rewarded", "scored", "labelledTexts", "textPairs", "table", "images"],
   tokenizer: [
     "text",
+    "prefixes",
+    "hiddenSpans",
+    "sourcePrefixes",
     "separateTexts",
     "maskedText",
     "labelledWords",
@@ -219,7 +230,7 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
     "labelledTexts",
     "textPairs",
   ],
-  samples: ["text", "separateTexts", "pairs", "rewarded", "conversations"],
+  samples: ["text", "prefixes", "separateTexts", "pairs", "rewarded", "conversations"],
 };
 
 /** A setting that nothing reads is a mistake, not a decoration. Errors with `config/unread`. */

@@ -44,6 +44,14 @@ const maskingSchema = z.strictObject({
     .describe("of these, another token in their place; the rest is left as it is"),
 });
 
+const spansSchema = z.strictObject({
+  noise: share.default(0.15).describe("span-corruption: share of a text's tokens that is hidden"),
+  meanLength: z.number().min(1).default(3).describe("mean length of a hidden span, in tokens"),
+});
+
+/** What may be learnt of texts beside each next token. */
+export const textObjectives = ["span-corruption", "prefix"] as const;
+
 /** Value types a table's column may be given. */
 export const columnTypes = ["number", "category", "text", "boolean", "ignore"] as const;
 
@@ -139,6 +147,13 @@ export const dataSchema = z
       .optional()
       .describe("table, bert: what to learn; left out, by the target's type, and classification for bert"),
     masking: maskingSchema.prefault({}),
+    objective: z
+      .enum(textObjectives)
+      .optional()
+      .describe(
+        "texts: what is learnt of them; span-corruption: what stands in hidden spans (t5, transformer, seq2seq); prefix: what follows a beginning of random length; left out, each next token",
+      ),
+    spans: spansSchema.prefault({}),
     bins: z
       .number()
       .int()

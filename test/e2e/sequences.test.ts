@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { load, type RecipeInput, type TextPrediction, train } from "../../src/index.ts";
-import { runCli } from "../support/cli.ts";
+import { runCli, scratchFolder, writeTinyRecipe } from "../support/cli.ts";
 
 const words = ["anna", "ben", "carla", "dora", "emil", "frida"];
 const rows = words.flatMap((first) =>
@@ -61,3 +61,28 @@ test("settings that pairs of texts do not have are refused, and columns by numbe
   await expect(wrong({ loss: { crossEntropy: { weights: "balanced" } } })).rejects.toThrow("tokens have no weights");
   await expect(wrong({ loss: { huber: {} } })).rejects.toMatchObject({ code: "config/loss" });
 });
+
+test("a T5 that fills spans of a text goes on exactly after a stop, and with pairs from its exported folder", async () => {
+  const folder = scratchFolder();
+  const cli = (...args: string[]) => runCli(args, folder.path);
+  writeTinyRecipe(folder.path, {
+    data: { path: "corpus.txt", objective: "span-corruption" },
+    tokenizer: { bpe: 280 },
+    model: { t5: { layers: 1, heads: 2, width: 16, headWidth: 8, context: 16, targetContext: 12 } },
+    eval: { every: 60 },
+  });
+  expect((await cli("train", "tiny.json", "--run-dir", "halved", "--until", "25")).code).toBe(0);
+  const ends = [
+    await cli("train", "tiny.json", "--run-dir", "halved", "--resume", "--json"),
+    await cli("train", "tiny.json", "--run-dir", "whole", "--json"),
+  ].map(({ records }) => records.find(({ type }) => type === "end")?.hash);
+  expect(ends[0]).toBeDefined();
+  expect(ends[0]).toBe(ends[1]);
+  expect(await cli("export", "whole", "t5", "--layout", "huggingface")).toMatchObject({ code: 0 });
+  await writeFile(join(folder.path, "pairs.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"));
+  const pairs = { data: { path: "pairs.jsonl", text: "from", target: "to" }, from: "t5", batch: 8, steps: 4 };
+  await writeFile(join(folder.path, "pairs.json"), JSON.stringify(pairs));
+  const tuned = await cli("train", "pairs.json", "--run-dir", "tuned");
+  expect(tuned.code, tuned.stderr).toBe(0);
+  folder.remove();
+}, 120_000);
