@@ -37,6 +37,10 @@ const facts: { readonly [family: string]: readonly [settings: object, facts: Dat
     [{ hidden: [5] }, { task: "classification", features: 3, outputs: 4 }],
     [{ hidden: [] }, { task: "regression", features: 3 }],
   ],
+  rnn: (["rnn", "gru", "lstm"] as const).map((cell) => [
+    { cell, layers: 2, width: 3, context: 4, tiedHead: cell === "gru" },
+    { task: "language-model", vocab: 7 },
+  ]),
   seq2seq: [
     ...(["bahdanau", "luong", "none"] as const).map(
       (attention) =>

@@ -9,6 +9,7 @@ export * from "./llama-config.ts";
 export * from "./mlp.ts";
 export * from "./prompt.ts";
 export * from "./registry.ts";
+export * from "./rnn.ts";
 export * from "./seq2seq.ts";
 export * from "./t5.ts";
 export * from "./t5-config.ts";

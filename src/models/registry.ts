@@ -5,6 +5,7 @@ import type { ModelFamily } from "./family.ts";
 import { gptFamily } from "./gpt-config.ts";
 import { llamaFamily } from "./llama-config.ts";
 import { mlpFamily } from "./mlp.ts";
+import { rnnFamily } from "./rnn.ts";
 import { seq2seqFamily } from "./seq2seq.ts";
 import { t5Family } from "./t5-config.ts";
 import { textClassifierFamily } from "./text-classifier.ts";
@@ -12,9 +13,17 @@ import { transformerFamily } from "./transformer-config.ts";
 
 /** Every model family, by the key a recipe uses. */
 export const modelFamilies: ReadonlyMap<string, ModelFamily> = new Map(
-  [bertFamily, gptFamily, llamaFamily, mlpFamily, seq2seqFamily, t5Family, textClassifierFamily, transformerFamily].map(
-    (family) => [family.name, family],
-  ),
+  [
+    bertFamily,
+    gptFamily,
+    llamaFamily,
+    mlpFamily,
+    rnnFamily,
+    seq2seqFamily,
+    t5Family,
+    textClassifierFamily,
+    transformerFamily,
+  ].map((family) => [family.name, family]),
 );
 
 /** A family by its name. Errors with `model/unknown`. */

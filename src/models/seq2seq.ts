@@ -109,9 +109,9 @@ export class Seq2seq extends Module {
     const present = source.greaterEqual(0);
     const states: RecurrentState[] = [];
     const values = this.encoder.reduce((x, layer) => {
-      const { outputs, state } = within(layer, () => layer.run(x, { present }));
-      states.push(state);
-      return call(this.dropout, outputs);
+      const read = within(layer, () => layer.run(x, { present }));
+      states.push(read.last);
+      return call(this.dropout, read.states[0]!);
     }, this.embed(source));
     return { states, memory: { values, present, keys: this.keys === undefined ? values : call(this.keys, values) } };
   }

@@ -1,5 +1,7 @@
-// The key/value cache of step-by-step generation: variables of the store that attention layers extend. Only text models use it.
-import { assign, attention, iota, type Tensor, take, updateSlice, variable } from "../core/index.ts";
+// The key/value cache of step-by-step generation: variables of the store that attention layers extend, and recurrent ones with the state behind
+// each token. Only text models use it.
+import type { DType, Shape } from "../base/index.ts";
+import { assign, attention, iota, type Tensor, take, updateSlice, variable, where } from "../core/index.ts";
 
 /** Keys and values of all layers, B rows of positions 0 … length − 1, of which those before the row's `position` are filled. */
 export class KeyValueCache {
@@ -40,13 +42,33 @@ export class KeyValueCache {
     return iota([1, numTokens], 1).add(this.position.reshape(-1, 1));
   }
 
+  /** Keeps the carried states (B, n, W) of the tokens given now: each stays, so that a text can be gone on from any of its tokens. */
+  keep(name: string, states: Tensor): void {
+    this.write(name, states);
+  }
+
+  /** The state (B, W) that was kept of the token before those given now; zeros where a text begins. */
+  last(name: string, dtype: DType, width: number): Tensor {
+    const { position, length } = this;
+    const batch = position.shape[0]!;
+    const rows = this.read(name, dtype, [batch, length, width]).reshape(batch * length, width);
+    const before = position
+      .sub(1)
+      .maximum(0)
+      .add(iota([batch], 0).mul(length));
+    return where(position.reshape(batch, 1).greater(0), take(rows, before), 0);
+  }
+
   private write(name: string, value: Tensor): Tensor {
-    const full = `${this.prefix}.${name}`;
-    const [batch, , heads, width] = value.shape as [number, number, number, number];
-    const before = variable(full, value.dtype, [batch, this.length, heads, width]);
-    const ordered = this.order === undefined ? before : take(before, this.order);
-    const after = updateSlice(ordered, value, this.position, 1);
-    assign(full, after);
+    const [batch, , ...rest] = value.shape as [number, number, ...number[]];
+    const after = updateSlice(this.read(name, value.dtype, [batch, this.length, ...rest]), value, this.position, 1);
+    assign(`${this.prefix}.${name}`, after);
     return after;
+  }
+
+  /** What is kept before this step, each row that of the row it goes on from. */
+  private read(name: string, dtype: DType, shape: Shape): Tensor {
+    const before = variable(`${this.prefix}.${name}`, dtype, shape);
+    return this.order === undefined ? before : take(before, this.order);
   }
 }

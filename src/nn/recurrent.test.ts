@@ -35,7 +35,8 @@ test.each(cellNames.flatMap((cell) => [[cell, false] as const, [cell, true] as c
       (given: { readonly [name: string]: Tensor }) =>
         functionalCall(layer, new Map(names.map((name) => [name, given[name]!])), () => {
           const present = iota([batch, time], 1).less(given.lengths!);
-          const { outputs, state } = layer.run(given.x!, isPadded ? { present } : {});
+          const { states, last: state } = layer.run(given.x!, isPadded ? { present } : {});
+          const outputs = states[0]!;
           const parts = isPadded ? state : [...state, outputs];
           const loss = parts.map(weigh).reduce((sum, one) => sum.add(one));
           const grads = gradients([loss], [given.x!, ...names.map((name) => given[name]!)]);
@@ -70,10 +71,10 @@ test("an initial state is gone on from: two halves are the whole", () => {
     feeds,
     (given: { readonly [name: string]: Tensor }) =>
       functionalCall(layer, new Map(names.map((name) => [name, given[name]!])), () => {
-        const { state } = layer.run(given.x!.slice(1, 0, 2));
+        const { last } = layer.run(given.x!.slice(1, 0, 2));
         return {
           whole: layer.forward(given.x!),
-          second: layer.run(given.x!.slice(1, 2, time), { initial: state }).outputs,
+          second: layer.run(given.x!.slice(1, 2, time), { initial: last }).states[0]!,
         };
       }),
     { floatDType: "f64" },

@@ -42,32 +42,34 @@ export class Recurrent extends Module {
 
   /** x (B, T, I) → (B, T, H), from a state of zeros. */
   forward(x: Tensor): Tensor {
-    return this.run(x).outputs;
+    return this.run(x).states[0]!;
   }
 
   /**
-   * x (B, T, I) → outputs (B, T, H) and the last state. Where `present`, bool (B, T), is false the state stays as it is: of rows with padding
-   * at their ends, the last state is that of the last token.
+   * x (B, T, I) → the state at all times, each part (B, T, H), the outputs first; and the last state. Where `present`, bool (B, T), is false the
+   * state stays as it is: of rows with padding at their ends, the last state is that of the last token.
    */
   run(
     x: Tensor,
-    { initial, present }: { initial?: RecurrentState; present?: Tensor } = {},
-  ): {
-    outputs: Tensor;
-    state: RecurrentState;
-  } {
+    { initial, present }: { initial?: RecurrentState | undefined; present?: Tensor } = {},
+  ): { states: readonly Tensor[]; last: RecurrentState } {
     const [batch, time] = x.shape as [number, number];
     const projected = this.project(x); // (B, T, gates · H)
     const at = (tensor: Tensor, t: number) => tensor.slice(1, t, t + 1).reshape(batch, -1);
     let state = initial ?? this.zeroState(batch, x.dtype);
-    const outputs: Tensor[] = [];
+    const times: RecurrentState[] = [];
     for (let t = 0; t < time; t++) {
       const next = this.step(at(projected, t), state);
       const before = state;
       state = present === undefined ? next : next.map((one, i) => where(at(present, t), one, before[i]!));
-      outputs.push(state[0]!.reshape(batch, 1, this.width));
+      times.push(state);
     }
-    return { outputs: concat(outputs, 1), state };
+    const over = (_: Tensor, part: number) =>
+      concat(
+        times.map((one) => one[part]!.reshape(batch, 1, this.width)),
+        1,
+      );
+    return { states: state.map(over), last: state };
   }
 
   /** The part of the gates that inputs decide: (…, I) → (…, gates · H) */
