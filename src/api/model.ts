@@ -55,6 +55,7 @@ import { type Parameter, quantizeLayers, storedParts } from "../nn/index.ts";
 import { adapt } from "../recipe/index.ts";
 import { Predictor, softmaxOf } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
+import { type LabelledTask, scoreLabelledTask } from "./labelled-task.ts";
 import { mergeLora } from "./merge-adapter.ts";
 import {
   type ModelDescription,
@@ -239,7 +240,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   }
 
   /** Answers to questions, and labels of words; undefined for models of other tasks. */
-  private async answer(rows: readonly Row[]): Promise<(AnswerPrediction | LabelPrediction)[] | undefined> {
+  private async answer(rows: readonly PredictInput[]): Promise<(AnswerPrediction | LabelPrediction)[] | undefined> {
     const { tokenizer, predictor } = this;
     const { task, classes = [] } = this.description;
     const length = this.built.inputs.tokens?.shape[0];
@@ -388,9 +389,15 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
 
   /**
    * What a task says of a language model: `accuracy` and `normalizedAccuracy` of choices, `exactMatch` of answers, `loss`,
-   * `perplexity` and `bitsPerByte` of texts, each with what it was counted over. Errors with `model/task`, `eval/*`.
+   * `perplexity` and `bitsPerByte` of texts, each with what it was counted over; of a model that answers questions or labels words,
+   * see `scoreLabelledTask`. Errors with `model/task`, `eval/*`.
    */
-  async evaluateOn(task: TaskRows, options: TaskOptions = {}): Promise<{ readonly [figure: string]: number }> {
+  async evaluateOn(
+    task: TaskRows | LabelledTask,
+    options: TaskOptions = {},
+  ): Promise<{ readonly [figure: string]: number }> {
+    if (task.kind === "questions" || task.kind === "labelled words")
+      return await scoreLabelledTask(task, this.description.task, (rows) => this.answer(rows));
     const { batch = 8, ...more } = options;
     const generator = this.generator();
     const { engine, store, tokenizer } = this;

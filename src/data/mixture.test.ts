@@ -45,6 +45,19 @@ test("each source gives every row once before any comes again", async () => {
   }
 });
 
+test("rows that differ each time are told which draw they are", async () => {
+  const told: number[] = [];
+  const dataset: Dataset<Batch> = {
+    ...rowsOf(0, 3),
+    collate: (positions, samples) => {
+      told.push(...samples!);
+      return rowsOf(0, 3).collate(positions);
+    },
+  };
+  await new Mixture([{ dataset, order: "shuffled", weightAt: () => 1 }], 1).collate([7, 8, 9_000]);
+  expect(told).toEqual([7, 8, 9_000]);
+});
+
 test("weights change with the samples", async () => {
   const half = mix([(sample) => (sample < 500 ? 1 : 0), () => 1e-9, (sample) => (sample < 500 ? 0 : 1)]);
   const ids = await drawn(half, 0, 1000);

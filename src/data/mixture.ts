@@ -77,7 +77,7 @@ export class Mixture<B extends Batch> implements Dataset<B> {
       if (this.at === marks.length * stride) marks.push([...this.counts]);
     }
     const source = this.sourceOf(sample);
-    return { source, row: this.samplers[source].at(this.counts[source]) };
+    return { source, row: this.samplers[source].at(this.counts[source]), sample };
   }
 }
 
@@ -94,7 +94,8 @@ export function concatenated<B extends Batch>(datasets: readonly Dataset<B>[]): 
         datasets,
         positions.map((position) => {
           const source = starts.findLastIndex((start) => start <= position);
-          return { source, row: position - starts[source] };
+          const row = position - starts[source];
+          return { source, row, sample: row };
         }),
       ),
   };
@@ -103,6 +104,8 @@ export function concatenated<B extends Batch>(datasets: readonly Dataset<B>[]): 
 interface Place {
   readonly source: number;
   readonly row: number;
+  /** Its number among all draws, for rows that differ each time. */
+  readonly sample: number;
 }
 
 /** Rows of several datasets as one batch, in the order given. */
@@ -111,7 +114,8 @@ async function collateFrom<B extends Batch>(datasets: readonly Dataset<B>[], pla
   for (const [at, dataset] of datasets.entries()) {
     const rows = places.flatMap(({ source }, row) => (source === at ? [row] : []));
     if (rows.length === 0) continue;
-    const part: Batch = await dataset.collate(rows.map((row) => places[row].row));
+    const [positions, samples] = (["row", "sample"] as const).map((key) => rows.map((row) => places[row][key]));
+    const part: Batch = await dataset.collate(positions, samples);
     if (Object.keys(batch).length === 0) batch = emptyLike(part, places.length);
     for (const [name, { data }] of Object.entries(part)) {
       const width = data.length / rows.length;

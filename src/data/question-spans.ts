@@ -2,8 +2,10 @@
 // them, windows of tokens over long texts, and the way back from scores to a piece of the text.
 import { fail, type HostArray } from "../base/index.ts";
 import type { Dataset } from "./batch.ts";
+import { type JsonInput, readJsonRecords } from "./json-records.ts";
 import { type SpecialIds, specialIds } from "./special-tokens.ts";
 import { encodeWords, splitWords, type Word } from "./split-words.ts";
+import type { TextOptions } from "./text-source.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 export interface Question {
@@ -44,6 +46,12 @@ export function readQuestions(record: unknown, where: string): Question[] {
       `${JSON.stringify(astray.text)} at ${astray.start}, where there is ${JSON.stringify(context.slice(astray.start, astray.start + 20))}`,
     );
   return [{ context, question, answers: list }];
+}
+
+/** The questions of a file, or of records in memory. Errors with `data/question`, and those of reading. */
+export async function readQuestionFile(input: JsonInput, options: TextOptions = {}) {
+  const { records, places, ...report } = await readJsonRecords(input, options);
+  return { ...report, questions: records.flatMap((record, at) => readQuestions(record, places[at]!)) };
 }
 
 /** `[CLS] question [SEP] part of the context [SEP]`, −1 behind it. */

@@ -29,6 +29,8 @@ export interface TextClassOptions<R extends object, L> extends TableReadOptions,
   readonly length: number;
   /** Texts stand between `[CLS]` and `[SEP]`, see `specialIds`. Default false. */
   readonly framed?: boolean;
+  /** Of other texts that a model was trained on: the classes that there may be. Left out, those that there are. */
+  readonly classes?: readonly string[];
 }
 
 /** Texts as token ids. */
@@ -133,7 +135,10 @@ export async function prepareTextClassification<
       where: `${table.name}, row ${table.rows[unlabelled]}, column ${label}`,
     });
   }
-  const { classes, ids } = findClasses(table, { name: label, index, type: "category" }, rows);
+  const { classes, ids } =
+    options.classes === undefined
+      ? findClasses(table, { name: label, index, type: "category" }, rows)
+      : { classes: options.classes, ids: classIds(table, index, options.classes) };
   const split = splitRows(rows.length, options, ids);
   const trainTexts = split.train.map((row) => texts[row]);
   const tokenizer = await makeTokenizer(options.tokenizer, trainTexts, texts);
@@ -163,6 +168,21 @@ export async function prepareTextClassification<
     skipped: table.skipped,
     replaced: table.replaced,
   };
+}
+
+/** Each row's class among those that are known. Errors with `data/label`. */
+function classIds(table: Table, column: number, classes: readonly string[]): number[] {
+  const ids = new Map(classes.map((name, id) => [name, id]));
+  return table.columns[column].map((cell, row) => {
+    const id = ids.get(String(cell));
+    if (id !== undefined) return id;
+    return fail("data/label", "a label is not among those of the training data", {
+      where: `${table.name}, row ${table.rows[row]}, column ${table.names[column]}`,
+      expected: classes.join(", ").slice(0, 200),
+      got: String(cell),
+      fix: "mend the label, or give training data that has it",
+    });
+  });
 }
 
 /** The cells of a column of texts. Errors with `data/empty-text`, `data/type`. */

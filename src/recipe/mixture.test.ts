@@ -112,3 +112,11 @@ test.each<[string, Mix, Partial<RecipeInput>, string, string]>([
 ])("%s: refused", async (_, mix, changes, code, where) => {
   await expect(prepare(read(mix, changes))).rejects.toMatchObject({ code, where, fix: expect.any(String) });
 });
+
+test("texts whose words are hidden are mixed too", async () => {
+  const model = { bert: { layers: 1, heads: 1, width: 8, context: 10 } };
+  const mix = [{ path: "a.txt", weight: 3 }, { path: "b.txt" }];
+  const { a, b } = await letters(await prepare(read(mix, { model }, { task: "masked-language-model" })), 50);
+  expect(a + b).toBe(400); // one of eight tokens is to be guessed
+  expect(Math.abs(a / 400 - 3 / 4)).toBeLessThan(5 * Math.sqrt((3 / 4) * (1 / 4) * (1 / 400)));
+});

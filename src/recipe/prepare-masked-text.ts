@@ -31,6 +31,7 @@ export async function prepareMaskedText(recipe: Recipe, options: PrepareOptions)
       built,
       task: maskedLanguageModelTask(context, windows.numPlaces),
       ...trainingSource(windows, recipe, { order: "random", samplesPerEpoch: train.length / (context - 2) }),
+      rows: { train: windows, heldOut, order: "random" },
       heldOut: () => heldOutBatches(heldOut, evaluationRows(recipe)),
       ...(await textFacts(text, recipe, options)),
       close,

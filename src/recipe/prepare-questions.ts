@@ -5,8 +5,7 @@ import {
   type Question,
   QuestionDataset,
   QuestionEncoder,
-  readJsonRecords,
-  readQuestions,
+  readQuestionFile,
   specialIds,
   splitRows,
 } from "../data/index.ts";
@@ -21,18 +20,17 @@ import type { Recipe } from "./schema.ts";
 
 export async function prepareQuestions(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const { data, seed } = recipe;
-  const { records, places, sha256, ...report } = await readJsonRecords(
-    data.path === undefined ? { records: data.rows! } : { path: data.path },
-    { invalid: data.invalid },
-  );
-  const questions = records.flatMap((record, at) => readQuestions(record, places[at]!));
-  const texts = [...new Set(questions.map(({ context }) => context))];
-  const split = splitRows(texts.length, { validation: data.heldOut, seed });
+  const reading = { invalid: data.invalid };
+  const input = data.path === undefined ? { records: data.rows! } : { path: data.path };
+  const { questions: read, sha256, ...report } = await readQuestionFile(input, reading);
+  const other =
+    data.heldOutPath === undefined ? undefined : await readQuestionFile({ path: data.heldOutPath }, reading);
+  const questions = [...read, ...(other?.questions ?? [])];
+  const texts = [...new Set(read.map(({ context }) => context))];
+  const split = splitRows(texts.length, { validation: other === undefined ? data.heldOut : 0, seed });
   const trained = new Set(split.train.map((at) => texts[at]!)); // a text is trained on or held out, with all its questions
-  const [train, heldOut] = [
-    questions.filter(({ context }) => trained.has(context)),
-    questions.filter(({ context }) => !trained.has(context)),
-  ];
+  const train = read.filter(({ context }) => trained.has(context));
+  const heldOut = other?.questions ?? read.filter(({ context }) => !trained.has(context));
   const written = (some: readonly Question[]) => [
     ...new Set(some.map(({ context }) => context)),
     ...some.map(({ question }) => question),
@@ -44,13 +42,15 @@ export async function prepareQuestions(recipe: Recipe, options: PrepareOptions):
   const length = built.inputs.tokens!.shape[0]!;
   const encoder = new QuestionEncoder(tokenizer, length);
   const part = (some: readonly Question[], name: string) => {
-    const hash = createHash("sha256").update([sha256, tokenizer.hash, length, name, data.heldOut, seed].join("/"));
+    const hash = createHash("sha256").update(
+      [sha256, other?.sha256, tokenizer.hash, length, name, data.heldOut, seed].join("/"),
+    );
     return new QuestionDataset(some, encoder, hash.digest("hex").slice(0, 16));
   };
   const [windows, heldOutWindows] = [part(train, "train"), part(heldOut, "held out")];
   const unanswered = questions.filter(({ answers }) => answers.length === 0).length;
   options.onNote?.(
-    `${counted(questions.length, "question")} about ${counted(texts.length, "text")}, ${unanswered} of them without an answer, in ${counted(windows.length + heldOutWindows.length, "window")}`,
+    `${counted(questions.length, "question")} about ${counted(new Set(questions.map(({ context }) => context)).size, "text")}, ${unanswered} of them without an answer, in ${counted(windows.length + heldOutWindows.length, "window")}`,
   );
   tellInvalid(report, options.onNote);
   return {

@@ -7,6 +7,7 @@ import {
   specialIds,
   type TableInput,
   type TextClassBatch,
+  type TextClassOptions,
 } from "../data/index.ts";
 import { modelFamily } from "../models/index.ts";
 import { classificationTask } from "../train/index.ts";
@@ -40,21 +41,25 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
       fix: "name the column; a file without names has column1, column2, ...",
     });
   }
-  const { train, validation, tokenizer, classNames, sha256, ...report } = await prepareTextClassification<Row, string>(
-    input,
-    {
-      text: textColumn,
-      label,
-      tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte", options),
-      length,
-      framed: isFramed,
-      validation: data.heldOut,
-      seed: recipe.seed,
-      invalid: data.invalid,
-      ...given(data, readingSettings),
-    },
-  );
+  const settings: TextClassOptions<Row, string> = {
+    text: textColumn,
+    label,
+    tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte", options),
+    length,
+    framed: isFramed,
+    validation: data.heldOutPath === undefined ? data.heldOut : 0,
+    seed: recipe.seed,
+    invalid: data.invalid,
+    ...given(data, readingSettings),
+  };
+  const read = await prepareTextClassification<Row, string>(input, settings);
+  const { train, tokenizer, classNames, sha256, ...report } = read;
   const classes = classNames.map(String);
+  const other =
+    data.heldOutPath === undefined
+      ? undefined
+      : await prepareTextClassification<Row, string>({ path: data.heldOutPath }, { ...settings, tokenizer, classes });
+  const validation = other?.train ?? read.validation;
   const built = modelFamily(family).build(config, {
     task: "classification",
     vocab: isFramed ? specialIds(tokenizer).size : tokenizer.vocabSize,

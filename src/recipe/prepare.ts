@@ -182,7 +182,7 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.cache": ["text", "prefixes", "maskedText", "hiddenSpans", "sourcePrefixes"],
   "data.context": ["text"],
   "data.format": ["labelledTexts", "textPairs", "table"],
-  "data.heldOutPath": ["labelledWords", "table", "images"],
+  "data.heldOutPath": ["labelledWords", "labelledTexts", "questions", "table", "images"],
   "data.target": ["labelledTexts", "textPairs", "table"],
   "data.text": ["separateTexts", "labelledTexts", "textPairs"],
   "data.header": ["labelledTexts", "textPairs", "table"],
@@ -200,7 +200,7 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.notFinite": ["table"],
   "data.chat": ["pairs", "conversations"],
   "data.packing": ["separateTexts", "conversations"],
-  "data.mix": ["text", "separateTexts", "conversations"],
+  "data.mix": ["text", "maskedText", "separateTexts", "conversations"],
   "data.onShort": [
     "labelledWords",
     "questions",

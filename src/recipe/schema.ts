@@ -75,7 +75,9 @@ export const dataSchema = z
       )
       .min(2)
       .optional()
-      .describe("texts, conversations: several sources in place of path, each { path, weight }, drawn from by weights"),
+      .describe(
+        "texts, conversations, masked-language-model: several sources in place of path, each { path, weight }, drawn from by weights",
+      ),
     source: z
       .string()
       .min(1)
@@ -106,7 +108,9 @@ export const dataSchema = z
       .string()
       .min(1)
       .optional()
-      .describe("table, images, token-classification: other data to evaluate on, instead of a share"),
+      .describe(
+        "table, images, labelled texts, token-classification, question-answering: other data to evaluate on, instead of a share",
+      ),
     invalid: z.enum(["error", "skip", "replace"]).default("error").describe("what to do with text that is not UTF-8"),
     target: z
       .union([z.string(), z.number().int()])

@@ -54,9 +54,19 @@ test("what it has learnt goes on in a classifier, from the run's folder as from 
     hashes.push(endOf(run.records)?.hash);
   }
   expect(hashes[0]).toBe(hashes[1]);
-  const other = await cli("train", "classes.json", "--init-from", "encoder", "--set", "model.bert.layers=3");
-  expect(other.code).not.toBe(0);
-  expect(other.stderr).toContain("bert.encoder.layer.2");
+  const other = (name: string, label: (at: number) => number | string) => {
+    const text = rows.slice(0, 10).map((row, at) => JSON.stringify({ ...row, label: label(at) }));
+    writeFileSync(join(folder.path, name), text.join("\n"));
+    return cli("eval", "from-whole", "--set", `data.heldOutPath=${join(folder.path, name)}`, "--json");
+  };
+  // three of ten texts have the other class
+  expect((await other("some.jsonl", (at) => (at < 3 ? 1 - (at % 2) : at % 2))).records[0]).toMatchObject({
+    ...{ count: 10, accuracy: 0.7 },
+  });
+  expect((await other("new.jsonl", (at) => (at === 4 ? "both" : at % 2))).stderr).toContain("row 5, column label");
+  const deeper = await cli("train", "classes.json", "--init-from", "encoder", "--set", "model.bert.layers=3");
+  expect(deeper.code).not.toBe(0);
+  expect(deeper.stderr).toContain("bert.encoder.layer.2");
 }, 120_000);
 
 test("what an encoder without a task cannot do is refused", async () => {
@@ -98,6 +108,14 @@ test("words are labelled, and questions answered, from files as a user has them"
       { type: "per", start: 2, end: 3, words: ["Ada"] },
     ],
   });
+  // of every fifth sentence one name of two is called a place
+  writeFileSync(
+    join(folder.path, "true.conll"),
+    columns.map((one, at) => (at % 5 === 0 ? one.replace("B-per", "B-loc") : one)).join("\n\n"),
+  );
+  const scored = await cli("eval", "names", "--task", "true.conll", "--json");
+  expect(scored.records[0]).toMatchObject({ kind: "labelled words", count: 120, precision: 0.9, recall: 0.9 });
+  expect(scored.records[0]!["f1 of per"]).toBeCloseTo((2 * 0.9 * 1) / 1.9, 12);
 
   const context = (at: number) => `the ${["red", "old"][at % 2]} lamp is in the ${["hall", "shed", "barn"][at % 3]}.`;
   const questions = Array.from({ length: 60 }, (_, at) => {
@@ -116,4 +134,10 @@ test("words are labelled, and questions answered, from files as a user has them"
   expect(given).toHaveLength(60);
   for (const [at, { answer, start, end }] of given.entries())
     expect(context(at).slice(start as number, end as number)).toBe(answer);
+  const { records } = await cli("eval", "questions", "--task", "questions.jsonl", "--json");
+  const right = given.filter(({ answer }, at) => answer === (questions[at]!.answers[0]?.text ?? ""));
+  expect(records[0]).toMatchObject({ kind: "questions", count: 60, exactMatch: right.length / 60 });
+  const wrong = await cli("eval", "questions", "--task", "names.conll");
+  expect(wrong.code).not.toBe(0);
+  expect(wrong.stderr).toContain("this is not JSON");
 }, 120_000);

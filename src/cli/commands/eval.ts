@@ -1,6 +1,6 @@
-// athanor eval: the held-out loss of a trained model, or what a task in a file says of a language model.
+// athanor eval: the held-out loss of a trained model, or what a task in a file says of a model.
 import { readFile } from "node:fs/promises";
-import { evaluateRun, load } from "../../api/index.ts";
+import { evaluateRun, load, readLabelledTask } from "../../api/index.ts";
 import { fail } from "../../base/index.ts";
 import { parseTask } from "../../eval/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
@@ -10,9 +10,12 @@ import { collect, type RecipeOptions } from "../recipe-options.ts";
 export const defineEval: DefineCommand = (program, run) => {
   program
     .command("eval")
-    .description("evaluate a run's newest checkpoint on its held-out data, or any language model on a task")
+    .description("evaluate a run's newest checkpoint on its held-out data, or a model on a task")
     .argument("<run>", "folder of a run; with --task, of a saved model too")
-    .option("--task <file>", "JSON lines of { question, choices, answer }, { prompt, answer } or { text }")
+    .option(
+      "--task <file>",
+      "JSON lines of { question, choices, answer }, { prompt, answer } or { text }; questions about texts, or labelled words",
+    )
     .option("--batch <n>", "rows of a task scored at once; changes no score", wholeOption("--batch"))
     .option("--stride <n>", "tokens from window to window over a text", wholeOption("--stride"))
     .option("--set <key=value>", "change a setting, such as data.path=other.txt (repeatable)", collect)
@@ -48,16 +51,8 @@ async function evaluateTask(
   flags: EvalFlags,
 ): Promise<undefined> {
   const { batch, stride, raw } = flags;
-  const text = await readFile(file, "utf8").catch((error: Error) =>
-    fail("path/missing", "the task cannot be read", {
-      where: "--task",
-      expected: "a file of JSON lines",
-      got: error.message,
-      fix: "give the path of a file that is there",
-    }),
-  );
-  const task = parseTask(text, file);
   const model = await load(folder, { weights: raw ? "raw" : "averaged", onNote: output.note });
+  const task = (await readLabelledTask(file, model.description.task)) ?? parseTask(await readText(file), file);
   const figures = await model.evaluateOn(task, {
     ...(batch === undefined ? {} : { batch }),
     ...(stride === undefined ? {} : { stride }),
@@ -66,4 +61,15 @@ async function evaluateTask(
   for (const [name, value] of Object.entries(figures))
     output.print(`${name} ${Number.isInteger(value) ? value.toLocaleString("en") : value.toFixed(4)}`);
   return undefined;
+}
+
+async function readText(file: string): Promise<string> {
+  return await readFile(file, "utf8").catch((error: Error) =>
+    fail("path/missing", "the task cannot be read", {
+      where: "--task",
+      expected: "a file of JSON lines",
+      got: error.message,
+      fix: "give the path of a file that is there",
+    }),
+  );
 }
