@@ -4,6 +4,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { tellingForks } from "./test/support/telling-forks.ts";
 
 const addonBuilt = existsSync("native/build/Release/athanor.node");
 const report = process.env.TEST_REPORT;
@@ -22,7 +23,7 @@ const tier = (name: string, include: string[], { order, timeoutMs, maxWorkers = 
     name,
     include,
     exclude: ["**/node_modules/**"],
-    pool: "forks" as const,
+    pool: tellingForks,
     env: { NO_COLOR: "1" }, // what commands print must not depend on where the tests run (CI counts as a terminal)
     maxWorkers,
     isolate,
