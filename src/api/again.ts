@@ -87,7 +87,7 @@ export async function heldOutRows(
 }
 
 /** Data given from code is in no record. Errors with `run/data`. */
-function requireData(recipe: Recipe, folder: string): void {
+export function requireData(recipe: Recipe, folder: string): void {
   if (recipe.data.path !== undefined) return;
   fail("run/data", "the run was trained on data in memory, which its record does not hold", {
     where: folder,

@@ -26,6 +26,7 @@ export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan
 export { type PreviewPart, type PreviewRow, previewRecipe } from "./preview.ts";
 export { type RunReport, renderReport, type Stage, type StageName } from "./report.ts";
 export { recipeHash } from "./run-folder.ts";
+export { heldOutPairs, pairsOfFile } from "./run-pairs.ts";
 export { findRun, runStatus } from "./run-path.ts";
 export type { TextPrediction } from "./sequence-texts.ts";
 export { type RecordRecipe, Training, train } from "./train.ts";

@@ -260,6 +260,9 @@ test("a language model is asked a task, and again with its weights in 8 bits, wh
   expect(loss).not.toBe(whole.loss);
   expect(Math.abs(loss! - whole.loss!)).toBeLessThan(0.05);
   await expect(small.save(join(folder, "small"))).rejects.toMatchObject({ code: "model/quantized" });
+  await expect(small.evaluateOn({ kind: "pairs", rows: [{ source: "a", target: "b" }] })).rejects.toMatchObject({
+    ...{ code: "model/task", expected: "a model that makes texts from texts", fix: "call generate(prompt)" },
+  });
   const choices = [{ question: "abac", choices: ["adab", "dddd"], answer: 0 }];
   expect(await small.evaluateOn({ kind: "choices", rows: choices })).toMatchObject({ accuracy: 1, count: 1 });
   const { text } = await small.generate("abra", { temperature: 0, maxTokens: 4 });

@@ -34,8 +34,10 @@ import {
   scoreChoices,
   scoreExactMatch,
   scoreTexts,
+  scoreWrittenTexts,
   type TaskRows,
   TokenScorer,
+  type WrittenTextOptions,
 } from "../eval/index.ts";
 import {
   type BeamOptions,
@@ -106,8 +108,10 @@ export type WritingOptions = Omit<TextGenerationOptions, "draft"> & { readonly d
 
 const anyEngine = { precision: "f32", engine: { name: "auto", threads: "auto", isa: "auto" } } as const;
 
-/** How a task is run: rows scored at once, which changes no score; steps of windows over texts; lengths and ends of answers. */
-export interface TaskOptions extends SlidingOptions, ExactMatchOptions {
+/** How a task is run: rows scored at once, which changes no score; steps of windows over texts; lengths and ends of answers; words of BLEU. */
+export interface TaskOptions extends SlidingOptions, ExactMatchOptions, WrittenTextOptions {
+  /** How texts are made from texts. */
+  readonly writing?: BeamOptions;
   readonly batch?: number;
 }
 
@@ -253,14 +257,18 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
 
   /** The texts of an encoder–decoder; undefined for other models. */
   private async writeTexts(rows: readonly Row[], options: BeamOptions): Promise<TextPrediction[] | undefined> {
+    return await this.sequenceTexts()?.write(
+      rows.map((row, at) => this.textOf(row, at)),
+      options,
+    );
+  }
+
+  private sequenceTexts(): SequenceTexts | undefined {
     const { tokenizer, engine, store } = this;
     const model = this.built.module;
     if (tokenizer === undefined || !isSequenceModel(model)) return undefined;
     this.sequences ??= new SequenceTexts({ engine, store, model, tokenizer });
-    return await this.sequences.write(
-      rows.map((row, at) => this.textOf(row, at)),
-      options,
-    );
+    return this.sequences;
   }
 
   /** Raw outputs of a table's encoded rows: logits, or one number as `encoder.decodeTarget` reads it. */
@@ -389,8 +397,9 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
 
   /**
    * What a task says of a language model: `accuracy` and `normalizedAccuracy` of choices, `exactMatch` of answers, `loss`,
-   * `perplexity` and `bitsPerByte` of texts, each with what it was counted over; of a model that answers questions or labels words,
-   * see `scoreLabelledTask`. Errors with `model/task`, `eval/*`.
+   * `perplexity` and `bitsPerByte` of texts; of a model that makes texts from texts: `bleu`, `chrf`, `rouge1`, `rouge2`, `rougeL` of pairs.
+   * Each with what it was counted over; of a model that answers questions or labels words, see `scoreLabelledTask`. Errors with `model/task`,
+   * `eval/*`.
    */
   async evaluateOn(
     task: TaskRows | LabelledTask,
@@ -398,7 +407,13 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   ): Promise<{ readonly [figure: string]: number }> {
     if (task.kind === "questions" || task.kind === "labelled words")
       return await scoreLabelledTask(task, this.description.task, (rows) => this.answer(rows));
-    const { batch = 8, ...more } = options;
+    const { batch = 8, writing = {}, ...more } = options;
+    if (task.kind === "pairs") {
+      const sequences = this.sequenceTexts() ?? this.refuseTask("a model that makes texts from texts");
+      const write = async (sources: readonly string[]) =>
+        (await sequences.write(sources, writing)).map(({ text }) => text);
+      return { ...(await scoreWrittenTexts(write, task.rows, more)) };
+    }
     const generator = this.generator();
     const { engine, store, tokenizer } = this;
     const encode = (text: string) => tokenizer!.encode(text);
@@ -436,15 +451,17 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     const { tokenizer, engine, store } = this;
     const model = this.built.module;
     const writes = this.description.task === "language-model";
-    if (tokenizer === undefined || !writes || !isCachedLanguageModel(model)) {
-      return fail("model/task", "this model does not write text", {
-        where: this.folder,
-        expected: "a language model",
-        got: this.description.task,
-        fix: "call predict()",
-      });
-    }
+    if (tokenizer === undefined || !writes || !isCachedLanguageModel(model)) return this.refuseTask("a language model");
     return { engine, store, model, tokenizer };
+  }
+
+  private refuseTask(expected: string): never {
+    return fail("model/task", "this model does not write text", {
+      where: this.folder,
+      expected,
+      got: this.description.task,
+      fix: this.description.task === "language-model" ? "call generate(prompt)" : "call predict()",
+    });
   }
 
   /**

@@ -72,8 +72,15 @@ export type { Feature, FeaturePolicy } from "./table-features.ts";
 export { featureWidth } from "./table-features.ts";
 export type { TextClassBatch, TextClassData, TextClassOptions } from "./text-classification.ts";
 export { makeTokenizer, padTokens, prepareTextClassification, TextClassDataset } from "./text-classification.ts";
-export type { PairLayout, TextPairBatch, TextPairData, TextPairOptions } from "./text-pairs.ts";
-export { prepareTextPairs, TextPairDataset } from "./text-pairs.ts";
+export type {
+  PairLayout,
+  TextPair,
+  TextPairBatch,
+  TextPairColumns,
+  TextPairData,
+  TextPairOptions,
+} from "./text-pairs.ts";
+export { prepareTextPairs, readTextPairs, TextPairDataset } from "./text-pairs.ts";
 export type { TextInput, TextOptions, TextReport, TextSource, TextTally } from "./text-source.ts";
 export { countCharacters, openText, readText, scanText } from "./text-source.ts";
 export type { TextBatch } from "./text-windows.ts";

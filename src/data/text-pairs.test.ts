@@ -59,6 +59,25 @@ test("pairs of one source stay on one side, whatever the seed", async () => {
   }
 });
 
+test("pairs held out by themselves are all held out, and no source of theirs is trained on", async () => {
+  const pairs = (...texts: string[]) => texts.map((source, at) => ({ source, target: `${at}` }));
+  const options = { tokenizer: "char", layout, validation: 0.5 } as const;
+  const records = pairs("a", "b", "a", "c");
+  const other = pairs("d", "a", "d");
+  const { train, validation, heldOut, numShared } = await prepareTextPairs(
+    { records },
+    { ...options, heldOut: { records: other } },
+  );
+  expect([train.length, validation.length, numShared]).toEqual([2, 3, 2]);
+  expect(heldOut).toEqual(other);
+  const own = await prepareTextPairs({ records }, options);
+  expect(own.numShared).toBe(0);
+  expect(own.heldOut.length).toBe(own.validation.length);
+  expect(
+    own.heldOut.every((pair) => records.some((row) => row.source === pair.source && row.target === pair.target)),
+  ).toBe(true);
+});
+
 test("tab-separated columns are named by number, and an empty text is refused with its row", async () => {
   const lines = "Hi.\t嗨。\tCC-BY\nRun!\t跑！\tCC-BY\nWait.\t\tCC-BY\n";
   const options = { tokenizer: "byte", layout, source: "column1", target: "column2", header: false } as const;

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { fail, type HostArray } from "../base/index.ts";
 import type { Dataset } from "./batch.ts";
-import { type SplitOptions, splitRows } from "./split.ts";
+import { type Split, type SplitOptions, splitRows } from "./split.ts";
 import { readTable, type Table, type TableInput, type TableReadOptions } from "./table.ts";
 import { findColumn } from "./table-columns.ts";
 import { makeTokenizer, readTexts } from "./text-classification.ts";
@@ -15,6 +15,20 @@ import type { Tokenizer } from "./tokenizer.ts";
  */
 export type TextPairBatch = { source: HostArray; tokens: HostArray; targets: HostArray };
 
+/** A text and what is to be written from it. */
+export interface TextPair {
+  readonly source: string;
+  readonly target: string;
+}
+
+/** Columns of pairs, and how files of them are read. */
+export interface TextPairColumns extends TableReadOptions {
+  /** Column of what is read; default `source`. */
+  readonly source?: string;
+  /** Column of what is written; default `target`. */
+  readonly target?: string;
+}
+
 /** Where the tokens of a pair go. */
 export interface PairLayout {
   readonly context: number;
@@ -23,26 +37,27 @@ export interface PairLayout {
   readonly end: number;
 }
 
-export interface TextPairOptions extends TableReadOptions, Pick<SplitOptions, "validation" | "seed"> {
-  /** Column of what is read; default `source`. */
-  readonly source?: string;
-  /** Column of what is written; default `target`. */
-  readonly target?: string;
+export interface TextPairOptions<R extends object = object>
+  extends TextPairColumns,
+    Pick<SplitOptions, "validation" | "seed"> {
+  /** Held out in place of a share of the pairs. */
+  readonly heldOut?: TableInput<R> | undefined;
   readonly tokenizer: TokenizerSpec | Tokenizer;
   /** From the tokenizer, whose ids start and end lie beside. */
   readonly layout: (tokenizer: Tokenizer) => PairLayout;
 }
 
-type TextPair = readonly [source: Int32Array, target: Int32Array];
+/** A pair as token ids. */
+type EncodedPair = readonly [source: Int32Array, target: Int32Array];
 
 /** Pairs as token ids. */
 export class TextPairDataset implements Dataset<TextPairBatch> {
   readonly unit = "pair";
   readonly fingerprint: string;
-  private readonly pairs: readonly TextPair[];
+  private readonly pairs: readonly EncodedPair[];
   private readonly layout: PairLayout;
 
-  constructor(pairs: readonly TextPair[], layout: PairLayout, fingerprint: string) {
+  constructor(pairs: readonly EncodedPair[], layout: PairLayout, fingerprint: string) {
     this.pairs = pairs;
     this.layout = layout;
     this.fingerprint = fingerprint;
@@ -74,9 +89,9 @@ export class TextPairDataset implements Dataset<TextPairBatch> {
 }
 
 /** Sources and targets as rows of one length each. */
-export function padPairs(rows: readonly TextPair[], layout: PairLayout): TextPairBatch {
+export function padPairs(rows: readonly EncodedPair[], layout: PairLayout): TextPairBatch {
   const { context, targetContext, start, end } = layout;
-  const padded = (width: number, ids: (pair: TextPair) => readonly number[]): HostArray => {
+  const padded = (width: number, ids: (pair: EncodedPair) => readonly number[]): HostArray => {
     const data = new Int32Array(rows.length * width).fill(-1);
     rows.forEach((pair, row) => {
       data.set(ids(pair).slice(0, width), row * width);
@@ -94,6 +109,10 @@ export function padPairs(rows: readonly TextPair[], layout: PairLayout): TextPai
 export interface TextPairData {
   readonly train: TextPairDataset;
   readonly validation: TextPairDataset;
+  /** The texts of `validation`. */
+  readonly heldOut: readonly TextPair[];
+  /** Pairs that are not trained on, since their source is held out elsewhere. */
+  readonly numShared: number;
   readonly tokenizer: Tokenizer;
   readonly layout: PairLayout;
   readonly sha256: string;
@@ -102,36 +121,47 @@ export interface TextPairData {
   readonly replaced: number;
 }
 
+/** Pairs as they are, of CSV, TSV, JSON Lines, arrays, async iterables. Errors: those of `readTable`, `data/empty-text`, naming the row. */
+export async function readTextPairs<R extends object>(
+  input: TableInput<R>,
+  options: TextPairColumns,
+): Promise<{ readonly pairs: TextPair[]; readonly table: Table }> {
+  const table = await readTable(input, { missingMarkers: [""], ...options });
+  const textsOf = (name: string) => readTexts(table, findColumn(table, name));
+  const [sources, targets] = [textsOf(options.source ?? "source"), textsOf(options.target ?? "target")];
+  return { table, pairs: sources.map((source, row) => ({ source, target: targets[row]! })) };
+}
+
 /**
- * Reads pairs of texts (CSV, TSV, JSON Lines, arrays, async iterables), splits and tokenizes them. Pairs of one source stay together, so
- * that nothing held out was trained on; one tokenizer, trained on the sources and targets of the training part, serves both sides.
- * Errors: those of `readTable`, `data/empty-text`, naming the row.
+ * Reads pairs of texts, splits and tokenizes them. Pairs of one source stay together, so that nothing held out was trained on; one tokenizer,
+ * trained on the sources and targets of the training part, serves both sides. Errors as `readTextPairs`, and with `data/empty`, `data/split`.
  */
 export async function prepareTextPairs<R extends object>(
   input: TableInput<R>,
-  options: TextPairOptions,
+  options: TextPairOptions<R>,
 ): Promise<TextPairData> {
-  const table = await readTable(input, { missingMarkers: [""], ...options });
-  const { source = "source", target = "target" } = options;
-  const [sources, targets] = [source, target].map((name) => readTexts(table, findColumn(table, name))) as [
-    string[],
-    string[],
-  ];
-  const split = splitBySource(sources, options);
-  const textsOf = (rows: readonly number[]) => [
-    ...rows.map((row) => sources[row]!),
-    ...rows.map((row) => targets[row]!),
-  ];
-  const tokenizer = await makeTokenizer(options.tokenizer, textsOf(split.train), [...sources, ...targets]);
+  const { table, pairs: own } = await readTextPairs(input, options);
+  const other = options.heldOut === undefined ? undefined : await readTextPairs(options.heldOut, options);
+  const pairs = [...own, ...(other?.pairs ?? [])];
+  const split = other === undefined ? splitBySource(own, options) : splitAt(own, other.pairs);
+  const textsOf = (rows: readonly number[]) =>
+    (["source", "target"] as const).flatMap((side) => rows.map((row) => pairs[row]![side]));
+  const tokenizer = await makeTokenizer(options.tokenizer, textsOf(split.train), textsOf([...pairs.keys()]));
   const layout = options.layout(tokenizer);
+  const sha256 = [table, ...(other === undefined ? [] : [other.table])].map((read) => read.sha256).join("/");
   const part = (rows: readonly number[]) => {
-    const order = createHash("sha256").update(`${table.sha256}/${tokenizer.hash}/${JSON.stringify(layout)}/${rows}`);
-    const pairs = rows.map((row) => [tokenizer.encode(sources[row]!), tokenizer.encode(targets[row]!)] as const);
-    return new TextPairDataset(pairs, layout, order.digest("hex").slice(0, 16));
+    const order = createHash("sha256").update(`${sha256}/${tokenizer.hash}/${JSON.stringify(layout)}/${rows}`);
+    const encoded = rows.map((row) => {
+      const { source, target } = pairs[row]!;
+      return [tokenizer.encode(source), tokenizer.encode(target)] as const;
+    });
+    return new TextPairDataset(encoded, layout, order.digest("hex").slice(0, 16));
   };
   return {
     train: part(split.train),
     validation: part(split.validation),
+    heldOut: split.validation.map((row) => pairs[row]!),
+    numShared: pairs.length - split.train.length - split.validation.length,
     tokenizer,
     layout,
     sha256: table.sha256,
@@ -140,12 +170,24 @@ export async function prepareTextPairs<R extends object>(
   };
 }
 
-/** Rows of each part; those of one source lie in one. */
-function splitBySource(sources: readonly string[], options: SplitOptions): { train: number[]; validation: number[] } {
+/** Rows of each part. */
+type Parts = Pick<Split, "train" | "validation">;
+
+/** Pairs held out by themselves stand behind those to train on, of which none has a source of theirs. */
+function splitAt(own: readonly TextPair[], heldOut: readonly TextPair[]): Parts {
+  const held = new Set(heldOut.map(({ source }) => source));
+  return {
+    train: [...own.keys()].filter((row) => !held.has(own[row]!.source)),
+    validation: heldOut.map((_, at) => own.length + at),
+  };
+}
+
+/** Those of one source lie in one part. */
+function splitBySource(pairs: readonly TextPair[], options: SplitOptions): Parts {
   const rowsOf = new Map<string, number[]>();
-  sources.forEach((text, row) => {
-    const rows = rowsOf.get(text);
-    if (rows === undefined) rowsOf.set(text, [row]);
+  pairs.forEach(({ source }, row) => {
+    const rows = rowsOf.get(source);
+    if (rows === undefined) rowsOf.set(source, [row]);
     else rows.push(row);
   });
   const groups = [...rowsOf.values()];

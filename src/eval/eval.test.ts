@@ -1,10 +1,19 @@
 // Tasks over a tiny model: what counts as right, how texts are cut into tokens, and files that are no task.
 import { beforeAll, expect, test } from "vitest";
+import golden from "../../test/golden/text-metrics.json" with { type: "json" };
 import { ReferenceEngine } from "../engine/index.ts";
 import { createGenerator, type TextTokenizer } from "../generate/index.ts";
 import { Gpt, gptPresets } from "../models/index.ts";
 import { initialize } from "../nn/index.ts";
-import { encodePair, parseTask, scoreChoices, scoreExactMatch, slidingWindows, TokenScorer } from "./index.ts";
+import {
+  encodePair,
+  parseTask,
+  scoreChoices,
+  scoreExactMatch,
+  scoreWrittenTexts,
+  slidingWindows,
+  TokenScorer,
+} from "./index.ts";
 
 const letters = " abcdefghijklmnopqrs";
 const tokenizer: TextTokenizer = {
@@ -78,12 +87,29 @@ test("what is written up to the end of an answer must be one of those that count
   expect(await scoreExactMatch(generator, questions, options)).toEqual({ exactMatch: 0.5, count: 2 });
 });
 
+test("written texts have sacrebleu's scores, Chinese by its characters, in the order that they were asked for", async () => {
+  const { rows, bleu, chrf } = golden.chinese;
+  const wanted = rows.map(({ references }, at) => ({ source: `${at}`, target: references }));
+  const write = async (sources: readonly string[]) => sources.map((source) => rows[Number(source)]!.text);
+  const scored = await scoreWrittenTexts(write, wanted);
+  expect(scored.bleu).toBeCloseTo(bleu.zh.two, 9);
+  expect(scored.chrf).toBeCloseTo(chrf.two, 9);
+  expect(scored.count).toBe(rows.length);
+  const single = wanted.map(({ source, target }) => ({ source, target: target[0]! }));
+  expect((await scoreWrittenTexts(write, single, { tokenization: "char" })).bleu).toBeCloseTo(bleu.char.one, 9);
+  const copied = await scoreWrittenTexts(async (sources) => sources, [{ source: "the cat sat", target: "the cat" }]);
+  expect([copied.rouge1, copied.rouge2, copied.rougeL]).toEqual([80, 200 / 3, 80].map((f) => expect.closeTo(f, 12)));
+});
+
 test("a file is one kind of task, and says where it is none", () => {
   const line = '{"question":"q","choices":["a","b"],"answer":1}';
   expect(parseTask(`${line}\n\n${line}\n`, "x").kind).toBe("choices");
   expect(parseTask('{"prompt":"q","answer":"a"}', "x").kind).toBe("exact match");
   expect(parseTask('{"text":"q"}', "x")).toEqual({ kind: "text", rows: [{ text: "q" }] });
+  const pair = { source: "a", target: ["b", "c"] };
+  expect(parseTask(JSON.stringify(pair), "x")).toEqual({ kind: "pairs", rows: [pair] });
   for (const [text, message] of [
+    ['{"source":"a","target":[]}', "target"],
     ["", "an empty file"],
     ["{", "x:1"],
     ['{"a":1}', "lines of { question, choices, answer }"],

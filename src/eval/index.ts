@@ -3,3 +3,4 @@ export * from "./exact-match.ts";
 export * from "./perplexity.ts";
 export * from "./task-file.ts";
 export * from "./token-scorer.ts";
+export * from "./written-texts.ts";

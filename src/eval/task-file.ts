@@ -3,6 +3,7 @@ import { z } from "zod";
 import { fail } from "../base/index.ts";
 import type { ChoiceQuestion } from "./choices.ts";
 import type { OpenQuestion } from "./exact-match.ts";
+import type { WantedText } from "./written-texts.ts";
 
 const choiceSchema = z
   .object({
@@ -15,23 +16,30 @@ const openSchema = z.object({
   prompt: z.string().min(1),
   answer: z.union([z.string(), z.array(z.string()).min(1)]),
 });
+const pairSchema = z.object({
+  source: z.string().min(1),
+  target: z.union([z.string(), z.array(z.string()).min(1)]),
+});
 const textSchema = z.object({ text: z.string() });
 
 export type TaskRows =
   | { readonly kind: "choices"; readonly rows: readonly ChoiceQuestion[] }
   | { readonly kind: "exact match"; readonly rows: readonly OpenQuestion[] }
+  | { readonly kind: "pairs"; readonly rows: readonly WantedText[] }
   | { readonly kind: "text"; readonly rows: readonly { readonly text: string }[] };
 
 const kinds = [
   { kind: "choices", key: "choices", schema: choiceSchema },
   { kind: "exact match", key: "prompt", schema: openSchema },
+  { kind: "pairs", key: "source", schema: pairSchema },
   { kind: "text", key: "text", schema: textSchema },
 ] as const;
 
 /** The rows of a task. Errors with `eval/task`, naming the line. */
 export function parseTask(text: string, path: string): TaskRows {
   const lines = text.split("\n").flatMap((line, at) => (line.trim() === "" ? [] : [{ line, at: at + 1 }]));
-  const expected = "lines of { question, choices, answer }, of { prompt, answer }, or of { text }";
+  const expected =
+    "lines of { question, choices, answer }, of { prompt, answer }, of { source, target }, or of { text }";
   const refuse = (at: number, got: string): never =>
     fail("eval/task", "this is no task", {
       where: `${path}:${at}`,

@@ -19,6 +19,12 @@ export function bleuTokens(text: string, tokenization: BleuTokenization): string
   }
 }
 
+/** How BLEU splits such texts: `zh` where most letters are Chinese, else `13a`. */
+export function bleuTokenizationOf(texts: readonly string[]): BleuTokenization {
+  const count = (kind: RegExp) => texts.reduce((sum, text) => sum + (text.match(kind)?.length ?? 0), 0);
+  return 2 * count(/\p{Script=Han}/gu) > count(/\p{L}/gu) ? "zh" : "13a";
+}
+
 const words = (line: string): string[] => line.split(/\s+/u).filter((word) => word !== "");
 
 function unescapeEntities(line: string): string {

@@ -4,6 +4,7 @@ import golden from "../../test/golden/text-metrics.json" with { type: "json" };
 import {
   type BleuTokenization,
   bleu,
+  bleuTokenizationOf,
   bleuTokens,
   chrf,
   rouge,
@@ -49,6 +50,11 @@ describe.each(["english", "chinese"] as const)("%s", (name) => {
 test("orders of which nothing is right are smoothed, and texts too short for all orders have no BLEU", () => {
   expect(scored(bleu(), golden.smoothed.rows, 1)).toBeCloseTo(golden.smoothed.bleu, 9);
   expect(scored(bleu(), [{ text: "a b", references: ["a b"] }], 1)).toBe(golden.smoothed.short);
+});
+
+test("what is Chinese for the most part is split as Chinese", () => {
+  expect(bleuTokenizationOf(["他说 ok，对吗？", "GPT 是什么意思呢"])).toBe("zh");
+  expect(bleuTokenizationOf(["the word 好 means good", "1 + 1"])).toBe("13a");
 });
 
 test("ROUGE is its definition, and the published example's", () => {

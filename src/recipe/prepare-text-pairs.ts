@@ -33,8 +33,9 @@ export async function prepareSequences(recipe: Recipe, options: PrepareOptions):
       got: "weights for a model that writes texts",
       fix: "take them out",
     });
-  const { train, validation, tokenizer, sha256, ...report } = await prepareTextPairs(input, {
+  const { train, validation, heldOut, numShared, tokenizer, sha256, ...report } = await prepareTextPairs(input, {
     ...{ source, target, validation: data.heldOut, seed: recipe.seed, invalid: data.invalid },
+    heldOut: data.heldOutPath === undefined ? undefined : { path: data.heldOutPath },
     tokenizer: tokenizerSpec(recipe.tokenizer ?? "char", options),
     layout: ({ vocabSize }) => build(vocabSize).config as SequenceConfig,
     ...given(data, readingSettings),
@@ -44,6 +45,8 @@ export async function prepareSequences(recipe: Recipe, options: PrepareOptions):
     `${counted(train.length + validation.length, "pair")} of texts, ${tokenizer.vocabSize} kinds of token`,
   );
   tellInvalid(report, options.onNote);
+  if (numShared > 0)
+    options.onNote?.(`${counted(numShared, "pair")} are not trained on: their sources are in data.heldOutPath`);
   const cut = train.cut + validation.cut;
   if (cut > 0 && options.files === undefined)
     options.onNote?.(
@@ -55,6 +58,7 @@ export async function prepareSequences(recipe: Recipe, options: PrepareOptions):
     textColumn: source,
     task: sequenceTask(built.inputs, { ...classificationLoss(recipe.loss), inNats: isCrossEntropy(recipe) }),
     ...trainingSource(train, recipe, { order: "shuffled" }),
+    heldOutPairs: heldOut,
     heldOut: () => heldOutBatches(validation, evaluationRows(recipe)),
     baseline: isCrossEntropy(recipe) ? targetEntropy(train) : undefined,
     isSameLoss: isPlain(recipe),

@@ -2,7 +2,7 @@
 // the recipe are resolved here and nowhere else.
 import { freezeCopies } from "../align/index.ts";
 import { AthanorError, type Clock, fail, parseBytes } from "../base/index.ts";
-import type { ChatFormat, Tokenizer } from "../data/index.ts";
+import type { ChatFormat, TextPair, Tokenizer } from "../data/index.ts";
 import { type BuiltModel, modelFamily, type TaskName } from "../models/index.ts";
 import {
   type BatchSizes,
@@ -55,6 +55,8 @@ export interface PreparedData {
   readonly rows?: MixableRows;
   /** Held-out batches of `evalBatchSize` rows, anew at each call. */
   readonly heldOut: () => AsyncIterable<Batch>;
+  /** Of models that make texts from texts: what is held out, as texts. */
+  readonly heldOutPairs?: readonly TextPair[];
   readonly dataHash: string;
   /** Mean loss, as it is told, of the best answer that is the same for every row; left out where the loss has no simple one. */
   readonly baseline?: number | undefined;
@@ -182,7 +184,7 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.cache": ["text", "prefixes", "maskedText", "hiddenSpans", "sourcePrefixes"],
   "data.context": ["text"],
   "data.format": ["labelledTexts", "textPairs", "table"],
-  "data.heldOutPath": ["labelledWords", "labelledTexts", "questions", "table", "images"],
+  "data.heldOutPath": ["labelledWords", "labelledTexts", "questions", "textPairs", "table", "images"],
   "data.target": ["labelledTexts", "textPairs", "table"],
   "data.text": ["separateTexts", "labelledTexts", "textPairs"],
   "data.header": ["labelledTexts", "textPairs", "table"],

@@ -109,7 +109,7 @@ export const dataSchema = z
       .min(1)
       .optional()
       .describe(
-        "table, images, labelled texts, token-classification, question-answering: other data to evaluate on, instead of a share",
+        "table, images, labelled texts, token-classification, question-answering, pairs: other data to evaluate on, instead of a share",
       ),
     invalid: z.enum(["error", "skip", "replace"]).default("error").describe("what to do with text that is not UTF-8"),
     target: z

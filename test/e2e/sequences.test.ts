@@ -49,6 +49,19 @@ test("learns to turn two names round; saved, it writes the same, from code and f
   const { stdout } = await runCli(["predict", "saved", "some.txt", "--beams", "2"], folder);
   const wanted = ["anna ben", "carla emil"].map((text) => predictions[sources.indexOf(text)]!.text);
   expect(stdout.trim().split("\n")).toEqual(wanted);
+
+  // what it writes is scored: the pairs that the run held out, and those of a file with the run's columns
+  const own = { from: "anna ben", to: predictions[1]!.text };
+  const pairs = [own, { ...own, to: "carla" }].map((row) => JSON.stringify(row));
+  await writeFile(join(folder, "more.jsonl"), pairs.join("\n"));
+  const figuresOf = async (...args: string[]) =>
+    (await runCli(["eval", ...args, "--beams", "2", "--json"], folder)).records[0]!;
+  expect(await figuresOf("run", "--task", "held-out")).toMatchObject({
+    ...{ kind: "pairs", count: 4, bleu: expect.any(Number) },
+  });
+  expect(await figuresOf("run", "--task", "more.jsonl")).toMatchObject({ count: 1, rougeL: 100 });
+  await writeFile(join(folder, "named.tsv"), `source\ttarget\nanna ben\t${predictions[1]!.text}\n`);
+  expect(await figuresOf("saved", "--task", "named.tsv")).toMatchObject({ count: 1, rouge1: 100, chrf: 100 });
 });
 
 test("settings that pairs of texts do not have are refused, and columns by number", async () => {

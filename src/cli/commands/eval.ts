@@ -1,10 +1,11 @@
 // athanor eval: the held-out loss of a trained model, or what a task in a file says of a model.
 import { readFile } from "node:fs/promises";
-import { evaluateRun, load, readLabelledTask } from "../../api/index.ts";
+import { evaluateRun, heldOutPairs, load, pairsOfFile, readLabelledTask } from "../../api/index.ts";
 import { fail } from "../../base/index.ts";
 import { parseTask } from "../../eval/index.ts";
+import { type BleuTokenization, bleuTokenizations } from "../../metrics/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { rawHelp, wholeOption } from "../options.ts";
+import { choiceOption, numberOption, rawHelp, wholeOption } from "../options.ts";
 import { collect, type RecipeOptions } from "../recipe-options.ts";
 
 export const defineEval: DefineCommand = (program, run) => {
@@ -14,20 +15,29 @@ export const defineEval: DefineCommand = (program, run) => {
     .argument("<run>", "folder of a run; with --task, of a saved model too")
     .option(
       "--task <file>",
-      "JSON lines of { question, choices, answer }, { prompt, answer } or { text }; questions about texts, or labelled words",
+      `JSON lines of { question, choices, answer }, { prompt, answer } or { text }; questions about texts, labelled words, pairs of texts, or ${heldOutTask}`,
     )
     .option("--batch <n>", "rows of a task scored at once; changes no score", wholeOption("--batch"))
     .option("--stride <n>", "tokens from window to window over a text", wholeOption("--stride"))
+    .option("--beams <n>", "pairs: sequences followed at once", wholeOption("--beams"), 1)
+    .option("--length-penalty <p>", "pairs: more favours longer texts", numberOption("--length-penalty"), 1)
+    .option("--tokenization <name>", "pairs: words of BLEU", choiceOption("--tokenization", bleuTokenizations))
     .option("--set <key=value>", "change a setting, such as data.path=other.txt (repeatable)", collect)
     .option("--raw", rawHelp)
     .action(run(evaluate));
 };
+
+/** In place of a file: the pairs that the run held out. */
+const heldOutTask = "held-out";
 
 interface EvalFlags extends RecipeOptions {
   readonly raw?: boolean;
   readonly task?: string;
   readonly batch?: number;
   readonly stride?: number;
+  readonly beams: number;
+  readonly lengthPenalty: number;
+  readonly tokenization?: BleuTokenization;
 }
 
 async function evaluate(context: CommandContext, folder: string, flags: EvalFlags): Promise<undefined> {
@@ -50,12 +60,20 @@ async function evaluateTask(
   file: string,
   flags: EvalFlags,
 ): Promise<undefined> {
-  const { batch, stride, raw } = flags;
+  const { batch, stride, tokenization, raw, set = [], beams, lengthPenalty } = flags;
   const model = await load(folder, { weights: raw ? "raw" : "averaged", onNote: output.note });
-  const task = (await readLabelledTask(file, model.description.task)) ?? parseTask(await readText(file), file);
+  const kind = model.description.task;
+  const readTask = async () => {
+    if (file === heldOutTask) return await heldOutPairs(folder, { set, onNote: output.note });
+    if (kind === "sequence-to-sequence") return await pairsOfFile(folder, file, { set });
+    return (await readLabelledTask(file, kind)) ?? parseTask(await readText(file), file);
+  };
+  const task = await readTask();
   const figures = await model.evaluateOn(task, {
+    writing: { beams, lengthPenalty },
     ...(batch === undefined ? {} : { batch }),
     ...(stride === undefined ? {} : { stride }),
+    ...(tokenization === undefined ? {} : { tokenization }),
   });
   output.record({ type: "task", task: file, kind: task.kind, ...figures });
   for (const [name, value] of Object.entries(figures))
