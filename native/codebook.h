@@ -26,18 +26,29 @@ struct TreeSizes {
   constexpr float ofSigned(int code) const { return code < 127 ? -at[127 - code] : at[code - 127]; }
 };
 
+/** What each code of both signs stands for. */
+struct SignedTree {
+  float at[256];
+
+  constexpr SignedTree() : at{} {
+    const TreeSizes sizes(true);
+    for (int code = 0; code < 256; ++code) at[code] = sizes.ofSigned(code);
+  }
+};
+
+constexpr float nf4Values[16] = {
+    -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f,
+    -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
+    0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
+
 /** The pair of NF4 numbers that each byte stands for, the upper half first. */
 struct Nf4Pairs {
   float at[256][2];
 
   constexpr Nf4Pairs() : at{} {
-    const float values[16] = {
-        -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f,
-        -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
-        0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
     for (int byte = 0; byte < 256; ++byte) {
-      at[byte][0] = values[byte >> 4];
-      at[byte][1] = values[byte & 15];
+      at[byte][0] = nf4Values[byte >> 4];
+      at[byte][1] = nf4Values[byte & 15];
     }
   }
 };

@@ -120,6 +120,12 @@ ATHANOR_INLINE VI multiplyHigh(VI a, VI b) {
 ATHANOR_INLINE VI asInt(V a) { return {_mm256_castps_si256(a.r)}; }
 ATHANOR_INLINE V asFloat(VI a) { return {_mm256_castsi256_ps(a.r)}; }
 ATHANOR_INLINE V toFloat(VI a) { return {_mm256_cvtepi32_ps(a.r)}; }
+/** table[the lowest four bits of a] */
+ATHANOR_INLINE V lookUp(const float table[16], VI a) {
+  const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), a.r);
+  const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), a.r);
+  return {_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(a.r, 28)))};
+}
 /** To the nearest integer; out of range gives INT32_MIN. */
 ATHANOR_INLINE VI toIntRounded(V a) { return {_mm256_cvtps_epi32(a.r)}; }
 /** Towards zero; out of range and NaN give INT32_MIN. */

@@ -120,6 +120,8 @@ ATHANOR_INLINE VI multiplyHigh(VI a, VI b) {
 ATHANOR_INLINE VI asInt(V a) { return {_mm512_castps_si512(a.r)}; }
 ATHANOR_INLINE V asFloat(VI a) { return {_mm512_castsi512_ps(a.r)}; }
 ATHANOR_INLINE V toFloat(VI a) { return {_mm512_cvtepi32_ps(a.r)}; }
+/** table[the lowest four bits of a] */
+ATHANOR_INLINE V lookUp(const float table[16], VI a) { return {_mm512_permutexvar_ps(a.r, _mm512_loadu_ps(table))}; }
 /** To the nearest integer; out of range gives INT32_MIN. */
 ATHANOR_INLINE VI toIntRounded(V a) { return {_mm512_cvtps_epi32(a.r)}; }
 /** Towards zero; out of range and NaN give INT32_MIN. */

@@ -158,6 +158,12 @@ ATHANOR_INLINE VI multiplyHigh(VI a, VI b) {
 }
 
 ATHANOR_INLINE V toFloat(VI a) { return {__builtin_convertvector(a.r, Floats)}; }
+/** table[the lowest four bits of a] */
+ATHANOR_INLINE V lookUp(const float table[16], VI a) {
+  V v;
+  for (int i = 0; i < LANES; ++i) v.r[i] = table[a.r[i] & 15];
+  return v;
+}
 /** Towards zero; out of range and NaN give INT32_MIN. */
 ATHANOR_INLINE VI toInt(V a) {
   M inside{(a.r >= -2147483648.0f) & (a.r < 2147483648.0f)};

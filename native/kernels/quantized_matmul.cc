@@ -1,47 +1,13 @@
-// The kernel `quantizedMatmul`: x by a matrix kept as codes of 8 bits or 4, or by its transpose. Pieces of the matrix are made floats on the
-// way into the products of gemm.h, so that no thread ever holds more than one piece. Formats: src/core/quantized.ts.
+// The kernel `quantizedMatmul`: x by a matrix kept as codes of 8 bits or 4, or by its transpose. Few rows are multiplied by the codes as they
+// lie (../quantized.h); for more, pieces of the matrix are made floats on the way into the products of gemm.h, so that no thread ever holds
+// more than one piece.
 // params: transpose
-#include <string.h>
-
-#include "../codebook.h"
 #include "../gemm.h"
 #include "../kernel.h"
+#include "../quantized.h"
 
 namespace athanor::ATHANOR_ISA {
 namespace {
-
-constexpr int64_t nf4Block = 64, scaleBlock = 256;
-constexpr TreeSizes tree(true);
-constexpr Nf4Pairs nf4;
-
-/** The matrix: `rows` outputs of `width` inputs each. */
-struct Quantized {
-  int64_t rows, width;
-  const uint8_t* codes;
-  const float* scales;
-  const uint8_t* scaleCodes;  // null: int8
-  float mean;
-
-  /** to[0, count) = inputs [first, first + count) of a row. `first` and `count` are even where a byte holds two codes. */
-  void read(int64_t row, int64_t first, int64_t count, float* to) const {
-    if (scaleCodes == nullptr) {
-      const uint8_t* from = codes + row * width + first;
-      const float scale = scales[row];
-      for (int64_t i = 0; i < count; ++i) to[i] = static_cast<float>(static_cast<int32_t>(from[i]) - 128) * scale;
-      return;
-    }
-    int64_t flat = row * width + first;
-    for (const int64_t end = flat + count; flat < end;) {
-      const int64_t block = flat / nf4Block, stop = minOf(end, (block + 1) * nf4Block);
-      const float scale = tree.ofSigned(scaleCodes[block]) * scales[block / scaleBlock] + mean;
-      for (; flat < stop; flat += 2, to += 2) {
-        const float* pair = nf4.at[codes[flat / 2]];
-        to[0] = pair[0] * scale;
-        to[1] = pair[1] * scale;
-      }
-    }
-  }
-};
 
 Quantized readMatrix(const Call& call) {
   const View &codes = call.in[1], &scales = call.in[2];
@@ -106,44 +72,34 @@ Layout layoutScratch(const Product& p, int numThreads, Scratch& scratch) {
   return layout;
 }
 
+/** Whether codes are read in place. */
+bool readsCodes(const Call& call) {
+  const View& x = call.in[0];
+  const bool isNf4 = call.numIn == 5;
+  return x.shape[0] <= fewRows && call.params[0] == 0 && (!isNf4 || x.shape[1] % nf4Block == 0);
+}
+
+constexpr int64_t chunkCodes = 1 << 15;  // some microseconds
+
+/** As many numbers as `workspace` says are in `halves`. */
+void multiplyCodes(const Call& call, const Quantized& matrix, float* halves) {
+  const View &x = call.in[0], &y = call.out[0];
+  const int64_t rows = x.shape[0], depth = x.shape[1], columns = y.shape[1];
+  const bool isNf4 = matrix.scaleCodes != nullptr;
+  if (isNf4) partHalves(floats(x), rows * depth, halves);
+  const FewRows multiply = (isNf4 ? nf4By : int8By)[rows - 1];
+  const int64_t step = roundUp(ceilDiv(chunkCodes, depth), 4);
+  call.pool->parallelFor(ceilDiv(columns, step), [&](int64_t chunk, int) {
+    multiply(matrix, isNf4 ? halves : floats(x), chunk * step, minOf(columns, (chunk + 1) * step), floats(y), columns);
+  });
+}
+
 size_t workspace(const Call& call, int numThreads) {
+  if (readsCodes(call)) return call.numIn == 5 ? scratchBytes<float>(call.in[0].size) : 0;
   Scratch scratch{nullptr};
   layoutScratch(pieceOf(call, cutWork(call.in[0].shape[0])), numThreads, scratch);
   return scratch.used;
 }
-
-/** Few rows by columns of int8: codes become floats in registers alone, and the memory's speed is what is left. */
-template <int rows>
-void multiplyCodes(const Quantized& matrix, const float* x, int64_t first, int64_t end, float* y, int64_t yRow) {
-  constexpr int columns = 4;
-  const int64_t depth = matrix.width;
-  for (int64_t j = first; j < end; j += columns) {
-    const uint8_t* codes[columns];
-    for (int c = 0; c < columns; ++c) codes[c] = matrix.codes + minOf(j + c, end - 1) * depth;
-    V sum[rows][columns];
-    for (auto& row : sum) for (V& one : row) one = zero();
-    const auto add = [&](int64_t k, const auto& bytesAt, auto mask) {
-      V values[rows];
-      for (int i = 0; i < rows; ++i) values[i] = load(x + i * depth + k, mask);
-      for (int c = 0; c < columns; ++c) {
-        const V code = toFloat(loadBytes(bytesAt(codes[c] + k)) - setInt(128));
-        for (int i = 0; i < rows; ++i) sum[i][c] = fma(values[i], code, sum[i][c]);
-      }
-    };
-    int64_t k = 0;
-    for (; k + LANES <= depth; k += LANES) add(k, [](const uint8_t* bytes) { return bytes; }, AllLanes{});
-    if (k < depth) {
-      uint8_t rest[LANES] = {};
-      const auto copied = [&](const uint8_t* bytes) { return static_cast<const uint8_t*>(memcpy(rest, bytes, static_cast<size_t>(depth - k))); };
-      add(k, copied, tail(depth - k));
-    }
-    for (int i = 0; i < rows; ++i) {
-      for (int64_t c = 0; c < columns && j + c < end; ++c) y[i * yRow + j + c] = reduceAdd(sum[i][c]) * matrix.scales[j + c];
-    }
-  }
-}
-constexpr void (*multiplyCodesOf[streamRows])(const Quantized&, const float*, int64_t, int64_t, float*, int64_t) = {
-    multiplyCodes<1>, multiplyCodes<2>, multiplyCodes<3>, multiplyCodes<4>};
 
 void run(const Call& call) {
   const View &x = call.in[0], &y = call.out[0];
@@ -151,13 +107,8 @@ void run(const Call& call) {
   if (rows == 0 || columns == 0) return;
   if (depth == 0) return clearRows(floats(y), columns, rows, columns);
   const Quantized matrix = readMatrix(call);
+  if (readsCodes(call)) return multiplyCodes(call, matrix, reinterpret_cast<float*>(call.workspace));
   const bool transposed = call.params[0] != 0;
-  if (rows <= streamRows && !transposed && matrix.scaleCodes == nullptr) {
-    const int64_t step = maxOf<int64_t>(4, roundUp(ceilDiv(int64_t{1} << 17, depth), 4));
-    return call.pool->parallelFor(ceilDiv(columns, step), [&](int64_t chunk, int) {
-      multiplyCodesOf[rows - 1](matrix, floats(x), chunk * step, minOf(columns, (chunk + 1) * step), floats(y), columns);
-    });
-  }
   const Cut cut = cutWork(rows);
   Scratch scratch{call.workspace};
   const Layout layout = layoutScratch(pieceOf(call, cut), call.pool->numThreads(), scratch);
