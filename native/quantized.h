@@ -1,8 +1,8 @@
 // A matrix kept as codes of 8 bits or 4, and the products of few rows by it. More rows: kernels/quantized_matmul.cc. Formats:
 // src/core/quantized.ts.
 //
-// With few rows, codes become numbers in registers alone, and the memory's speed is what is left. Some columns go together; those that
-// come next are asked for meanwhile. A row's sums do not depend on how many rows there are.
+// With few rows, codes become numbers in registers alone, and the memory's speed is what is left. Some columns go together; what lies
+// behind them is asked for meanwhile. A row's sums do not depend on how many rows there are.
 #pragma once
 
 #include <string.h>
@@ -13,6 +13,7 @@
 namespace athanor::ATHANOR_ISA {
 
 constexpr int64_t nf4Block = 64, scaleBlock = 256, lineBytes = 64;
+constexpr int64_t askedAhead = 8192;  // bytes; twice or half as many are as good
 constexpr Nf4Pairs nf4Pairs;
 constexpr SignedTree signedTree;
 
@@ -66,6 +67,9 @@ struct Columns {
     for (auto& row : sum) for (V& one : row) one = zero();
   }
 
+  /** Asks for memory that comes later: `offset` of these columns have been read, and one lies behind the other. */
+  void ask(int64_t offset) const { __builtin_prefetch(codes[0] + askedAhead + offset); }
+
   /** y = the sums times what `scaleOf` gives for a column. */
   template <class Scale>
   void store(float* y, int64_t yRow, const Scale& scaleOf) const {
@@ -93,7 +97,7 @@ void multiplyInt8(const Quantized& matrix, const float* x, int64_t first, int64_
     const auto asTheyLie = [](const uint8_t* bytes) { return bytes; };
     int64_t k = 0;
     for (; k + lineBytes <= depth; k += lineBytes) {
-      for (const uint8_t* codes : columns.codes) __builtin_prefetch(codes + count * depth + k);
+      for (int c = 0; c < count; ++c) columns.ask(count * k + c * lineBytes);
       for (int64_t part = k; part < k + lineBytes; part += LANES) add(part, asTheyLie, AllLanes{});
     }
     for (; k + LANES <= depth; k += LANES) add(k, asTheyLie, AllLanes{});
@@ -126,7 +130,7 @@ void multiplyNf4(const Quantized& matrix, const float* x, int64_t first, int64_t
     for (int64_t k = 0; k < depth; k += nf4Block) {
       for (int c = 0; c < count; ++c) {
         const uint8_t* codes = columns.codes[c] + k / 2;
-        __builtin_prefetch(codes + count * depth / 2);
+        columns.ask((count * k + c * nf4Block) / 2);
         V part[rows];
         for (V& one : part) one = zero();
         for (int64_t at = 0; at < nf4Block; at += 2 * LANES) {

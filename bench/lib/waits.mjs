@@ -8,6 +8,8 @@ import { workloads } from "./workloads.mjs";
 
 const { shape } = workloads.find(({ name }) => name === "c1");
 
+const decodeWeights = ["f32", "bf16", "int8", "nf4"];
+
 /** `value` names what of an answer counts: `elapsedMs` is from the start of the process to its first line. */
 const waits = [
   { id: "import", title: "start a process and import the package, s", value: "elapsedMs", scale: 1e-3 },
@@ -27,7 +29,7 @@ const waits = [
   { id: "checkpoint", title: "save a checkpoint, s/GB", value: "saveSecondsPerGB" },
   { id: "checkpoint", title: "load a checkpoint, s/GB", value: "loadSecondsPerGB" },
   { id: "generate", title: "generate with c1's model, one text, tokens/s", value: "tokensPerSecond", higher: true },
-  ...["f32", "bf16", "int8"].map((weights) => ({
+  ...decodeWeights.map((weights) => ({
     ...{ group: "decode", id: `decode-${weights}`, value: "tokensPerSecond", higher: true },
     title: `GPT-2 124M with weights in ${weights}, one text of 65 tokens, tokens/s`,
   })),
@@ -97,7 +99,7 @@ function waitSystems({ here, python }, { scratch, quick }) {
     { ...mine("tokenize", ["--library"]), name: "tokenizers", setting: "a batch from Node" },
     mine("checkpoint", [state("athanor-state"), megabytes]),
     mine("generate", [JSON.stringify(shape)]),
-    ...["f32", "bf16", "int8"].map((weights) => ({
+    ...decodeWeights.map((weights) => ({
       ...mine("decode", [weights]),
       id: `decode-${weights}`,
     })),
@@ -119,9 +121,9 @@ function waitSystems({ here, python }, { scratch, quick }) {
     }),
     torch("checkpoint", [state("torch-state.pt"), megabytes]),
     torch("generate", [json], { setting: "eager, cached keys" }),
-    ...["f32", "bf16", "int8"].map((weights) => ({
-      ...torch("decode", [weights === "int8" ? "f32" : weights]),
-      ...{ id: `decode-${weights}`, name: "Transformers", setting: weights === "int8" ? "generate, f32" : "generate" },
+    ...decodeWeights.map((weights) => ({
+      ...torch("decode", [weights === "bf16" ? "bf16" : "f32"]), // it has no weights in few bits without a GPU's library
+      ...{ id: `decode-${weights}`, name: "Transformers", setting: `generate, ${weights === "bf16" ? "bf16" : "f32"}` },
     })),
   );
   if (!quick) {

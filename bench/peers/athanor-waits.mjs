@@ -128,7 +128,10 @@ const tasks = {
   /** The likeliest tokens of a GPT-2 of random weights, after one token. */
   async decode(weights) {
     const model = new athanor.Gpt(athanor.gptPresets.gpt2);
-    if (weights === "int8") athanor.quantizeLayers(model, "int8");
+    if (weights === "int8" || weights === "nf4") {
+      athanor.quantizeLayers(model, weights);
+      athanor.quantizeVocabulary(model, model.config.vocab);
+    }
     const { engine } = athanor.chooseEngine({
       precision: "f32",
       engine: { name: "auto", threads: "auto", isa: "auto" },

@@ -53,7 +53,7 @@ import {
   type TextSearchOptions,
 } from "../generate/index.ts";
 import { type BuiltModel, type DataFacts, modelFamily } from "../models/index.ts";
-import { type Parameter, quantizeLayers, storedParts } from "../nn/index.ts";
+import { type Parameter, quantizeLayers, quantizeVocabulary, storedParts } from "../nn/index.ts";
 import { adapt } from "../recipe/index.ts";
 import { Predictor, softmaxOf } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
@@ -97,7 +97,10 @@ export interface LoadOptions {
   readonly weights?: WeightsChoice;
   /** The folder of an adapter in PEFT's layout, beside the model in the Hugging Face folder that is loaded. */
   readonly adapter?: string | undefined;
-  /** Keeps the weights of the linear layers inside in 8 bits or 4: less memory to read for every token. The model cannot be saved then. */
+  /**
+   * Keeps the weights of the linear layers inside in 8 bits or 4, a language model's head and table of tokens in 8: less memory to read
+   * for every token. The model cannot be saved then.
+   */
   readonly quantize?: QuantizedFormat;
   /** Remarks for people: that the slow engine runs. */
   readonly onNote?: (text: string) => void;
@@ -159,7 +162,11 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     adapt(this.built.module, files.description.adapter, family, files.description.task);
     this.quantize = quantize;
     const parameters = [...this.built.module.parameters()];
-    if (quantize !== undefined) quantizeLayers(this.built.module, quantize);
+    if (quantize !== undefined) {
+      const { module } = this.built;
+      quantizeLayers(module, quantize);
+      if (isCachedLanguageModel(module)) quantizeVocabulary(module, module.config.vocab);
+    }
     this.store = engine.createStore();
     const dtype = this.fillStore(files.tensors, parameters);
     const { module, inputs } = this.built;

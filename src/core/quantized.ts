@@ -47,12 +47,12 @@ export function quantizedTypes(
   };
 }
 
-/** The codes and scales nearest to a matrix [inputs, outputs]. Errors with `nn/quantize` where it is not finite. */
-export function quantize(format: QuantizedFormat, weight: HostArray): QuantizedParts<HostArray> {
-  const [inputs, outputs] = weight.shape as [number, number];
+/** The codes and scales nearest to a matrix [inputs, outputs], or to one given as [outputs, inputs]. Errors with `nn/quantize` where it is not finite. */
+export function quantize(format: QuantizedFormat, weight: HostArray, transposed = false): QuantizedParts<HostArray> {
+  const [inputs, outputs] = (transposed ? weight.shape.toReversed() : weight.shape) as [number, number];
   const types = quantizedTypes(format, [inputs, outputs]);
   const values = weight.dtype === "f32" ? (weight.data as Float32Array) : Float32Array.from(toNumbers(weight));
-  const at = (flat: number) => values[(flat % inputs) * outputs + Math.floor(flat / inputs)]!;
+  const at = (flat: number) => values[transposed ? flat : (flat % inputs) * outputs + Math.floor(flat / inputs)]!;
   const block = format === "int8" ? inputs : nf4Block;
   const codes = new Uint8Array(types.codes.shape[0]! * types.codes.shape[1]!);
   const scales = new Float32Array(Math.ceil(values.length / block));

@@ -67,8 +67,8 @@ class BertEmbeddings extends Module {
   forward(tokens: Tensor, tokenTypes?: Tensor): Tensor {
     const types = this.token_type_embeddings;
     const sum = call(this.word_embeddings, tokens)
-      .add(this.position_embeddings.weight.tensor.slice(0, 0, tokens.shape[1]!))
-      .add(tokenTypes === undefined ? types.weight.tensor.slice(0, 0, 1) : call(types, tokenTypes)); // (B, T, C)
+      .add(this.position_embeddings.table.slice(0, 0, tokens.shape[1]!))
+      .add(tokenTypes === undefined ? types.table.slice(0, 0, 1) : call(types, tokenTypes)); // (B, T, C)
     return call(this.dropout, call(this.LayerNorm, sum));
   }
 }

@@ -142,7 +142,7 @@ export class Gpt extends Module {
     checkTokens(tokens, this.config.context, prompt);
     const own = call(this.wte, tokens);
     const all = prompt === undefined ? own : within(prompt, () => prompt.forward(own, positions));
-    const table = this.wpe.weight.tensor;
+    const table = this.wpe.table;
     const placed = positions === undefined ? table.slice(0, 0, all.shape[1]!) : call(this.wpe, positions);
     const dropped = call(this.drop, all.add(placed)); // (B, T, C)
     const hidden = this.h.reduce((x, block) => within(block, () => block.forward(x, documents)), dropped);

@@ -93,7 +93,7 @@ export class Seq2seq extends Module {
   decode(tokens: Tensor, state: DecodingState): Tensor {
     const rows = tokens.shape[0]!;
     const { context, width, cell, layers } = this.config;
-    const dtype = this.shared.weight.tensor.dtype;
+    const dtype = this.shared.table.dtype;
     const [values, keys] = ["values", "keys"].map((name) => state.held(name, dtype, [rows, context, width]));
     const present = state.held("source", "i32", [rows, context]).greaterEqual(0);
     const before = Array.from({ length: layers }, (_, layer) =>

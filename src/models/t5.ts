@@ -84,7 +84,7 @@ class T5Attention extends Module {
     const [rows, time] = positions.shape as [number, number];
     // a row for every distance that there can be, from the farthest before a query to the farthest after it
     const table = Array.from({ length: 2 * numKeys - 1 }, (_, at) => bucketOf(at - numKeys + 1, this.config, isCausal));
-    const byDistance = take(this.relative_attention_bias!.weight.tensor, constant(table, "i32"));
+    const byDistance = take(this.relative_attention_bias!.table, constant(table, "i32"));
     const ahead = iota([rows, time, numKeys], 2).sub(positions.reshape(rows, time, 1));
     return take(byDistance, ahead.add(numKeys - 1)).permute(0, 3, 1, 2);
   }

@@ -1,4 +1,4 @@
-// A linear layer's weight kept in few bits, and never trained: int8 or NF4 (Dettmers et al. 2023). What the bits mean is in core.
+// A weight kept in few bits, and never trained: int8 or NF4 (Dettmers et al. 2023). What the bits mean is in core.
 import { byteSize, type DType, type FloatDType, type HostArray, sameShape, sizeOf } from "../base/index.ts";
 import {
   dequantize,
@@ -8,30 +8,37 @@ import {
   quantizedMatmul,
   quantizedTypes,
   type Tensor,
+  take,
 } from "../core/index.ts";
+import { Embedding } from "./embedding.ts";
 import { type Init, initialize } from "./init.ts";
 import { Linear } from "./linear.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 
-/** (…, inputs) → (…, outputs). Stands where the layer's weight [inputs, outputs] did; its tensors are the parts that are kept of it. */
+/**
+ * (…, inputs) → (…, outputs). Stands where the weight did, a layer's [inputs, outputs] or a table [outputs, inputs]; its tensors are the parts
+ * that are kept of it.
+ */
 export class QuantizedWeight extends Module {
   readonly codes: Parameter;
   readonly scales: Parameter;
   readonly scaleCodes: Parameter | undefined;
   readonly mean: Parameter | undefined;
-  /** Of the matrix. */
-  readonly shape: readonly [inputs: number, outputs: number];
+  /** Of the weight. */
+  readonly shape: readonly [number, number];
+  readonly isTable: boolean;
   readonly init: Init;
   readonly format: QuantizedFormat;
 
   /** Errors with `nn/quantize`. */
-  constructor(format: QuantizedFormat, { shape, init }: Parameter) {
+  constructor(format: QuantizedFormat, { shape, init }: Parameter, isTable = false) {
     super();
     this.format = format;
     this.shape = [shape[0]!, shape[1]!];
+    this.isTable = isTable;
     this.init = init;
-    const types = quantizedTypes(format, this.shape);
+    const types = quantizedTypes(format, isTable ? [shape[1]!, shape[0]!] : this.shape);
     const kept = (type: (typeof types)["codes"]) =>
       new Parameter(type.shape, { init: "zeros", dtype: type.dtype, constant: true });
     this.codes = kept(types.codes);
@@ -45,6 +52,16 @@ export class QuantizedWeight extends Module {
     const parts = { codes: codes.tensor, scales: scales.tensor };
     if (mean === undefined) return quantizedMatmul(x, parts);
     return quantizedMatmul(x, { ...parts, scaleCodes: scaleCodes!.tensor, mean: mean.tensor });
+  }
+
+  /** Rows of a table in int8 by id, or all of them. */
+  rows(ids?: Tensor): Tensor {
+    const chosen = ({ tensor }: Parameter) => (ids === undefined ? tensor : take(tensor, ids));
+    const scales = chosen(this.scales);
+    return chosen(this.codes)
+      .cast(scales.dtype)
+      .sub(128)
+      .mul(scales.reshape(...scales.shape, 1));
   }
 }
 
@@ -71,6 +88,18 @@ export function quantizeLayers(
   return layers.map(([path]) => `${path}.weight`);
 }
 
+/**
+ * Keeps in int8 what has a row or an output per id of a vocabulary: the tables of embeddings, and the head, which is the dearest part of a
+ * token. For generation; what is trained beside quantized layers keeps its head.
+ */
+export function quantizeVocabulary(model: Module, vocab: number): void {
+  for (const part of model.modules().values()) {
+    if (!(part instanceof Linear || part instanceof Embedding) || !(part.weight instanceof Parameter)) continue;
+    const isTable = part instanceof Embedding;
+    if (part.weight.shape[isTable ? 0 : 1] === vocab) part.weight = new QuantizedWeight("int8", part.weight, isTable);
+  }
+}
+
 /** The weights that a model keeps in few bits, by the names that they would have. */
 export function quantizedWeights(model: Module): Map<string, QuantizedWeight> {
   return new Map(
@@ -87,18 +116,18 @@ export function* storedParts(
   for (const [name, value] of tensors) {
     const weight = weights.get(name);
     if (weight === undefined || !sameShape(value.shape, weight.shape)) yield [name, value];
-    else yield* partsOf(name, weight.format, value);
+    else yield* partsOf(name, weight, value);
   }
 }
 
-function partsOf(name: string, format: QuantizedFormat, value: HostArray): [string, HostArray][] {
-  return Object.entries(quantize(format, value)).map(([part, array]) => [`${name}.${part}`, array]);
+function partsOf(name: string, { format, isTable }: QuantizedWeight, value: HostArray): [string, HostArray][] {
+  return Object.entries(quantize(format, value, isTable)).map(([part, array]) => [`${name}.${part}`, array]);
 }
 
 /** True for the name of what is kept of a matrix in few bits. */
 export const isQuantizedPart = (name: string): boolean => /\.weight\.(codes|scales|scaleCodes|mean)$/.test(name);
 
-/** A model's tensors by name, where the parts of a quantized matrix are the matrix [inputs, outputs] again. */
+/** A model's tensors by name, where the parts of a quantized layer's matrix are the matrix [inputs, outputs] again. */
 export function wholeTensors(tensors: ReadonlyMap<string, HostArray>): Map<string, HostArray> {
   const whole = new Map<string, HostArray>();
   for (const [name, value] of tensors) {
@@ -131,14 +160,14 @@ export function* initialTensors(
   seed: number,
 ): Generator<[string, HostArray]> {
   const wanted = [...wholeParameters(model)].map(([name, whole]) => {
-    const format = whole instanceof Parameter ? undefined : whole.format;
-    const dtype = format === undefined ? (dtypeOf(name) as FloatDType) : "f32";
-    return { name, init: whole.init, shape: whole.shape, dtype, format };
+    const weight = whole instanceof Parameter ? undefined : whole;
+    const dtype = weight === undefined ? (dtypeOf(name) as FloatDType) : "f32";
+    return { name, init: whole.init, shape: whole.shape, dtype, weight };
   });
   const buffer = new ArrayBuffer(Math.max(...wanted.map(({ dtype, shape }) => sizeOf(shape) * byteSize(dtype))));
-  for (const { name, init, shape, dtype, format } of wanted) {
+  for (const { name, init, shape, dtype, weight } of wanted) {
     const value = initialize(init, name, shape, dtype, seed, buffer);
-    if (format === undefined) yield [name, value];
-    else yield* partsOf(name, format, value);
+    if (weight === undefined) yield [name, value];
+    else yield* partsOf(name, weight, value);
   }
 }

@@ -76,6 +76,10 @@ export const quantizedMatmul = defineOp<QuantizedInputs, { readonly transpose: b
       [
         [3, 6, 5],
         [2, 64, 300],
+        [1, 192, 37],
+        [5, 128, 9],
+        [8, 100, 6],
+        [9, 64, 10],
         [70, 130, 49],
         [0, 4, 3],
       ] as const
