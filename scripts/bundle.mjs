@@ -9,7 +9,7 @@ import { rolldown } from "rolldown";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 /** The package's door, and what is started by its path. */
-const programs = ["index", "cli/main", "data/text-worker"];
+const programs = ["index", "cli/main", "data/text-worker", "data/shard-worker"];
 const doors = readdirSync(join(root, "src"))
   .map((name) => `${name}/index`)
   .filter((door) => existsSync(join(root, `src/${door}.ts`)));

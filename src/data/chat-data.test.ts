@@ -143,16 +143,16 @@ const some = new TokenSequences([
   sequence([1, 2, 3, 4], [0, 0, 0, 1]),
 ]);
 
-test("padded rows", () => {
-  const { tokens, targets } = new PaddedSequences(some, 4).collate([2, 1]);
+test("padded rows", async () => {
+  const { tokens, targets } = await new PaddedSequences(some, 4).collate([2, 1]);
   expect([...tokens.data]).toEqual([1, 2, 3, 0, 0, 0, 0, 0]);
   expect([...targets.data]).toEqual([-1, -1, 4, -1, 9, -1, -1, -1]);
 });
 
-test("packed rows: documents are told apart, positions begin anew, and the padding is nobody's", () => {
+test("packed rows: documents are told apart, positions begin anew, and the padding is nobody's", async () => {
   const packed = new PackedSequences(some, 4);
   expect(packed).toMatchObject({ length: 2, fill: 6 / 8 });
-  const { tokens, targets, documents, positions } = packed.collate([0, 1]);
+  const { tokens, targets, documents, positions } = await packed.collate([0, 1]);
   expect([...tokens.data]).toEqual([1, 2, 3, 0, 5, 6, 0, 0]);
   expect([...targets.data]).toEqual([-1, -1, 4, 9, 6, 7, -1, -1]);
   expect([...documents.data]).toEqual([0, 0, 0, 1, 0, 0, -1, -1]);

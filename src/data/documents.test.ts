@@ -29,7 +29,7 @@ test("text files, rows with a column and texts in memory are the same documents"
 
 test("every token but a document's first is a target once, and the last is the end", async () => {
   const { train, tokenizer } = await prepareDocuments({ records: texts }, options);
-  const { tokens, targets } = new PaddedSequences(train, 10).collate(
+  const { tokens, targets } = await new PaddedSequences(train, 10).collate(
     Array.from({ length: train.length }, (_, at) => at),
   );
   const counted = Array.from(targets.data as Int32Array).filter((id) => id !== -1);

@@ -1,9 +1,9 @@
 // Documents made ready for a language model that keeps them apart: files or rows of text, each ended by a token, cut where they are longer
 // than the context. In memory: a text that is one stream is read by prepareText.
 import { createHash } from "node:crypto";
-import { fail } from "../base/index.ts";
 import { byteTokenizer } from "./bpe-tokenizer.ts";
 import type { TokenSequence } from "./chat-format.ts";
+import { endNames, endToken, holdsRows, textOfRow, withEnd } from "./document-stream.ts";
 import { listFiles } from "./files.ts";
 import { type JsonInput, readJsonRecords } from "./json-records.ts";
 import { splitRows } from "./split.ts";
@@ -12,6 +12,7 @@ import { readText, type TextOptions } from "./text-source.ts";
 import { TokenSequences } from "./token-sequences.ts";
 import type { TokenizerSpec } from "./tokenize-text.ts";
 import type { Tokenizer } from "./tokenizer.ts";
+import { isTrained } from "./training-settings.ts";
 
 export interface DocumentOptions extends TextOptions {
   /** One that is trained here, or made of bytes, gets `<|endoftext|>`. */
@@ -33,9 +34,6 @@ export interface DocumentData {
   readonly sha256: string;
 }
 
-/** Tokens that end a text, by the names that they have; the first that a tokenizer has is taken. */
-const endNames = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>"];
-
 /**
  * Reads documents (text files, each of them one; rows of JSON) and encodes them. Errors: `data/end-token`, `data/empty-text`, `data/split`,
  * and those of reading.
@@ -45,14 +43,7 @@ export async function prepareDocuments(input: JsonInput, options: DocumentOption
   const texts = await readDocuments(input, options);
   const split = splitRows(texts.length, { validation, seed });
   const tokenizer = await documentTokenizer(options.tokenizer, () => split.train.map((at) => texts[at]!));
-  const end = endNames.flatMap((name) => tokenizer.specialTokens.get(name) ?? [])[0];
-  if (end === undefined)
-    fail("data/end-token", "the tokenizer has no token that ends a document", {
-      where: "tokenizer",
-      expected: `one of ${endNames.join(", ")}`,
-      got: [...tokenizer.specialTokens.keys()].join(", ") || "no special tokens",
-      fix: "use byte, { bpe: 4096 }, or a tokenizer.json that has one; or leave data.packing out",
-    });
+  const end = endToken(tokenizer);
   const part = (positions: readonly number[]) =>
     new TokenSequences(
       positions.flatMap((at) => piecesOf(Int32Array.from([...tokenizer.encode(texts[at]!), end]), context)),
@@ -70,24 +61,14 @@ export async function prepareDocuments(input: JsonInput, options: DocumentOption
 
 async function readDocuments(input: JsonInput, options: DocumentOptions): Promise<string[]> {
   const { text = "text" } = options;
-  const ofRow = (row: unknown, where: string): string => {
-    const value = typeof row === "string" ? row : (row as { readonly [column: string]: unknown } | null)?.[text];
-    if (typeof value === "string" && value !== "") return value;
-    return fail("data/empty-text", "a row has no text", {
-      where,
-      expected: `a text, or an object with the column ${text}`,
-      got: JSON.stringify(row)?.slice(0, 100) ?? "nothing",
-      fix: "take the row out; data.text names another column",
-    });
-  };
   const ofRows = async (rows: JsonInput) => {
     const { records, places } = await readJsonRecords(rows, options);
-    return records.map((row, at) => ofRow(row, places[at]!));
+    return records.map((row, at) => textOfRow(row, text, places[at]!));
   };
   if ("records" in input) return await ofRows(input);
   const all: string[] = [];
   for (const path of await listFiles(input.path)) {
-    if (/\.(?:jsonl|ndjson|json)(?:\.gz)?$/.test(path)) all.push(...(await ofRows({ path })));
+    if (holdsRows(path)) all.push(...(await ofRows({ path })));
     else all.push((await readText({ path }, options)).text);
   }
   return all;
@@ -105,7 +86,5 @@ function piecesOf(ids: Int32Array, context: number): TokenSequence[] {
 
 async function documentTokenizer(spec: TokenizerSpec | Tokenizer, texts: () => string[]): Promise<Tokenizer> {
   if (spec === "byte") return byteTokenizer(endNames.slice(0, 1));
-  if (typeof spec !== "object" || !("bpe" in spec)) return await makeTokenizer(spec, texts(), texts());
-  const specialTokens = [...new Set([endNames[0]!, ...(spec.specialTokens ?? [])])];
-  return await makeTokenizer({ ...spec, specialTokens }, texts(), []);
+  return await makeTokenizer(isTrained(spec) ? withEnd(spec) : spec, texts(), isTrained(spec) ? [] : texts());
 }

@@ -108,15 +108,8 @@ async function walk(folder: string, depth = Number.POSITIVE_INFINITY): Promise<s
 export async function* readBytes(path: string, limits: ByteLimits = {}): AsyncGenerator<Buffer> {
   const { maxExpansion = 200, maxFileBytes = 2 ** 40 } = limits;
   const compressed = await isCompressed(path).catch((cause) => readFailure(path, cause));
+  if (!compressed) return yield* readRaw(path);
   const raw = createReadStream(path, { highWaterMark: chunkBytes });
-  if (!compressed) {
-    try {
-      yield* raw as AsyncIterable<Buffer>;
-    } catch (cause) {
-      readFailure(path, cause);
-    }
-    return;
-  }
   const inflate = createGunzip({ chunkSize: chunkBytes });
   pipeline(raw, inflate, () => {}); // its error also ends the iteration below
   let bytesOut = 0;
@@ -146,6 +139,15 @@ export async function* readBytes(path: string, limits: ByteLimits = {}): AsyncGe
   } finally {
     raw.destroy();
     inflate.destroy();
+  }
+}
+
+/** The bytes of a file as they lie. Errors with `data/read`. */
+export async function* readRaw(path: string): AsyncGenerator<Buffer> {
+  try {
+    yield* createReadStream(path, { highWaterMark: chunkBytes }) as AsyncIterable<Buffer>;
+  } catch (cause) {
+    readFailure(path, cause);
   }
 }
 

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { fail, formatBytes } from "../base/index.ts";
 import { listFiles } from "./files.ts";
-import { openText, type TextOptions, type TextReport } from "./text-source.ts";
+import { openText, type TextOptions, type TextReport, type TextTally } from "./text-source.ts";
 
 /** Files (`.jsonl`, `.ndjson`, `.json`, also `.gz`), or records in memory. */
 export type JsonInput =
@@ -26,7 +26,7 @@ const maxArrayLength = 2 ** 28;
 
 /** Reads all records into memory. Errors name file and row: `data/json`, `data/empty`, `data/too-large`, and those of reading text. */
 export async function readJsonRecords(input: JsonInput, options: TextOptions = {}): Promise<JsonRecords> {
-  const tally = { documents: 0, skipped: [] as { name: string; reason: string }[], replaced: 0 };
+  const tally: TextTally = { documents: 0, skipped: [], replaced: 0 };
   const [records, places]: [unknown[], string[]] = [[], []];
   const hash = createHash("sha256");
   const add = (record: unknown, place: string) => {
@@ -39,31 +39,8 @@ export async function readJsonRecords(input: JsonInput, options: TextOptions = {
     for await (const record of input.records) add(record, `${name}, row ${records.length + 1}`);
   } else {
     name = typeof input.path === "string" ? input.path : input.path.join(", ");
-    for (const path of await listFiles(input.path)) {
-      const source = await openText({ path }, options);
-      let [rest, row] = ["", 0];
-      let isArray: boolean | undefined;
-      const addLine = (line: string) => {
-        row++;
-        if (line.trim() !== "") add(parse(line, `${path}, row ${row}`), `${path}, row ${row}`);
-      };
-      for await (const piece of source.pieces(tally)) {
-        rest += piece;
-        isArray ??= /^\s*$/.test(rest) ? undefined : /^\s*\[/.test(rest);
-        if (rest.length > maxArrayLength)
-          fail("data/too-large", "a record or an array is longer than its bound", {
-            where: path,
-            expected: `at most ${formatBytes(maxArrayLength)}`,
-            fix: "write one JSON object per line",
-          });
-        if (isArray !== false) continue;
-        const lines = rest.split("\n");
-        rest = lines.pop()!;
-        for (const line of lines) addLine(line);
-      }
-      if (isArray) (parse(rest, path) as unknown[]).forEach((one, at) => add(one, `${path}, row ${at + 1}`));
-      else addLine(rest);
-    }
+    for (const path of await listFiles(input.path))
+      for await (const { record, place } of recordsOf(path, options, tally)) add(record, place);
   }
   if (records.length === 0)
     fail("data/empty", "there are no records", {
@@ -73,6 +50,39 @@ export async function readJsonRecords(input: JsonInput, options: TextOptions = {
       fix: "check data.path",
     });
   return { name, records, places, sha256: hash.digest("hex"), skipped: tally.skipped, replaced: tally.replaced };
+}
+
+/** The records of one file and where they stand. JSON Lines are read as a stream, an array as a whole. */
+export async function* recordsOf(
+  path: string,
+  options: TextOptions,
+  tally: TextTally,
+): AsyncGenerator<{ record: unknown; place: string }> {
+  const source = await openText({ path }, options);
+  let [rest, row] = ["", 0];
+  let isArray: boolean | undefined;
+  const read = function* (lines: readonly string[]) {
+    for (const line of lines) {
+      const place = `${path}, row ${++row}`;
+      if (line.trim() !== "") yield { record: parse(line, place), place };
+    }
+  };
+  for await (const piece of source.pieces(tally)) {
+    rest += piece;
+    isArray ??= /^\s*$/.test(rest) ? undefined : /^\s*\[/.test(rest);
+    if (rest.length > maxArrayLength)
+      fail("data/too-large", "a record or an array is longer than its bound", {
+        where: path,
+        expected: `at most ${formatBytes(maxArrayLength)}`,
+        fix: "write one JSON object per line",
+      });
+    if (isArray !== false) continue;
+    const lines = rest.split("\n");
+    rest = lines.pop()!;
+    yield* read(lines);
+  }
+  if (!isArray) yield* read([rest]);
+  else for (const record of parse(rest, path) as unknown[]) yield { record, place: `${path}, row ${++row}` };
 }
 
 function parse(text: string, where: string): unknown {

@@ -146,7 +146,8 @@ function runInWorker(
   });
 }
 
-function restoreError(error: Record<string, string | undefined>): AthanorError {
+/** An error that a worker told, as it was thrown there. */
+export function restoreError(error: Record<string, string | undefined>): AthanorError {
   const { code = "internal/worker", what = "", ...fields } = error;
   return new AthanorError(code, what, dropUndefined(fields) as ErrorFields);
 }

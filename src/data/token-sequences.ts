@@ -10,8 +10,19 @@ import type { TextBatch } from "./text-windows.ts";
 /** `documents` i32 [B, T]: which document a position belongs to, −1 for padding; `positions` i32 [B, T]: its place in that document. */
 export type PackedBatch = TextBatch & { documents: HostArray; positions: HostArray };
 
+/** Sequences of different lengths, to be put into rows. */
+export interface SequenceRows {
+  readonly length: number;
+  /** Changes when the sequences do. */
+  readonly fingerprint: string;
+  /** Positions that sequence `at` takes in a row: its last token is a target alone. */
+  positionsOf(at: number): number;
+  /** Writes the inputs and targets of sequence `at` from `place` on. */
+  write(at: number, tokens: Int32Array, targets: Int32Array, place: number): void | Promise<void>;
+}
+
 /** Sequences side by side in one array. A token outside the loss is kept as its complement, −1 − id. */
-export class TokenSequences {
+export class TokenSequences implements SequenceRows {
   readonly length: number;
   /** SHA-256 over tokens, marks and lengths. */
   readonly fingerprint: string;
@@ -32,7 +43,6 @@ export class TokenSequences {
     this.fingerprint = createHash("sha256").update(this.ids).update(this.starts).digest("hex").slice(0, 16);
   }
 
-  /** Positions that sequence `at` takes in a row: its last token is a target alone. */
   positionsOf(at: number): number {
     return this.starts[at + 1] - this.starts[at] - 1;
   }
@@ -42,7 +52,6 @@ export class TokenSequences {
     return this.ids.filter((id) => id >= 0);
   }
 
-  /** Writes the inputs and targets of sequence `at` from `place` on. */
   write(at: number, tokens: Int32Array, targets: Int32Array, place: number): void {
     const [start, count] = [this.starts[at], this.positionsOf(at)];
     for (let i = 0; i < count; i++) {
@@ -54,7 +63,7 @@ export class TokenSequences {
 }
 
 /** Errors with `data/context` unless every sequence has two tokens or more and fits the context. */
-function checkLengths(sequences: TokenSequences, context: number): void {
+function checkLengths(sequences: SequenceRows, context: number): void {
   for (let at = 0; at < sequences.length; at++) {
     const positions = sequences.positionsOf(at);
     if (positions >= 1 && positions <= context) continue;
@@ -78,11 +87,11 @@ export class PaddedSequences implements Dataset<TextBatch> {
   readonly unit = "conversation";
   readonly length: number;
   readonly fingerprint: string;
-  private readonly sequences: TokenSequences;
+  private readonly sequences: SequenceRows;
   private readonly context: number;
 
   /** Errors with `data/context`. */
-  constructor(sequences: TokenSequences, context: number) {
+  constructor(sequences: SequenceRows, context: number) {
     checkLengths(sequences, context);
     this.sequences = sequences;
     this.context = context;
@@ -90,10 +99,10 @@ export class PaddedSequences implements Dataset<TextBatch> {
     this.fingerprint = `${sequences.fingerprint}/${context}/padded`;
   }
 
-  collate(positions: readonly number[]): TextBatch {
+  async collate(positions: readonly number[]): Promise<TextBatch> {
     const { context } = this;
     const [tokens, targets] = [int(positions.length, context), int(positions.length, context, ignoreIndex)];
-    positions.forEach((at, row) => this.sequences.write(at, tokens.data, targets.data, row * context));
+    await Promise.all(positions.map((at, row) => this.sequences.write(at, tokens.data, targets.data, row * context)));
     return { tokens, targets };
   }
 }
@@ -105,12 +114,12 @@ export class PackedSequences implements Dataset<PackedBatch> {
   readonly fingerprint: string;
   /** Share of all positions that hold a token. */
   readonly fill: number;
-  private readonly sequences: TokenSequences;
+  private readonly sequences: SequenceRows;
   private readonly context: number;
   private readonly rows: readonly (readonly number[])[];
 
   /** Errors with `data/context`. */
-  constructor(sequences: TokenSequences, context: number) {
+  constructor(sequences: SequenceRows, context: number) {
     checkLengths(sequences, context);
     const lengths = Array.from({ length: sequences.length }, (_, at) => sequences.positionsOf(at));
     this.sequences = sequences;
@@ -121,20 +130,22 @@ export class PackedSequences implements Dataset<PackedBatch> {
     this.fingerprint = `${sequences.fingerprint}/${context}/packed`;
   }
 
-  collate(positions: readonly number[]): PackedBatch {
+  async collate(positions: readonly number[]): Promise<PackedBatch> {
     const { context, sequences } = this;
     const make = (value?: number) => int(positions.length, context, value);
     const batch = { tokens: make(), targets: make(ignoreIndex), documents: make(ignoreIndex), positions: make() };
+    const writes: (void | Promise<void>)[] = [];
     positions.forEach((at, row) => {
       let place = row * context;
       this.rows[at].forEach((sequence, document) => {
         const count = sequences.positionsOf(sequence);
-        sequences.write(sequence, batch.tokens.data, batch.targets.data, place);
+        writes.push(sequences.write(sequence, batch.tokens.data, batch.targets.data, place));
         batch.documents.data.fill(document, place, place + count);
         for (let i = 0; i < count; i++) batch.positions.data[place + i] = i;
         place += count;
       });
     });
+    await Promise.all(writes);
     return batch;
   }
 }

@@ -39,7 +39,7 @@ export function bytesPerToken(vocabSize: number): 2 | 4 {
   return vocabSize <= 2 ** 16 ? 2 : 4;
 }
 
-function checkRange(store: TokenStore, start: number, length: number): void {
+export function checkRange(store: TokenStore, start: number, length: number): void {
   if (
     Number.isInteger(start) &&
     Number.isInteger(length) &&
@@ -193,7 +193,7 @@ function damaged(path: string, got: string): never {
   });
 }
 
-async function readFully(handle: FileHandle, position: number, length: number): Promise<Buffer> {
+export async function readFully(handle: FileHandle, position: number, length: number): Promise<Buffer> {
   const buffer = Buffer.from(new ArrayBuffer(length));
   for (let done = 0; done < length; ) {
     const { bytesRead } = await handle.read(buffer, done, length - done, position + done);
@@ -205,13 +205,13 @@ async function readFully(handle: FileHandle, position: number, length: number): 
 
 const swaps = endianness() === "BE";
 
-function fromLittleEndian(bytes: Buffer, size: number): TokenArray {
+export function fromLittleEndian(bytes: Buffer, size: number): TokenArray {
   if (swaps) size === 2 ? bytes.swap16() : bytes.swap32();
   const { buffer, byteOffset, length } = bytes;
   return size === 2 ? new Uint16Array(buffer, byteOffset, length / 2) : new Uint32Array(buffer, byteOffset, length / 4);
 }
 
-function toLittleEndian(ids: TokenArray): Buffer {
+export function toLittleEndian(ids: TokenArray): Buffer {
   const bytes = Buffer.from(swaps ? ids.slice().buffer : ids.buffer, swaps ? 0 : ids.byteOffset, ids.byteLength);
   if (swaps) ids.BYTES_PER_ELEMENT === 2 ? bytes.swap16() : bytes.swap32();
   return bytes;

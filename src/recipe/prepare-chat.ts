@@ -2,13 +2,17 @@
 import { fail } from "../base/index.ts";
 import {
   type JsonInput,
+  MemoryTokens,
   PackedSequences,
   PaddedSequences,
   prepareChat,
   prepareDocuments,
+  type SequenceRows,
+  StoredSequences,
+  splitRows,
   type TextBatch,
+  type TokenFolder,
   type Tokenizer,
-  type TokenSequences,
   tokenizerConfig,
   tokenizerConfigName,
 } from "../data/index.ts";
@@ -21,8 +25,9 @@ import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import { tokenizerSpec } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
-import { entropy } from "./survey.ts";
+import { entropy, tokenEntropy } from "./survey.ts";
 import { conversationWarnings } from "./suspicions.ts";
+import { tokenFolder } from "./token-data.ts";
 
 export async function prepareConversations(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const { chat } = recipe.data;
@@ -38,7 +43,8 @@ export async function prepareConversations(recipe: Recipe, options: PrepareOptio
   if (cut > 0) options.onNote?.(`cut the end of ${counted(cut, "conversation")} off, to fit the context`);
   if (dropped > 0) options.onNote?.(`left out ${counted(dropped, "conversation")} that the context does not hold`);
   tellInvalid(read, options.onNote);
-  const prepared = await fromSequences(recipe, options, { train, validation, ...read });
+  const baseline = entropy(train.trainedTokens);
+  const prepared = await fromSequences(recipe, options, { train, validation, baseline, ...read });
   return {
     ...prepared,
     chat: format,
@@ -48,11 +54,38 @@ export async function prepareConversations(recipe: Recipe, options: PrepareOptio
 
 /** Texts that are kept apart, several in a row. */
 export async function prepareSeparateTexts(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
+  const stored = await tokenFolder(recipe, options);
+  if (stored !== undefined) return await prepareStored(recipe, options, stored);
   const { text } = recipe.data;
   const read = await prepareDocuments(inputOf(recipe), { text, ...sequenceSettings(recipe, options) });
   const tokens = counted(read.train.trainedTokens.length, "training token");
   options.onNote?.(`${counted(read.documents, "document")}, ${tokens} of ${read.tokenizer.vocabSize} kinds`);
-  return await fromSequences(recipe, options, read);
+  return await fromSequences(recipe, options, { ...read, baseline: entropy(read.train.trainedTokens) });
+}
+
+/** The same of documents that are tokens already. */
+async function prepareStored(recipe: Recipe, options: PrepareOptions, folder: TokenFolder): Promise<PreparedData> {
+  const { tokens, ends, tokenizer } = folder;
+  const close = () => tokens.close();
+  try {
+    const { context, validation, seed } = sequenceSettings(recipe, options);
+    const split = splitRows(ends.length, { validation, seed });
+    const part = (positions: readonly number[]) => new StoredSequences(folder, positions, context);
+    const count = counted(tokens.length, "token");
+    options.onNote?.(`${counted(ends.length, "document")}, ${count} of ${tokens.vocabSize} kinds`);
+    const prepared = await fromSequences(recipe, options, {
+      tokenizer,
+      train: part(split.train),
+      validation: part(split.validation),
+      sha256: tokens.fingerprint,
+      baseline: await tokenEntropy(tokens),
+      isLarge: !(tokens instanceof MemoryTokens),
+    });
+    return { ...prepared, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 const inputOf = ({ data }: Recipe): JsonInput =>
@@ -71,23 +104,26 @@ function sequenceSettings(recipe: Recipe, options: PrepareOptions) {
 
 interface ReadSequences {
   readonly tokenizer: Tokenizer;
-  readonly train: TokenSequences;
-  readonly validation: TokenSequences;
+  readonly train: SequenceRows;
+  readonly validation: SequenceRows;
   readonly sha256: string;
+  readonly baseline: number;
+  /** Too large to look for rows of the one part in the other. */
+  readonly isLarge?: boolean;
 }
 
 /** Sequences in rows of the context, one each or packed. */
 async function fromSequences(
   recipe: Recipe,
   { files, onNote }: PrepareOptions,
-  { tokenizer, train, validation, sha256 }: ReadSequences,
+  { tokenizer, train, validation, sha256, baseline, isLarge }: ReadSequences,
 ): Promise<PreparedData> {
   const { data } = recipe;
   const [family, config] = chosenModel(recipe);
   const built = modelFamily(family).build(config, { task: "language-model", vocab: tokenizer.vocabSize });
   const context = roomOf(built.inputs.tokens!.shape[0]!, recipe);
   const padded = { train: new PaddedSequences(train, context), heldOut: new PaddedSequences(validation, context) };
-  const pack = (sequences: TokenSequences) => new PackedSequences(sequences, context);
+  const pack = (sequences: SequenceRows) => new PackedSequences(sequences, context);
   const packed = data.packing ? { train: pack(train), heldOut: pack(validation) } : undefined;
   if (packed !== undefined)
     onNote?.(
@@ -100,8 +136,8 @@ async function fromSequences(
     ...trainingSource<TextBatch>(packed?.train ?? padded.train, recipe, { order: "shuffled" }),
     rows: { ...(packed ?? padded), order: "shuffled" },
     heldOut: () => heldOutBatches<TextBatch>(packed?.heldOut ?? padded.heldOut, evaluationRows(recipe)),
-    baseline: entropy(train.trainedTokens),
-    warnings: files === undefined ? await conversationWarnings(padded, data.path ?? "data.rows") : [],
+    baseline,
+    warnings: files === undefined && !isLarge ? await conversationWarnings(padded, data.path ?? "data.rows") : [],
     dataHash: sha256,
     tokenizer,
     files: { "tokenizer.json": JSON.stringify(tokenizer) },

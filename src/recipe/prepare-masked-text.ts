@@ -1,15 +1,16 @@
 // Text for masked language modelling: read, split, tokenized, cut into windows of which words are hidden.
-import { MaskedWindows, prepareText, specialIds, wordParts } from "../data/index.ts";
+import { MaskedWindows, specialIds, wordParts } from "../data/index.ts";
 import { modelFamily } from "../models/index.ts";
 import { maskedLanguageModelTask } from "../train/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
-import { tellText, textFacts, textInput, textSettings } from "./prepare-text.ts";
+import { tellText, textFacts } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
+import { textData } from "./token-data.ts";
 
 export async function prepareMaskedText(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
-  const text = await prepareText(textInput(recipe), textSettings(recipe, options));
+  const text = await textData(recipe, options);
   const { train, validation, tokenizer, report } = text;
   const [family, config] = chosenModel(recipe);
   const special = specialIds(tokenizer);

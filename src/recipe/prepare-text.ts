@@ -3,7 +3,6 @@ import { fail, valuesOf } from "../base/index.ts";
 import {
   type Dataset,
   PrefixWindows,
-  prepareText,
   SequentialWindows,
   type TextBatch,
   type TextData,
@@ -23,9 +22,10 @@ import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import type { Recipe } from "./schema.ts";
 import { tokenEntropy } from "./survey.ts";
 import { tokenWarnings } from "./suspicions.ts";
+import { textData } from "./token-data.ts";
 
 export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
-  const text = await prepareText(textInput(recipe), textSettings(recipe, options));
+  const text = await textData(recipe, options);
   const { train, validation, tokenizer, report } = text;
   const [family, config] = chosenModel(recipe);
   const built = modelFamily(family).build(config, { task: "language-model", vocab: tokenizer.vocabSize });

@@ -62,7 +62,7 @@ export const dataSchema = z
       .min(1)
       .optional()
       .describe(
-        "file, .gz, folder or glob; relative to the recipe. A file of images, train-images-idx3-ubyte, has its labels beside it",
+        "file, .gz, folder or glob; relative to the recipe. A folder may be shards of tokens; a file of images, train-images-idx3-ubyte, has its labels beside it",
       ),
     mix: z
       .array(

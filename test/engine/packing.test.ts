@@ -75,7 +75,7 @@ describe.each(Object.keys(models))("%s", (name) => {
     const [alone, together] = [prepare(name, dtype, false), prepare(name, dtype, true)];
     const found = new Map<string, Batch>();
     for (let row = 0; row < packed.length; row++) {
-      const batch = packed.collate([row]);
+      const batch = await packed.collate([row]);
       for (let document = 0; document <= Math.max(...toNumbers(batch.documents)); document++) {
         const one = only(batch, document);
         found.set(inputs(one), one);
@@ -83,7 +83,7 @@ describe.each(Object.keys(models))("%s", (name) => {
     }
     expect(found.size).toBe(sequences.length);
     for (let at = 0; at < sequences.length; at++) {
-      const row = padded.collate([at]);
+      const row = await padded.collate([at]);
       const [wanted, got] = [await alone(row), await together(found.get(inputs(row))!)];
       for (const output of Object.keys(wanted))
         assertClose(got[output]!, toNumbers(wanted[output]!), {

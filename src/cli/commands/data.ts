@@ -1,7 +1,8 @@
-// athanor data preview: the first rows that a language model is trained on, coloured by what is learnt.
+// athanor data: what is trained on. preview shows the first rows of a language model, coloured by what is learnt; tokenize is a file of its own.
 import pc from "picocolors";
 import { previewRecipe } from "../../api/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
+import { defineTokenize } from "../data-tokenize.ts";
 import { wholeOption } from "../options.ts";
 import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
 
@@ -10,12 +11,13 @@ interface PreviewFlags extends RecipeOptions {
 }
 
 export const defineData: DefineCommand = (program, run) => {
-  const data = program.command("data").description("look at what a recipe trains on");
+  const data = program.command("data").description("look at what a recipe trains on, tokenize documents");
   withRecipe(
     data.command("preview").description("the first rows of text: what is learnt of them, and what is only read"),
   )
     .option("--rows <n>", "rows to show", wholeOption("--rows"), 3)
     .action(run(preview));
+  defineTokenize(data, run);
 };
 
 async function preview({ output }: CommandContext, path: string, flags: PreviewFlags): Promise<undefined> {
