@@ -23,11 +23,10 @@ import { chatTemplate } from "./chat.ts";
 import { chosenModel, contextOf, roomOf } from "./chosen-model.ts";
 import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
-import { tokenizerSpec } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
 import { entropy, tokenEntropy } from "./survey.ts";
 import { conversationWarnings } from "./suspicions.ts";
-import { tokenFolder } from "./token-data.ts";
+import { tokenFolder, tokenizerSpec } from "./text-data.ts";
 
 export async function prepareConversations(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const { chat } = recipe.data;

@@ -14,8 +14,8 @@ import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
 import { chosenModel, contextOf } from "./chosen-model.ts";
 import { counted, firstOf, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
-import { tokenizerSpec } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
+import { tokenizerSpec } from "./text-data.ts";
 
 export async function prepareLabelledWords(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const { data, seed } = recipe;

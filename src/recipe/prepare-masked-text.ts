@@ -7,7 +7,7 @@ import { chosenModel } from "./chosen-model.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import { tellText, textFacts } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
-import { textData } from "./token-data.ts";
+import { textData } from "./text-data.ts";
 
 export async function prepareMaskedText(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const text = await textData(recipe, options);

@@ -14,8 +14,8 @@ import { chatTemplate } from "./chat.ts";
 import { chosenModel, contextOf, roomOf } from "./chosen-model.ts";
 import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
-import { tokenizerSpec } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
+import { tokenizerSpec } from "./text-data.ts";
 
 export async function preparePairs(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const { data } = recipe;

@@ -8,8 +8,8 @@ import { chosenModel, contextOf, roomOf } from "./chosen-model.ts";
 import { keepsReference } from "./loss.ts";
 import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
-import { tokenizerSpec } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
+import { tokenizerSpec } from "./text-data.ts";
 
 export async function prepareRewarded(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const { data, seed } = recipe;

@@ -3,7 +3,6 @@
 import { fail } from "../base/index.ts";
 import {
   hiddenSpans,
-  prepareText,
   randomPrefix,
   SequenceWindows,
   sentinelIds,
@@ -17,8 +16,9 @@ import { sequenceTask } from "../train/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
 import { chosenModel } from "./chosen-model.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
-import { tellText, textFacts, textInput, textSettings } from "./prepare-text.ts";
+import { tellText, textFacts } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
+import { textData } from "./text-data.ts";
 
 /** A model and how windows of a text are laid out for it. */
 interface Plan {
@@ -34,7 +34,7 @@ interface Plan {
 }
 
 export async function prepareSequenceWindows(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
-  const text = await prepareText(textInput(recipe), textSettings(recipe, options));
+  const text = await textData(recipe, options);
   const { train, validation, tokenizer, report } = text;
   const [family] = chosenModel(recipe);
   const close = async () => void (await Promise.all([train.close(), validation.close()]));

@@ -18,10 +18,10 @@ import { given, readingSettings } from "./given.ts";
 import { classificationLoss, isCrossEntropy, isPlain } from "./loss.ts";
 import { counted, firstOf, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
-import { tokenizerSpec } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
 import { entropy } from "./survey.ts";
 import { textWarnings } from "./suspicions.ts";
+import { tokenizerSpec } from "./text-data.ts";
 
 type Row = Record<string, string>;
 

@@ -9,8 +9,8 @@ import { given, readingSettings } from "./given.ts";
 import { classificationLoss, isCrossEntropy, isPlain } from "./loss.ts";
 import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
-import { tokenizerSpec } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
+import { tokenizerSpec } from "./text-data.ts";
 
 export async function prepareSequences(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const { data } = recipe;

@@ -6,11 +6,7 @@ import {
   SequentialWindows,
   type TextBatch,
   type TextData,
-  type TextDataOptions,
-  type TextInput,
   TextWindows,
-  type TokenizerFile,
-  type TokenizerSpec,
   type TokenStore,
 } from "../data/index.ts";
 import { modelFamily } from "../models/index.ts";
@@ -22,7 +18,7 @@ import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import type { Recipe } from "./schema.ts";
 import { tokenEntropy } from "./survey.ts";
 import { tokenWarnings } from "./suspicions.ts";
-import { textData } from "./token-data.ts";
+import { textData } from "./text-data.ts";
 
 export async function prepareLanguageModel(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
   const text = await textData(recipe, options);
@@ -103,32 +99,9 @@ function requireLength(tokens: TokenStore, part: string, context: number, recipe
   });
 }
 
-/** How a recipe's text is read and tokenized. */
-export function textSettings({ tokenizer = "char", data }: Recipe, options: PrepareOptions): TextDataOptions {
-  return {
-    tokenizer: tokenizerSpec(tokenizer, options),
-    validation: data.heldOut,
-    invalid: data.invalid,
-    ...(data.cache === undefined ? {} : { cacheFolder: data.cache }),
-  };
-}
-
 export function tellText(report: TextData["report"], train: TokenStore, { onNote }: PrepareOptions): void {
   onNote?.(
     `${counted(report.characters, "character")} in ${counted(report.documents, "document")}, ${counted(train.length, "training token")} of ${train.vocabSize} kinds${report.cached ? ", from data.cache" : ""}`,
   );
   tellInvalid(report, onNote);
-}
-
-export function textInput({ data }: Recipe): TextInput {
-  if (data.path !== undefined) return { path: data.path };
-  return { texts: data.rows as Iterable<string> | AsyncIterable<string> };
-}
-
-/** The trained model's own tokenizer, or the recipe's word for one as the data folder's. */
-export function tokenizerSpec(tokenizer: NonNullable<Recipe["tokenizer"]>, { files }: PrepareOptions): TokenizerSpec {
-  const saved = files?.get("tokenizer.json");
-  if (saved !== undefined) return { content: JSON.parse(saved) as TokenizerFile };
-  if (tokenizer === "char" || tokenizer === "byte" || typeof tokenizer !== "string") return tokenizer;
-  return { file: tokenizer };
 }

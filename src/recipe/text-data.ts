@@ -1,4 +1,4 @@
-// Tokens that are made already: where `data.path` is a folder of shards, it is opened in place of text.
+// The text of a recipe as tokens: read and tokenized here or, where `data.path` is a folder of shards, made already.
 import { fail } from "../base/index.ts";
 import {
   loadTokenizer,
@@ -8,11 +8,14 @@ import {
   readTokenManifest,
   requireTokenizer,
   type TextData,
+  type TextDataOptions,
+  type TextInput,
   type TokenFolder,
+  type TokenizerFile,
+  type TokenizerSpec,
   tokenRange,
 } from "../data/index.ts";
 import type { PrepareOptions } from "./prepare.ts";
-import { textInput, textSettings, tokenizerSpec } from "./prepare-text.ts";
 import type { Recipe } from "./schema.ts";
 
 /** The shards at a recipe's `data.path`, or `undefined` where other data lies there. Errors with `config/tokens`, `data/stale-tokens`. */
@@ -34,7 +37,7 @@ export async function tokenFolder(recipe: Recipe, options: PrepareOptions): Prom
 }
 
 /** A tokenizer that is there, for its hash. */
-async function known(spec: ReturnType<typeof tokenizerSpec>) {
+async function known(spec: TokenizerSpec) {
   if (typeof spec === "object" && "file" in spec) return await loadTokenizer(spec.file);
   if (typeof spec === "object" && "content" in spec) return parseTokenizer(spec.content);
   return fail("config/tokens", "the tokens are made already", {
@@ -68,4 +71,27 @@ export async function textData(recipe: Recipe, options: PrepareOptions): Promise
       cached: false,
     },
   };
+}
+
+/** How a recipe's text is read and tokenized. */
+function textSettings({ tokenizer = "char", data }: Recipe, options: PrepareOptions): TextDataOptions {
+  return {
+    tokenizer: tokenizerSpec(tokenizer, options),
+    validation: data.heldOut,
+    invalid: data.invalid,
+    ...(data.cache === undefined ? {} : { cacheFolder: data.cache }),
+  };
+}
+
+function textInput({ data }: Recipe): TextInput {
+  if (data.path !== undefined) return { path: data.path };
+  return { texts: data.rows as Iterable<string> | AsyncIterable<string> };
+}
+
+/** The trained model's own tokenizer, or the recipe's word for one as the data folder's. */
+export function tokenizerSpec(tokenizer: NonNullable<Recipe["tokenizer"]>, { files }: PrepareOptions): TokenizerSpec {
+  const saved = files?.get("tokenizer.json");
+  if (saved !== undefined) return { content: JSON.parse(saved) as TokenizerFile };
+  if (tokenizer === "char" || tokenizer === "byte" || typeof tokenizer !== "string") return tokenizer;
+  return { file: tokenizer };
 }
