@@ -1,5 +1,7 @@
 // What can be done with a run's record alone: evaluate its model again, or run it again and compare the bytes.
-import { fail, toNumbers } from "../base/index.ts";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fail, shellWord, toNumbers } from "../base/index.ts";
 import type { EncodedRows } from "../data/index.ts";
 import { parseRecipe, prepare, type Recipe, type RecipeInput } from "../recipe/index.ts";
 import { readRun } from "../track/index.ts";
@@ -35,6 +37,7 @@ export interface EvaluateOptions {
  */
 export async function evaluateRun(folder: string, options: EvaluateOptions = {}): Promise<RunEvaluation> {
   const { set = [], weights = "averaged", onNote } = options;
+  await refuseSavedModel(folder);
   const recipe = await recipeOfRun(folder, set);
   requireData(recipe, folder);
   const checkpoint = await checkpointAt(folder);
@@ -50,6 +53,19 @@ export async function evaluateRun(folder: string, options: EvaluateOptions = {})
   } finally {
     await prepared.close?.();
   }
+}
+
+/** A model without its run has no held-out data. Errors with `run/missing`. */
+async function refuseSavedModel(path: string): Promise<void> {
+  const folder = await findRun(path);
+  const has = (name: string) => existsSync(join(folder, name));
+  if (has("run.json") || !(has("model.json") || has("config.json") || has("adapter_config.json"))) return;
+  fail("run/missing", "a saved model has no held-out data beside it", {
+    where: path,
+    expected: "the folder of a run; or a task that says what is asked",
+    got: "a model alone",
+    fix: `npx athanor eval ${shellWord(path)} --task FILE, with texts, questions or labelled rows as docs/evaluation.md has them`,
+  });
 }
 
 /** Held-out rows of a run on a table, encoded as its model reads them. Errors as `evaluateRun`, and with `model/task`. */

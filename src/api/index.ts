@@ -9,6 +9,7 @@ export {
 } from "./again.ts";
 export { type ChosenEngine, chooseEngine } from "./engine.ts";
 export { type GrpoInput, grpo } from "./grpo.ts";
+export { writeStart } from "./initial-state.ts";
 export { type LabelledTask, readLabelledTask } from "./labelled-task.ts";
 export { measureMatmul, measurePeak } from "./machine.ts";
 export {

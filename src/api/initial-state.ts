@@ -27,7 +27,7 @@ import { version } from "./version.ts";
  * Writes the weights of another run, averaged where it averages, or of a Hugging Face folder over the initial ones; the optimizer
  * starts anew, and so does the head of a model that was trained for another task. Settings that shapes do not tell apart, such as heads, may differ: that is noted. Errors with `model/vocabulary`, `model/tensor`, `model/unused-tensor`, `checkpoint/*`, `hub/*`.
  */
-export async function initFrom(
+async function initFrom(
   path: string,
   programs: StepPrograms,
   prepared: Prepared,
@@ -72,6 +72,21 @@ export async function initFrom(
     );
   writeParameters(programs, { tensors: new Map(storedParts(model, kept)), path: where }, { fresh });
   startAdapters(programs, prepared, fresh);
+}
+
+/**
+ * Writes what a recipe's training begins with: initial values, over them the weights of `origin` where it names one, and what adapters
+ * make of them. Errors as `initFrom`.
+ */
+export async function writeStart(
+  programs: StepPrograms,
+  prepared: Prepared,
+  origin: string | undefined,
+  onNote: (text: string) => void,
+): Promise<void> {
+  programs.initialize();
+  if (origin === undefined) startAdapters(programs, prepared);
+  else await initFrom(origin, programs, prepared, onNote);
 }
 
 /** Which parameters are a head's, where two models of one family do another task. Of each its `model.json`. */

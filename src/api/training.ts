@@ -26,7 +26,7 @@ import {
   type TrainerState,
 } from "../train/index.ts";
 import { chooseEngine, refuseHours } from "./engine.ts";
-import { initFrom, restore, trainerState, writeState } from "./initial-state.ts";
+import { restore, trainerState, writeStart, writeState } from "./initial-state.ts";
 import { tellCompiling } from "./plan.ts";
 import { lossBefore, type RunReport, reportOf, StageTimes, writeReport } from "./report.ts";
 import {
@@ -39,7 +39,6 @@ import {
   requireSpace,
 } from "./run-folder.ts";
 import { requirePrompt, sampling } from "./samples.ts";
-import { startAdapters } from "./start-adapters.ts";
 import { version } from "./version.ts";
 
 export interface TrainOptions extends RunPlace {
@@ -148,13 +147,11 @@ async function makeReady(recipe: Recipe, options: TrainOptions, earlier?: Earlie
       });
     }
     const programs = new StepPrograms(prepared.description, engine, { graphs, plans });
-    time("init", () => programs.initialize());
     const restored = earlier && (await restore(earlier, programs, prepared, onNote));
     const start = restored?.state;
     // A run that began with other weights and was cut off before its first checkpoint begins with them again.
     const origin = earlier === undefined ? options.initFrom : start === undefined ? earlier.record.origin : undefined;
-    if (origin !== undefined) await initFrom(origin, programs, prepared, onNote);
-    else if (start === undefined) startAdapters(programs, prepared);
+    if (start === undefined) await time("init", () => writeStart(programs, prepared, origin, onNote));
     const begun = await time("preprocess", async () => prepared.begin?.(programs, restored?.files));
     const startLoss = await time("loss", () => lossBefore(prepared, programs));
     const files = { ...prepared.files, ...begun };

@@ -5,6 +5,7 @@ import { fail } from "../base/index.ts";
 import type { CommandContext } from "./command.ts";
 import { commands } from "./commands/index.ts";
 import { createOutput, exitCodes, reportError, stoppedCode, toLine } from "./output.ts";
+import { withUsualName } from "./usual-names.ts";
 
 const program = new Command("athanor")
   .description("Train models in TypeScript: from raw data to a deployed model, without Python.")
@@ -14,7 +15,10 @@ const program = new Command("athanor")
   .showHelpAfterError("(--help tells how it is used)")
   .configureHelp({ showGlobalOptions: true })
   .exitOverride()
-  .configureOutput({ writeErr: (text) => void process.stderr.write(text) });
+  .configureOutput({
+    writeErr: (text) => void process.stderr.write(text),
+    outputError: (text, write) => write(withUsualName(text)),
+  });
 
 const stop = new AbortController();
 let stoppedBy: NodeJS.Signals | undefined;

@@ -1,4 +1,5 @@
 // Parsing of option values, with errors that name the option.
+import type { Command } from "commander";
 import { fail, parseBytes } from "../base/index.ts";
 
 /** What `--raw` means for every command that uses trained weights. */
@@ -76,3 +77,17 @@ export function choiceOption<Name extends string>(name: string, choices: readonl
       fix: "name one of these",
     });
 }
+
+/** Refuses options that would do nothing here, by their keys, where the command line names them. Errors with `cli/argument`. */
+export function refuseUnused(command: Command, keys: readonly string[], why: string): void {
+  const given = keys.filter((key) => command.getOptionValueSource(key) === "cli").map((key) => `--${kebab(key)}`);
+  if (given.length === 0) return;
+  fail("cli/argument", `${given.join(", ")} would do nothing here: ${why}`, {
+    where: given[0]!,
+    expected: "options that are used",
+    got: given.join(", "),
+    fix: `leave ${given.length === 1 ? "it" : "them"} out`,
+  });
+}
+
+const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

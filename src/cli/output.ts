@@ -3,7 +3,10 @@ import pc from "picocolors";
 import { AthanorError } from "../base/index.ts";
 import { plainFigures } from "../track/index.ts";
 
-/** Exit codes: 0 done, 1 failed, 2 the request was wrong, 75 preempted (saved; start again), 130 interrupted (saved). */
+/**
+ * Exit codes: 0 done, 1 failed, or a check that says no; 2 the request was wrong: the command line, the recipe, or a file or folder that
+ * they name must change first; 75 preempted (saved; start again), 130 interrupted (saved).
+ */
 export const exitCodes = { done: 0, failed: 1, wrongRequest: 2, preempted: 75, interrupted: 130 } as const;
 
 /** Of a command that a signal stopped. */
@@ -13,9 +16,13 @@ export function stoppedCode(signal: NodeJS.Signals | undefined): number {
 
 /** Code prefixes of errors that the caller mends by asking for something else. */
 const requestCodes: readonly string[] = [
+  "align/",
   "config/",
   "cli/",
   "data/",
+  "eval/",
+  "generate/",
+  "hub/",
   "tokenizer/",
   "shape/",
   "dtype/",
@@ -26,6 +33,7 @@ const requestCodes: readonly string[] = [
   "path/",
   "resume/",
   "reproduce/",
+  "safetensors/",
   "search/missing",
   "engine/precision",
   "tune/noise",
@@ -34,11 +42,16 @@ const requestCodes: readonly string[] = [
   "run/exists",
   "run/missing",
   "run/data",
+  "run/foreign",
+  "run/no-steps",
+  "run/version",
   "checkpoint/missing",
-  "hub/exists",
-  "hub/name",
-  "hub/token",
+  "checkpoint/version",
+  "state-dict/",
 ];
+
+/** Those of them that another request would not mend. */
+const failures: readonly string[] = ["generate/not-finite", "hub/hash", "hub/network"];
 
 export interface Output {
   readonly json: boolean;
@@ -74,7 +87,8 @@ export function reportError(error: unknown, json: boolean): number {
   if (known) {
     const [first, ...rest] = error.message.split("\n");
     process.stderr.write(`${pc.red(first ?? "")}\n${rest.map((line) => `${line}\n`).join("")}`);
-    return requestCodes.some((prefix) => error.code.startsWith(prefix)) ? exitCodes.wrongRequest : exitCodes.failed;
+    const isRequest = requestCodes.some((prefix) => error.code.startsWith(prefix)) && !failures.includes(error.code);
+    return isRequest ? exitCodes.wrongRequest : exitCodes.failed;
   }
   process.stderr.write(
     `${pc.red("[internal] this is a fault in Athanor: please report it")}\n${error instanceof Error ? error.stack : String(error)}\n`,

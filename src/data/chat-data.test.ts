@@ -60,6 +60,13 @@ test.each<[string, unknown, string, ChatRowOptions?]>([
   );
 });
 
+test("a row of preferences is pointed to where they are learnt", () => {
+  const row = { prompt: "q", chosen: "a", rejected: "b" };
+  const fix = expect.stringContaining("loss: dpo");
+  expect(() => readConversation(row, "here")).toThrow(expect.objectContaining({ code: "data/chat-row", fix }));
+  expect(readConversation(row, "here", { completion: "chosen" }).at(-1)!.content).toBe("a");
+});
+
 const rows = Array.from({ length: 10 }, (_, at) => ({ prompt: "q".repeat(at + 1), completion: "a".repeat(2) }));
 const byte = { tokenizer: "byte", template: chatTemplates.chatml, context: 60, validation: 0.2, seed: 1 } as const;
 

@@ -31,6 +31,13 @@ type Row = { readonly [column: string]: unknown };
 export function readConversation(row: unknown, where: string, options: ChatRowOptions = {}): Conversation {
   if (!isRow(row)) return refuse(where, "an object", row);
   const { prompt = "prompt", completion = "completion", system } = options;
+  if ("chosen" in row && "rejected" in row && !(completion in row))
+    fail("data/chat-row", "the row says which of two answers is preferred, and is no conversation", {
+      where,
+      expected: "a conversation",
+      got: Object.keys(row).join(", "),
+      fix: "set loss: dpo to learn from preferences (docs/preferences.md), or data.chat.completion: chosen to learn what is preferred alone",
+    });
   const layout =
     options.rows ??
     layoutOf(row, prompt) ??

@@ -70,7 +70,7 @@ function notEmpty(files: string[], path: string, what: string): string[] {
         where: path,
         expected: "at least one visible file",
         got: "none",
-        fix: "check data.path",
+        fix: "check the path",
       });
 }
 

@@ -47,7 +47,7 @@ export async function readJsonRecords(input: JsonInput, options: TextOptions = {
       where: name,
       expected: "at least one",
       got: "none",
-      fix: "check data.path",
+      fix: "check the path",
     });
   return { name, records, places, sha256: hash.digest("hex"), skipped: tally.skipped, replaced: tally.replaced };
 }

@@ -113,11 +113,11 @@ export async function scanText(
   }
   if (characters === 0) {
     const reasons = tally.skipped.slice(0, 3).map(({ name, reason }) => `${name} left out: ${reason}`);
-    fail("data/empty", "there is no text to learn from", {
+    fail("data/empty", "there is no text", {
       where: source.name,
       expected: "at least one character",
       got: ["0 characters", ...reasons].join("\n"),
-      fix: "check data.path, and what data.invalid leaves out",
+      fix: "check the path, and what data.invalid leaves out",
     });
   }
   return { ...tally, characters, bytes, sha256: hash.digest("hex") };

@@ -166,6 +166,7 @@ describe("what was trained", () => {
     expect(await code({ wordpiece: 10 })).toBe("tokenizer/vocab-size");
     expect(await code({ unigram: 9 })).toBe("tokenizer/vocab-size");
     expect(await code({ bpe: { vocab: 300, split: "bert" } })).toBe("tokenizer/split");
+    expect(await code({ unigram: { vocab: 300, minFrequency: 2 } })).toBe("tokenizer/settings");
     expect(await code({ wordpiece: 300, specialTokens: ["s"] })).toBe("tokenizer/special-token");
   });
 });

@@ -107,7 +107,7 @@ export interface CompleteSettings {
   readonly minFrequency: number;
 }
 
-/** Errors with `tokenizer/split`. */
+/** Errors with `tokenizer/split`, `tokenizer/settings`. */
 export function completeSettings(spec: TrainedTokenizerSpec): CompleteSettings {
   const family = familyNames.find((name) => spec[name] !== undefined)!;
   const given = spec[family]!;
@@ -126,6 +126,14 @@ export function completeSettings(spec: TrainedTokenizerSpec): CompleteSettings {
       where: `tokenizer.${family}.split`,
       expected: known.join(", "),
       got: settings.split,
+    });
+  }
+  if (family === "unigram" && settings.minFrequency > 0) {
+    fail("tokenizer/settings", "unigram merges no pairs", {
+      where: "tokenizer.unigram.minFrequency",
+      expected: "0",
+      got: String(settings.minFrequency),
+      fix: "leave it out",
     });
   }
   return settings;

@@ -1,4 +1,5 @@
 // Prompts for a language model that learns from rewards: it writes the completions itself.
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { addReference, fillReference, GrpoSource, grpoTask, preparePrompts, type Reward } from "../align/index.ts";
 import { fail } from "../base/index.ts";
@@ -78,7 +79,15 @@ async function rewardOf(given: string | Reward | undefined): Promise<Reward> {
   const module = await createJiti(import.meta.url, { interopDefault: false })
     .import<{ reward?: unknown; default?: unknown }>(resolve(given))
     .catch((cause: Error) =>
-      fail("config/reward", "the reward's module cannot be loaded", { where: given, got: cause.message, cause }),
+      fail("config/reward", "the reward's module cannot be loaded", {
+        where: `loss.grpo.reward: ${given}`,
+        expected: "a module that exports reward, .ts, .mts, .js or .mjs",
+        got: existsSync(given) ? cause.message : "no such file",
+        fix: existsSync(given)
+          ? "mend the module; `node` alone says where it fails"
+          : "check the path: it is seen from the recipe's folder, with --set from here",
+        cause,
+      }),
     );
   const reward = module.reward ?? module.default;
   if (typeof reward === "function") return reward as Reward;

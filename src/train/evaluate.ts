@@ -9,7 +9,9 @@ type Batches = AsyncIterable<Feeds> | Iterable<Feeds>;
 export interface EvaluationResult {
   /** Mean loss per item: in nats for cross-entropy, in squared units of the target for squared error. */
   readonly loss: number;
+  /** Items that were counted, and what they are: `tokens`, `rows`, `words`. */
   readonly count: number;
+  readonly unit: string;
   /** exp(loss), of language models that learn tokens. */
   readonly perplexity?: number;
   /** Further means: `accuracy`, `meanAbsoluteError`. */
@@ -48,10 +50,11 @@ export async function evaluateAll(
   const { sum = 0, count = 0, ...extra } = sums;
   if (count === 0)
     fail("eval/empty", "there is nothing to evaluate", { fix: "give more held-out data or a smaller context" });
-  const { name, units, inNats = name === "language-model" } = programs.graphs.description.task;
+  const { name, units, itemsPerRow, item, inNats = name === "language-model" } = programs.graphs.description.task;
+  const unit = `${item ?? (itemsPerRow > 1 ? "token" : "row")}s`;
   const loss = (sum / count) * (units?.loss ?? 1);
   const metrics = Object.fromEntries(
     Object.entries(extra).map(([one, value]) => [metricNames[one] ?? one, (value / count) * (units?.extra[one] ?? 1)]),
   );
-  return { loss, count, ...(inNats ? { perplexity: Math.exp(loss) } : {}), metrics };
+  return { loss, count, unit, ...(inNats ? { perplexity: Math.exp(loss) } : {}), metrics };
 }

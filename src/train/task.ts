@@ -27,6 +27,8 @@ export interface Task {
   feeds(rows: number): { readonly [name: string]: { readonly dtype: DType; readonly shape: Shape } };
   /** Items of one row that the loss counts: tokens of a window, or 1. */
   readonly itemsPerRow: number;
+  /** What they are, in one word. Default: tokens of a window, or rows. */
+  readonly item?: string;
   /** Factors that bring the loss and the extra means into the data's own units, where the model sees scaled targets. */
   readonly units?: { readonly loss: number; readonly extra: { readonly [name: string]: number } };
   /** Rows that a training row is cut into, at a time of the run; all that there may be. Left out, rows stay whole. */
@@ -102,6 +104,7 @@ export function tokenClassificationTask(context: number): Task {
   return {
     name: "token-classification",
     itemsPerRow: context,
+    item: "word",
     inNats: false,
     feeds: (rows) => ({ tokens: row(rows), targets: row(rows) }),
     loss: (model, { tokens, targets }) => classSums(forward(model, tokens!), targets!),

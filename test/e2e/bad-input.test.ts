@@ -119,6 +119,24 @@ describe("refused before any work", () => {
     expect(result.stderr).toContain("--resume");
   });
 
+  test("a flag by the name that others have for it", async () => {
+    const result = await runCli(["generate", "run", "--max-new-tokens", "5"], folder.path);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain("(Did you mean --tokens?)");
+  });
+
+  test.each([
+    ["generate", ["--beams", "2", "--top-k", "3"], "--top-k"],
+    ["generate", ["--length-penalty", "2"], "--length-penalty"],
+    ["generate", ["--beams", "2", "--samples", "3"], "--samples"],
+    ["eval", ["--stride", "4", "--batch", "2"], "--batch, --stride"],
+  ])("%s %j: flags that would do nothing, before the run is looked at", async (command, flags, named) => {
+    const result = await runCli([command, "run", ...flags, "--json"], folder.path);
+    expect(result.code).toBe(2);
+    expect(result.records).toEqual([expect.objectContaining({ code: "cli/argument", what: expect.any(String) })]);
+    expect(result.stderr).toContain(named);
+  });
+
   test("an unknown command, with a suggestion, and as a record with --json", async () => {
     const result = await runCli(["trian", recipe, "--json"], folder.path);
     expect(result.code).toBe(2);
@@ -242,6 +260,28 @@ test("a model that does something else: the command that fits it can be typed", 
   const predicted = await runCli(["predict", "text", "two.csv"], folder.path);
   expect(predicted.stderr).toMatch(/\[model\/task\][\s\S]*fix {7}npx athanor generate text\n/);
   expect([written.code, predicted.code]).toEqual([2, 2]);
+});
+
+test("what a classifier is asked that only writers of texts know; a line without a text; a model without its run", async () => {
+  writeFileSync(join(folder.path, "said.csv"), `text,label\n${"a b,x\nc d,y\n".repeat(20)}`);
+  const classifier = { data: { path: "said.csv" }, model: { textClassifier: {} }, steps: 2, batch: { size: 4 } };
+  writeFileSync(join(folder.path, "said.json"), JSON.stringify(classifier));
+  await runCli(["train", "said.json", "--run-dir", "said"], folder.path);
+  writeFileSync(join(folder.path, "gap.txt"), "a b\n\nc d\n");
+  writeFileSync(join(folder.path, "two.txt"), "a b\nc d\n");
+  const searched = await runCli(["predict", "said", "two.txt", "--beams", "3"], folder.path);
+  expect(searched.stderr).toMatch(/\[cli\/argument\] --beams would do nothing here/);
+  const gap = await runCli(["predict", "said", "gap.txt"], folder.path);
+  expect(gap.stderr).toMatch(/\[data\/record\] a line is empty\n +at +gap.txt, line 2\n/);
+  const nothing = await runCli(["predict", "said", "empty.txt"], folder.path);
+  expect(nothing.stderr).toMatch(/\[data\/empty\]/);
+  expect(nothing.stderr).not.toContain("data.path");
+  await runCli(["export", "said", "saved"], folder.path);
+  const alone = await runCli(["eval", "saved"], folder.path);
+  expect(alone.stderr).toMatch(/\[run\/missing\][\s\S]*fix {7}npx athanor eval saved --task FILE/);
+  expect([searched, gap, nothing, alone].map(({ code }) => code)).toEqual([2, 2, 2, 2]);
+  const { stdout } = await runCli(["predict", "said", "two.txt"], folder.path);
+  expect(stdout.trim().split("\n")).toHaveLength(2);
 });
 
 test("a number that the table cannot hold is named with its row", async () => {

@@ -34,6 +34,6 @@ test("train, resume, eval, generate and export, all of one model", async () => {
   expect(text.length).toBe(40); // goes past the context
   expect(written.stdout).toContain(text);
   const refused = await cli("export", "whole", "published", "--layout", "huggingface");
-  expect(refused.code).toBe(1);
+  expect(refused.code).toBe(2);
   expect(refused.stderr).toContain("rnn");
 }, 120_000);

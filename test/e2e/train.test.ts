@@ -109,8 +109,9 @@ describe("athanor train", () => {
   test("says how to train again, with the changes that were made", async () => {
     const recipe = writeTinyRecipe(folder.path, { steps: 2, eval: { every: 0 } });
     const args = ["train", recipe, "--run-dir", "changed", "--set", "seed=8", "--set", "batch.size=4"];
+    args.push("--set", `data.path=${join(folder.path, "corpus.txt")}`); // what is tried next names other data
     const { stdout } = await runCli(args, folder.path);
-    expect(stdout).toContain("athanor train tiny.json --set seed=8 --set batch.size=4 --set data.path=<your own data>");
+    expect(stdout).toContain("athanor train tiny.json --set seed=8 --set batch.size=4 --set data.path=YOUR-DATA");
   });
 
   test("evaluates, generates and lists what it trained", async () => {

@@ -152,6 +152,12 @@ test("what cannot be is refused before the run", async () => {
   writeFileSync(at("empty.ts"), "export const other = 1;");
   const empty = train({ ...recipe(), loss: { grpo: { reward: at("empty.ts") } } }, { runDir: at("refused") }).outcome;
   await expect(empty).rejects.toThrow("the module exports no reward");
+  const gone = train({ ...recipe(), loss: { grpo: { reward: at("gone.ts") } } }, { runDir: at("refused") }).outcome;
+  await expect(gone).rejects.toMatchObject({
+    code: "config/reward",
+    got: "no such file",
+    fix: expect.stringContaining("check the path"),
+  });
   const bad = grpo({ ...recipe(), reward: () => Number.NaN, grpo: settings }, { runDir: at("bad") }).outcome;
   await expect(bad).rejects.toThrow("[align/reward]");
 });

@@ -1,11 +1,12 @@
 // athanor eval: the held-out loss of a trained model, or what a task in a file says of a model.
 import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
 import { evaluateRun, heldOutPairs, load, pairsOfFile, readLabelledTask } from "../../api/index.ts";
 import { fail } from "../../base/index.ts";
 import { parseTask } from "../../eval/index.ts";
 import { type BleuTokenization, bleuTokenizations } from "../../metrics/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { choiceOption, numberOption, rawHelp, wholeOption } from "../options.ts";
+import { choiceOption, numberOption, rawHelp, refuseUnused, wholeOption } from "../options.ts";
 import { collect, type RecipeOptions } from "../recipe-options.ts";
 
 export const defineEval: DefineCommand = (program, run) => {
@@ -30,6 +31,8 @@ export const defineEval: DefineCommand = (program, run) => {
 /** In place of a file: the pairs that the run held out. */
 const heldOutTask = "held-out";
 
+const ofTasks = ["batch", "stride", "beams", "lengthPenalty", "tokenization"];
+
 interface EvalFlags extends RecipeOptions {
   readonly raw?: boolean;
   readonly task?: string;
@@ -40,15 +43,21 @@ interface EvalFlags extends RecipeOptions {
   readonly tokenization?: BleuTokenization;
 }
 
-async function evaluate(context: CommandContext, folder: string, flags: EvalFlags): Promise<undefined> {
+async function evaluate(
+  context: CommandContext,
+  folder: string,
+  flags: EvalFlags,
+  command: Command,
+): Promise<undefined> {
   const { output } = context;
   const { set = [], raw } = flags;
-  if (flags.task !== undefined) return await evaluateTask(context, folder, flags.task, flags);
+  if (flags.task !== undefined) return await evaluateTask(context, folder, flags.task, flags, command);
+  refuseUnused(command, ofTasks, "there is no --task");
   const options = { set, weights: raw ? "raw" : "averaged", onNote: output.note } as const;
-  const { step, loss, perplexity, metrics, count } = await evaluateRun(folder, options);
-  output.record({ type: "eval", step, loss, perplexity, count, ...metrics });
+  const { step, loss, perplexity, metrics, count, unit } = await evaluateRun(folder, options);
+  output.record({ type: "eval", step, loss, perplexity, count, unit, ...metrics });
   output.print(
-    `step ${step}: loss ${loss.toFixed(4)}${perplexity === undefined ? "" : `, perplexity ${perplexity.toFixed(3)}`}, over ${count.toLocaleString("en")} items`,
+    `step ${step}: loss ${loss.toFixed(4)}${perplexity === undefined ? "" : `, perplexity ${perplexity.toFixed(3)}`}, over ${count.toLocaleString("en")} ${unit}`,
   );
   for (const [name, value] of Object.entries(metrics)) output.print(`${name} ${value.toFixed(4)}`);
   return undefined;
@@ -59,16 +68,22 @@ async function evaluateTask(
   folder: string,
   file: string,
   flags: EvalFlags,
+  command: Command,
 ): Promise<undefined> {
   const { batch, stride, tokenization, raw, set = [], beams, lengthPenalty } = flags;
   const model = await load(folder, { weights: raw ? "raw" : "averaged", onNote: output.note });
   const kind = model.description.task;
+  if (kind !== "sequence-to-sequence") {
+    refuseUnused(command, ["beams", "lengthPenalty", "tokenization"], "this model writes no texts from texts");
+    if (file !== heldOutTask) refuseUnused(command, ["set"], "a task is run on the model as it is");
+  }
   const readTask = async () => {
     if (file === heldOutTask) return await heldOutPairs(folder, { set, onNote: output.note });
     if (kind === "sequence-to-sequence") return await pairsOfFile(folder, file, { set });
     return (await readLabelledTask(file, kind)) ?? parseTask(await readText(file), file);
   };
   const task = await readTask();
+  if (task.kind !== "text") refuseUnused(command, ["stride"], "it is of windows over texts");
   const figures = await model.evaluateOn(task, {
     writing: { beams, lengthPenalty },
     ...(batch === undefined ? {} : { batch }),

@@ -1,10 +1,11 @@
 // athanor generate: text from a trained language model, as it is made.
+import type { Command } from "commander";
 import { load, type TrainedModel } from "../../api/index.ts";
 import { fail, parseConfig, shellWord } from "../../base/index.ts";
 import { type QuantizedFormat, quantizedFormats } from "../../core/index.ts";
 import { generationSchema } from "../../generate/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { adapterHelp, choiceOption, numberOption, pathOption, rawHelp, wholeOption } from "../options.ts";
+import { adapterHelp, choiceOption, numberOption, pathOption, rawHelp, refuseUnused, wholeOption } from "../options.ts";
 import { exitCodes } from "../output.ts";
 
 interface GenerateFlags {
@@ -62,7 +63,40 @@ export const defineGenerate: DefineCommand = (program, run) => {
     .action(run(generate));
 };
 
-async function generate({ output, signal }: CommandContext, folder: string, flags: GenerateFlags): Promise<number> {
+/** Of drawing tokens: a search takes the likeliest texts. */
+const drawing = [
+  "temperature",
+  "topK",
+  "topP",
+  "minP",
+  "repetitionPenalty",
+  "stop",
+  "greedy",
+  "seed",
+  "draft",
+] as const;
+
+function refuseUnusedFlags(command: Command, { beams, draft, greedy, samples }: GenerateFlags): void {
+  if (beams === undefined) refuseUnused(command, ["lengthPenalty"], "it is of a search; there is no --beams");
+  else refuseUnused(command, drawing, "a search with --beams takes the likeliest texts");
+  if (draft === undefined) refuseUnused(command, ["draftTokens"], "there is no --draft");
+  if (greedy === true) refuseUnused(command, ["temperature"], "--greedy takes the likeliest token");
+  if (beams !== undefined && samples > beams)
+    fail("cli/argument", "a search finds as many texts as it has beams", {
+      where: "--samples",
+      expected: `at most --beams: ${beams}`,
+      got: `${samples}`,
+      fix: `--beams ${samples}`,
+    });
+}
+
+async function generate(
+  { output, signal }: CommandContext,
+  folder: string,
+  flags: GenerateFlags,
+  command: Command,
+): Promise<number> {
+  refuseUnusedFlags(command, flags);
   const { greedy = false, topK, topP, minP, repetitionPenalty, stop = [], samples } = flags;
   const settings = parseConfig(
     generationSchema,
@@ -98,12 +132,8 @@ async function generate({ output, signal }: CommandContext, folder: string, flag
   const started = performance.now();
   if (flags.beams !== undefined) {
     const { beams, lengthPenalty, tokens: maxTokens } = flags;
-    for (const { text, score, tokens } of await model.search(prompt, {
-      beams,
-      lengthPenalty,
-      maxTokens,
-      stopTokens: ends.stopTokens,
-    })) {
+    const found = await model.search(prompt, { beams, lengthPenalty, maxTokens, stopTokens: ends.stopTokens });
+    for (const { text, score, tokens } of found.slice(0, samples)) {
       output.record({ prompt: flags.prompt, text, tokens: tokens.length, score });
       output.print(`${shown}${text}\n`);
     }

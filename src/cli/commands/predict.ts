@@ -1,9 +1,10 @@
 // athanor predict: answers of a trained model for the rows of a file: classes, numbers, texts made from texts.
+import type { Command } from "commander";
 import { load, type PredictInput, type Prediction } from "../../api/index.ts";
 import { fail, shellWord } from "../../base/index.ts";
 import { readIdx, readJsonRecords, readTable, readText, type TableRecord } from "../../data/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { numberOption, rawHelp, wholeOption } from "../options.ts";
+import { numberOption, rawHelp, refuseUnused, wholeOption } from "../options.ts";
 
 export const definePredict: DefineCommand = (program, run) => {
   program
@@ -27,6 +28,7 @@ async function predict(
   folder: string,
   file: string,
   { raw, ...beams }: { readonly raw?: boolean; readonly beams: number; readonly lengthPenalty: number },
+  command: Command,
 ): Promise<undefined> {
   const model = await load(folder, { weights: raw ? "raw" : "averaged", onNote: output.note });
   if (model.description.task === "language-model")
@@ -36,6 +38,8 @@ async function predict(
       got: "a language model",
       fix: `npx athanor generate ${shellWord(folder)}`,
     });
+  if (model.description.task !== "sequence-to-sequence")
+    refuseUnused(command, ["beams", "lengthPenalty"], "this model writes no texts");
   const isNested = ["question-answering", "token-classification"].includes(model.description.task);
   const rowsOf = isNested && /json/.test(file) ? nested : records;
   const readRows = /\.txt(\.gz)?$/.test(file) ? lines : /idx\d-ubyte(\.gz)?$/.test(file) ? images : rowsOf;
@@ -57,9 +61,20 @@ function printed(prediction: Prediction): string {
   return "label" in prediction ? `${prediction.label}\t${prediction.probability.toFixed(4)}` : String(prediction.value);
 }
 
+/** A row for a line: the answers stand beside the texts. */
 async function lines(file: string): Promise<string[]> {
   const { text } = await readText({ path: file });
-  return text.split(/\r?\n/).filter((line) => line !== "");
+  const texts = text.split(/\r?\n/);
+  if (texts.at(-1) === "") texts.pop(); // the end of the last line
+  const empty = texts.findIndex((line) => line.trim() === "");
+  if (empty >= 0)
+    fail("data/record", "a line is empty", {
+      where: `${file}, line ${empty + 1}`,
+      expected: "a text in every line, so that there is an answer for each",
+      got: "nothing",
+      fix: "take the line out",
+    });
+  return texts;
 }
 
 async function images(file: string): Promise<Uint8Array[]> {

@@ -91,7 +91,8 @@ async function train(context: CommandContext, path: string, flags: TrainFlags): 
     output.record({ event: "report", ...outcome.report });
     output.print(`\n${renderReport(outcome.report)}`);
   }
-  output.print(nextCommands(`${shellWord(path)}${changesAgain(flags)}`, outcome, recipe));
+  const others = (flags.set ?? []).filter((change) => !/^data\.path\s*=/.test(change)); // the hint changes it
+  output.print(nextCommands(`${shellWord(path)}${changesAgain({ set: others })}`, outcome, recipe));
   return exitCodes.done;
 }
 
@@ -119,6 +120,6 @@ function nextCommands(named: string, { folder }: { folder: string }, { model, sa
     "\ntry next:",
     `  ${use}`,
     `  npx athanor eval ${run}`,
-    `  npx athanor train ${named} --set data.path=<your own data>`,
+    `  npx athanor train ${named} --set data.path=YOUR-DATA`,
   ].join("\n");
 }
