@@ -1,14 +1,21 @@
 // What a model in training is held by: a frozen copy of it as training began, under `reference.*`; or, beside an adapter, the model itself
 // without the adapter, which needs no copy.
 import type { Tensor } from "../core/index.ts";
-import { adaptedLayers, functionalCall, type Linear, type Module, type VirtualTokens } from "../nn/index.ts";
+import {
+  adaptedLayers,
+  functionalCall,
+  type KeyValuePrefix,
+  type Linear,
+  type Module,
+  type VirtualTokens,
+} from "../nn/index.ts";
 import type { OptimizerConfig } from "../optim/index.ts";
 import type { StepPrograms } from "../train/index.ts";
 
-const prefix = "reference.";
+const copied = "reference.";
 
 /** True for a parameter of the frozen copy. */
-const isReferenceName = (name: string): boolean => name.startsWith(prefix);
+const isReferenceName = (name: string): boolean => name.startsWith(copied);
 
 /** Gives a model a copy of itself, made by the same family: its parameters follow the model's own. */
 export function addReference(model: Module, copy: Module): void {
@@ -36,7 +43,7 @@ export function freezeCopies(optimizer: OptimizerConfig, beside: "reference" | "
 /** Makes the copy what the model is now. */
 export function fillReference({ store, graphs }: StepPrograms): void {
   for (const { name } of graphs.parameterTypes)
-    if (isReferenceName(name)) store.write(name, store.read(name.slice(prefix.length)));
+    if (isReferenceName(name)) store.write(name, store.read(name.slice(copied.length)));
 }
 
 /** What `fn` makes of the reference, traced with the weights of the model. */
@@ -48,21 +55,20 @@ export function askReference(
   const copy = referenceOf(model);
   if (copy === undefined) return withoutAdapters(model, () => functionalCall(model, weights, () => fn(model)));
   const own = [...weights].filter(([name]) => isReferenceName(name));
-  const named = new Map(own.map(([name, weight]) => [name.slice(prefix.length), weight]));
+  const named = new Map(own.map(([name, weight]) => [name.slice(copied.length), weight]));
   return functionalCall(copy, named, () => fn(copy));
 }
 
 /** Traces with the adapters taken off. */
 function withoutAdapters<T>(model: Module, fn: () => T): T {
   const taken = adaptedLayers(model).map(([, layer]) => ({ layer: layer as Linear, lora: layer.lora }));
-  const prompted = model as Module & { prompt?: VirtualTokens | undefined };
-  const { prompt } = prompted;
+  const { prompt, prefix } = model as Module & { readonly prompt?: VirtualTokens; readonly prefix?: KeyValuePrefix };
   for (const { layer } of taken) layer.lora = undefined;
-  if (prompt !== undefined) prompted.prompt = undefined;
+  Object.assign(model, { prompt: undefined, prefix: undefined });
   try {
     return fn();
   } finally {
     for (const { layer, lora } of taken) layer.lora = lora;
-    if (prompt !== undefined) prompted.prompt = prompt;
+    Object.assign(model, { prompt, prefix });
   }
 }

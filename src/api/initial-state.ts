@@ -14,7 +14,7 @@ import {
 import { type Checkpoint, loadLatest } from "../checkpoint/index.ts";
 import { tokenizerConfigName } from "../data/index.ts";
 import { modelFamilies } from "../models/index.ts";
-import { isAdapterName, type Module, quantizedWeights, storedParts } from "../nn/index.ts";
+import { isAdapterName, isLoraName, type Module, quantizedWeights, storedParts } from "../nn/index.ts";
 import { compareSchedules, type Prepared, type Recipe } from "../recipe/index.ts";
 import { requireAllUsed, type StepPrograms, type TrainerState } from "../train/index.ts";
 import { readModelFiles } from "./model-files.ts";
@@ -51,7 +51,9 @@ async function initFrom(
       where,
       expected: "the same adapter in this recipe, or weights that it is merged into",
       got: unplaced,
-      fix: `npx athanor export ${path} merged --layout huggingface, then --init-from merged`,
+      fix: isLoraName(unplaced)
+        ? `npx athanor export ${path} merged --layout huggingface, then --init-from merged`
+        : "give this recipe the adapter of that run, or begin with the model that it was trained beside",
     });
   }
   requireSameAdapter(files.get("model.json"), prepared.files["model.json"], where);

@@ -1,9 +1,20 @@
-// An adapter taken into the weights that it stands beside. What comes out is held to what it came from before anybody sees it.
+// An adapter taken into the weights that it stands beside, or a prefix's projection into what it makes. What comes of a merge is held to what it came from before anybody sees it.
 import { fail, fromNumbers, type HostArray, RandomStream, toNumbers } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
 import { maximum, type Tensor, trace } from "../core/index.ts";
 import type { Engine } from "../engine/index.ts";
-import { functionalCall, isLoraName, Linear, Lora, type LoraConfig, wholeTensors } from "../nn/index.ts";
+import {
+  functionalCall,
+  isLoraName,
+  isPrefixName,
+  type KeyValuePrefix,
+  Linear,
+  Lora,
+  type LoraConfig,
+  type Module,
+  prefixName,
+  wholeTensors,
+} from "../nn/index.ts";
 
 /**
  * A model's tensors without those of its adapters, whose products are in the weights. On random inputs each merged layer gives what
@@ -41,6 +52,24 @@ export async function mergeLora(
       fix: "train first; to export the base, name its own folder",
     });
   return merged;
+}
+
+/** A model's tensors with the keys and values of its prefix in the place of what a projection makes them of. */
+export async function applyProjection(
+  tensors: ReadonlyMap<string, HostArray>,
+  model: Module & { readonly prefix?: KeyValuePrefix | undefined },
+  engine: Engine,
+): Promise<Map<string, HostArray>> {
+  const prefix = model.prefix!;
+  const own = [...prefix.parameters().keys()].map((name) => [name, tensors.get(`prefix.${name}`)!] as const);
+  const feeds: { readonly [name: string]: HostArray } = Object.fromEntries(own);
+  const graph = trace(feeds, (given) => ({
+    rows: functionalCall(prefix, new Map(Object.entries(given)), () => prefix.forward()),
+  }));
+  const program = engine.load(compile(graph, engine.target), engine.createStore());
+  const [result] = await engine.run([{ program, feeds }]);
+  const rest = [...tensors].filter(([name]) => !isPrefixName(name));
+  return new Map([...rest, [prefixName, result!.outputs.rows!]]);
 }
 
 /** `tensors` are those of a linear layer with its adapter, by the layer's own names. */

@@ -110,9 +110,9 @@ async function readSaved(folder: string, keep: KeepTensor = (name, value) => [[n
 
 /** A model in the layout of Hugging Face, with an adapter of PEFT's where it has one. */
 function fromPublished(
-  model: HubModel & { readonly adapter?: LoraConfig } & Partial<Pick<PromptedHubModel, "prompt">>,
+  model: HubModel & { readonly adapter?: LoraConfig } & Pick<PromptedHubModel, "prompt" | "prefix">,
 ): ModelFiles {
-  const { folder, family, config, tensors, texts, task, classes, adapter, prompt } = model;
+  const { folder, family, config, tensors, texts, task, classes, adapter, prompt, prefix } = model;
   return {
     folder,
     place: folder,
@@ -121,6 +121,7 @@ function fromPublished(
       ...(classes === undefined ? {} : { classes }),
       ...(adapter === undefined ? {} : { adapter: { lora: { ...adapter, targets: [...adapter.targets], ratio: 1 } } }),
       ...(prompt === undefined ? {} : { adapter: { prompt } }),
+      ...(prefix === undefined ? {} : { adapter: { prefix } }),
     },
     tensors,
     files: texts,
@@ -218,16 +219,17 @@ function published(
 ): HubFiles {
   const { family, config, adapter, task, classes } = description;
   const stored = new Map([...tensors].map(([name, tensor]) => [name, storedAs(dtype, tensor, name)]));
-  if (adapter?.prompt !== undefined && layout === "huggingface")
-    fail("hub/export", "virtual tokens are no part of a model: they cannot be merged", {
+  const isBefore = adapter?.prompt !== undefined || adapter?.prefix !== undefined;
+  if (isBefore && layout === "huggingface")
+    fail("hub/export", "what is trained before a text is no part of the model: it cannot be merged", {
       where: "layout",
-      expected: "peft, which writes the virtual tokens alone, or athanor",
+      expected: "peft, which writes it alone, or athanor",
       got: layout,
-      fix: "--layout peft, beside the model that they were trained before",
+      fix: "--layout peft, to stand beside the model that it was trained before",
     });
   if (layout === "huggingface") return hubFiles({ family, config, task, classes, tensors: stored, files });
   const { from: base = "" } = JSON.parse(files.get("recipe.json") ?? "{}") as { readonly from?: string };
-  if (adapter?.prompt !== undefined) return peftPromptFiles({ config, tensors: stored, base, files });
+  if (isBefore) return peftPromptFiles({ config, tensors: stored, base, files });
   if (adapter?.lora === undefined)
     return fail("hub/export", "this model has no adapter", {
       where: "layout",

@@ -58,7 +58,7 @@ import { adapt } from "../recipe/index.ts";
 import { Predictor, softmaxOf } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
 import { type LabelledTask, scoreLabelledTask } from "./labelled-task.ts";
-import { mergeLora } from "./merge-adapter.ts";
+import { applyProjection, mergeLora } from "./merge-adapter.ts";
 import {
   type ModelDescription,
   type ModelFiles,
@@ -485,11 +485,14 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
         fix: "load it without quantize, and save that",
       });
     const names = [...this.built.module.parameters().keys()];
-    const lora = options.layout === "huggingface" ? description.adapter?.lora : undefined;
+    const { lora, prefix } = description.adapter ?? {};
+    const values = () => new Map(names.map((name) => [name, store.read(name)]));
     const tensors =
-      lora === undefined
-        ? new Map(names.map((name) => [name, { ...store.typeOf(name), data: () => store.read(name).data }]))
-        : await mergeLora(new Map(names.map((name) => [name, store.read(name)])), lora, this.engine);
+      lora !== undefined && options.layout === "huggingface"
+        ? await mergeLora(values(), lora, this.engine)
+        : prefix?.projection !== undefined && options.layout === "peft"
+          ? await applyProjection(values(), this.built.module, this.engine)
+          : new Map(names.map((name) => [name, { ...store.typeOf(name), data: () => store.read(name).data }]));
     await writeModelFiles(folder, { description, tensors, files }, options);
   }
 }

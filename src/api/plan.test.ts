@@ -33,6 +33,27 @@ test.each([
   expect(shown.map(({ program }) => program)).toEqual(["accumulate", "update", "evaluate"]);
 });
 
+test("memory by method: before a text, virtual tokens take places of each layer, keys and values their own numbers", async () => {
+  const { methods } = await planRecipe(
+    parseRecipe({
+      data: { rows: ["abcd ".repeat(40)] },
+      model: { llama: { layers: 2, heads: 4, keyValueHeads: 2, width: 32, context: 16 } },
+      adapter: { prefix: { tokens: 3, projection: 10 } },
+      engine: { name: "reference" },
+      batch: { size: 2 },
+    }),
+  );
+  const trained = Object.fromEntries(methods.map(({ method, numTrained }) => [method, numTrained]));
+  const rows = 2 * 2 * 2 * 8; // keys and values of two layers, two heads of eight channels
+  const projection = 3 * 32 + (32 + 1) * 10 + (10 + 1) * rows;
+  expect(trained).toMatchObject({ prompt: 3 * 32, prefix: 3 * rows, "prefix, projection": projection });
+  const [full, prompt, prefix] = methods.map(({ memory }) => memory);
+  expect(prompt!.parameters - full!.parameters).toBe(4 * 3 * 32);
+  expect(prefix!.parameters - full!.parameters).toBe(4 * 3 * rows);
+  for (const [at, method] of ["prompt", "prefix"].entries())
+    expect(methods[at + 1]!.memory.slots, method).toBe(2 * 4 * trained[method]!);
+});
+
 test("memory by method: what LoRA adds is below 5 % of what full training keeps beside the parameters; in few bits the base shrinks", async () => {
   const { methods } = await planRecipe(
     parseRecipe({

@@ -3,7 +3,7 @@ import { optimize, type Pass, type Plan } from "../compiler/index.ts";
 import { type Graph, quantizedFormats } from "../core/index.ts";
 import { describeEngine, type Engine } from "../engine/index.ts";
 import { type Quantity, quantityOf, type ScheduleCurve, scheduleCurve } from "../optim/index.ts";
-import { coursesOf, type Prepared, prepare, type Recipe, variantOf } from "../recipe/index.ts";
+import { type AdapterConfig, coursesOf, type Prepared, prepare, type Recipe, variantOf } from "../recipe/index.ts";
 import {
   availableMemory,
   type Forecast,
@@ -58,19 +58,30 @@ export async function planRecipe(recipe: Recipe, options: { onNote?: (text: stri
   };
 }
 
-/** What the whole model, adapters, and adapters beside a base in few bits would take. */
+/** What the whole model and adapters would take. */
 function methodsOf(prepared: Prepared, engine: Engine): RunPlan["methods"] {
-  const { lora } = prepared.recipe.adapter ?? {};
+  const { adapter: chosen } = prepared.recipe;
+  if (chosen === undefined) return [];
+  return [["full", undefined] as const, ...alike(chosen)].map(([method, adapter]) => {
+    const graphs = new StepGraphs({ ...variantOf(prepared, adapter), memoryBytes: undefined, recompute: "none" });
+    const { memory, numTrained } = forecast(graphs, graphs.compile(engine), engine);
+    return { method, memory, numTrained };
+  });
+}
+
+/** An adapter, and others of its kind: beside weights in few bits, before a text as tokens or as keys and values. */
+function alike({ lora, prompt, prefix }: AdapterConfig): (readonly [method: string, adapter: AdapterConfig])[] {
+  const tokens = (prompt ?? prefix)?.tokens;
+  if (tokens !== undefined) {
+    const made = prefix?.projection === undefined ? [] : [["prefix, projection", { prefix }] as const];
+    return [["prompt", { prompt: { tokens } }], ["prefix", { prefix: { tokens } }], ...made];
+  }
   if (lora === undefined) return [];
   const { base: _, ...plain } = lora;
   const kept = lora.magnitude
     ? []
     : quantizedFormats.map((base) => [`lora, ${base}`, { lora: { ...lora, base } }] as const);
-  return [["full", undefined] as const, ["lora", { lora: plain }] as const, ...kept].map(([method, adapter]) => {
-    const graphs = new StepGraphs({ ...variantOf(prepared, adapter), memoryBytes: undefined, recompute: "none" });
-    const { memory, numTrained } = forecast(graphs, graphs.compile(engine), engine);
-    return { method, memory, numTrained };
-  });
+  return [["lora", { lora: plain }], ...kept];
 }
 
 /** The learning rate, and what else is not the same at every step. */

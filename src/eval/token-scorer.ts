@@ -9,6 +9,8 @@ import { functionalCall, type Module, storedParameters } from "../nn/index.ts";
 /** A language model: tokens i32 (B, T) → logits (B, T, V). */
 export interface LanguageModel extends Module {
   readonly config: { readonly context: number };
+  /** Places of the context that are taken before every text. */
+  readonly start?: number;
   forward(tokens: Tensor): Tensor;
 }
 
@@ -47,7 +49,8 @@ export class TokenScorer {
   constructor(options: ScorerOptions) {
     this.options = options;
     this.batch = options.batch ?? 8;
-    this.longest = options.model.config.context + 1; // the last is a target alone
+    const { config, start = 0 } = options.model;
+    this.longest = config.context - start + 1; // the last is a target alone
   }
 
   /** A score for each row, in order. Errors with `eval/row` when a row has nothing to score or does not fit. */

@@ -5,7 +5,7 @@ import { fromNumbers, toNumbers } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
 import { assign, type Tensor, take, trace, variable, zeros } from "../core/index.ts";
 import type { Engine, Program, Store } from "../engine/index.ts";
-import { functionalCall, KeyValueCache, type Module, storedParameters, type VirtualTokens } from "../nn/index.ts";
+import { functionalCall, KeyValueCache, type Module, storedParameters } from "../nn/index.ts";
 
 /** A model that can be asked for the logits (B, V) at one of each row's tokens given, the earlier ones being in a cache. */
 export interface CachedLanguageModel extends Module {
@@ -13,13 +13,10 @@ export interface CachedLanguageModel extends Module {
   decodeAt(tokens: Tensor, cache: KeyValueCache, at: Tensor): Tensor;
   /** The logits (B, n, V) at all of the tokens. */
   decode(tokens: Tensor, cache: KeyValueCache): Tensor;
-  /** Virtual tokens before every text, and what puts them first into the cache. */
-  readonly prompt?: VirtualTokens | undefined;
-  decodePrompt?(cache: KeyValueCache): void;
+  /** Places of the context that are taken before every text, and what puts them first into the cache. */
+  readonly start?: number;
+  decodeStart?(cache: KeyValueCache): void;
 }
-
-/** Places of the cache that virtual tokens take up. */
-export const promptLength = ({ prompt }: CachedLanguageModel): number => prompt?.count ?? 0;
 
 /** True for modules that can decode step by step. */
 export function isCachedLanguageModel(model: object): model is CachedLanguageModel {
@@ -71,14 +68,14 @@ export class CachedDecoder {
     this.store = store;
     this.rows = rows;
     this.chunk = chunk;
-    this.start = promptLength(model);
+    this.start = model.start ?? 0;
     const length = this.start + context + chunk;
     this.prefix = `${name}.${rows}x${length}`;
     const cache = { rows, length, prefix: this.prefix };
     this.load = (numTokens, each = false) => engine.load(decodePlan(options, { ...cache, numTokens, each }), store);
     this.prefill = this.load(chunk);
     this.decode = this.load(1);
-    if (this.start > 0) this.begin = engine.load(promptPlan(options, cache), store);
+    if (this.start > 0) this.begin = engine.load(startPlan(options, cache), store);
   }
 
   /** Reads tokens in every row at once; the logits after the last of each. */
@@ -120,7 +117,7 @@ export class CachedDecoder {
     return tokens.map((_, at) => logits.subarray(at * vocab, (at + 1) * vocab));
   }
 
-  /** Where a text begins, every row's virtual tokens are written anew, as the weights may have changed since. */
+  /** Where a text begins, what stands before it is written anew in every row, as the weights may have changed since. */
   private async beginTexts(parts: readonly RowTokens[]): Promise<void> {
     if (this.begin !== undefined && parts.some(({ tokens, position }) => tokens.length > 0 && position === 0))
       await this.engine.run([{ program: this.begin, feeds: {} }]);
@@ -173,14 +170,14 @@ function decodePlan(
   return compile(graph, engine.target);
 }
 
-/** The virtual tokens, at the first positions of every row. */
-function promptPlan(options: DecoderOptions, { rows, length, prefix }: CacheShape) {
+/** What stands before every text, at the first positions of every row. */
+function startPlan(options: DecoderOptions, { rows, length, prefix }: CacheShape) {
   const { engine, model } = options;
   const graph = trace(
     {},
     () => {
       const cache = new KeyValueCache({ position: zeros([rows], "i32"), length, prefix });
-      withWeights(options, () => model.decodePrompt?.(cache));
+      withWeights(options, () => model.decodeStart?.(cache));
     },
     traceOptions(options),
   );

@@ -1,7 +1,7 @@
 // Speculative decoding (Leviathan et al. 2023; Chen et al. 2023): a small model proposes tokens, the large one reads them in one
 // run and keeps those that it would have drawn itself. The text's distribution stays exactly that of the large model.
 import { fail } from "../base/index.ts";
-import { CachedDecoder, type DecoderOptions, promptLength } from "./cached-decoder.ts";
+import { CachedDecoder, type DecoderOptions } from "./cached-decoder.ts";
 import type { Proposal } from "./sampling.ts";
 import type { Sequence } from "./sequence.ts";
 
@@ -15,7 +15,7 @@ export class DraftModel {
 
   /** Compiles its programs. Errors with `store/unknown` when the store lacks a parameter. */
   constructor(options: DecoderOptions) {
-    const context = options.model.config.context - promptLength(options.model);
+    const context = options.model.config.context - (options.model.start ?? 0);
     this.options = options;
     this.context = context;
     this.decoder = new CachedDecoder(options, { rows: 1, context, chunk: Math.min(64, context), name: "cache.draft" });

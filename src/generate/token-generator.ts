@@ -4,7 +4,7 @@
 // ended takes the next that waits. A text does not depend on what else grows beside it.
 import { fail, parseConfig } from "../base/index.ts";
 import { type BeamOptions, BeamSearch, beamSchema, type Hypothesis } from "./beam-search.ts";
-import { CachedDecoder, type DecoderOptions, promptLength } from "./cached-decoder.ts";
+import { CachedDecoder, type DecoderOptions } from "./cached-decoder.ts";
 import type { DraftModel } from "./draft-model.ts";
 import {
   type GeneratedTokens,
@@ -42,7 +42,7 @@ export class TokenGenerator {
   constructor(options: GeneratorOptions) {
     const { model, vocabSize = model.config.vocab } = options;
     this.options = options;
-    this.context = Math.min(options.context ?? mostContext, model.config.context - promptLength(model));
+    this.context = Math.min(options.context ?? mostContext, model.config.context - (model.start ?? 0));
     this.vocabSize = Math.min(vocabSize, model.config.vocab);
     this.chunk = Math.min(options.chunk ?? 64, this.context);
     this.batch = options.batch ?? 8;

@@ -11,6 +11,7 @@ import {
   Embedding,
   type Init,
   type KeyValueCache,
+  type KeyValuePrefix,
   LayerNorm,
   Linear,
   Module,
@@ -18,7 +19,7 @@ import {
   type VirtualTokens,
   within,
 } from "../nn/index.ts";
-import { checkTokens, pickPosition } from "./tokens.ts";
+import { checkRows, checkTokens, pickPosition } from "./tokens.ts";
 
 export interface GptConfig {
   readonly vocab: number;
@@ -81,9 +82,9 @@ class GptBlock extends Module {
     this.mlp = new GptMlp(config, projectionInit);
   }
 
-  forward(x: Tensor, documents?: Tensor): Tensor {
+  forward(x: Tensor, documents?: Tensor, before?: Tensor): Tensor {
     const normed = call(this.ln_1, x);
-    return this.feedForward(x.add(within(this.attn, () => this.attn.forward(normed, documents))));
+    return this.feedForward(x.add(within(this.attn, () => this.attn.forward(normed, documents, before))));
   }
 
   decode(x: Tensor, cache: KeyValueCache): Tensor {
@@ -115,6 +116,8 @@ export class Gpt extends Module {
   readonly lm_head: Embedding | undefined;
   /** Trained vectors before every text, which take up places of the context. */
   prompt: VirtualTokens | undefined;
+  /** The same as keys and values of each layer. */
+  prefix: KeyValuePrefix | undefined;
 
   constructor(config: GptConfig) {
     super();
@@ -136,16 +139,28 @@ export class Gpt extends Module {
     return this.logits(this.hidden(tokens, positions, documents));
   }
 
+  /** Places of the context that are taken before every text. */
+  get start(): number {
+    return (this.prompt ?? this.prefix)?.count ?? 0;
+  }
+
   /** What the blocks make of tokens: (B, T, C), before the last norm. */
   protected hidden(tokens: Tensor, positions?: Tensor, documents?: Tensor): Tensor {
-    const { prompt } = this;
-    checkTokens(tokens, this.config.context, prompt);
+    const { prompt, prefix, start } = this;
+    checkTokens(tokens, this.config.context, start);
+    checkRows(positions, start);
     const own = call(this.wte, tokens);
-    const all = prompt === undefined ? own : within(prompt, () => prompt.forward(own, positions));
-    const table = this.wpe.table;
-    const placed = positions === undefined ? table.slice(0, 0, all.shape[1]!) : call(this.wpe, positions);
+    const all = prompt === undefined ? own : call(prompt, own);
+    const { table } = this.wpe;
+    const placed =
+      positions === undefined
+        ? table.slice(0, prefix?.count ?? 0, start + tokens.shape[1]!)
+        : call(this.wpe, positions);
+    const before = prefix && call(prefix).split(this.h.length);
     const dropped = call(this.drop, all.add(placed)); // (B, T, C)
-    const hidden = this.h.reduce((x, block) => within(block, () => block.forward(x, documents)), dropped);
+    const blocks = (x: Tensor, block: GptBlock, layer: number) =>
+      within(block, () => block.forward(x, documents, before?.[layer]));
+    const hidden = this.h.reduce(blocks, dropped);
     return prompt === undefined ? hidden : prompt.takeOff(hidden);
   }
 
@@ -162,9 +177,13 @@ export class Gpt extends Module {
     return this.logits(pickPosition(this.decodeHidden(tokens, cache), at));
   }
 
-  /** Puts the virtual tokens into the cache, before all texts. */
-  decodePrompt(cache: KeyValueCache): void {
-    if (this.prompt !== undefined) this.decodeEmbedded(this.prompt.rows(cache.position.shape[0]!), cache);
+  /** Puts what stands before all texts into the cache. */
+  decodeStart(cache: KeyValueCache): void {
+    const { prompt, prefix, h } = this;
+    if (prompt !== undefined) this.decodeEmbedded(prompt.rows(cache.position.shape[0]!), cache);
+    const { width, heads } = this.config;
+    if (prefix !== undefined)
+      cache.begin(call(prefix), { layers: h.map(({ attn }) => attn), sizes: [heads, width / heads] });
   }
 
   private decodeHidden(tokens: Tensor, cache: KeyValueCache): Tensor {

@@ -5,12 +5,14 @@ import { attention, currentScope, iota, rotary, type Tensor, where } from "../co
 import {
   activate,
   addLoss,
+  afterPrefix,
   call,
   Embedding,
   Experts,
   type ExpertsConfig,
   type Init,
   type KeyValueCache,
+  type KeyValuePrefix,
   Linear,
   Module,
   poolTokens,
@@ -22,7 +24,7 @@ import {
   type VirtualTokens,
   within,
 } from "../nn/index.ts";
-import { checkTokens, pickPosition } from "./tokens.ts";
+import { checkRows, checkTokens, pickPosition } from "./tokens.ts";
 
 export interface LlamaConfig {
   readonly vocab: number;
@@ -73,9 +75,10 @@ class LlamaAttention extends Module {
     this.k_norm = headNorm ? new RmsNorm(headWidth, { eps }) : undefined;
   }
 
-  /** `positions` (B or 1, T) turn queries and keys; `documents` i32 (B, T) keep them apart. */
-  forward(x: Tensor, positions: Tensor, documents?: Tensor): Tensor {
-    const { q, k, v } = this.project(x, positions);
+  /** `positions` (B or 1, T) turn queries and keys; `documents` i32 (B, T) keep them apart. Keys and values `before` the text, [n, 2·G·D], are not turned. */
+  forward(x: Tensor, positions: Tensor, documents?: Tensor, before?: Tensor): Tensor {
+    const { q, ...own } = this.project(x, positions);
+    const [k, v] = afterPrefix(own.k, own.v, before);
     const { window } = this.config;
     return this.merge(attention(q, k, v, { causal: true, window, ...(documents ? { documents } : {}) }));
   }
@@ -146,9 +149,10 @@ class LlamaBlock extends Module {
     this.post_attention_layernorm = new RmsNorm(width, { eps });
   }
 
-  forward(x: Tensor, positions: Tensor, documents?: Tensor): Passed {
+  forward(x: Tensor, positions: Tensor, documents?: Tensor, before?: Tensor): Passed {
     const normed = call(this.input_layernorm, x);
-    return this.feedForward(x.add(within(this.self_attn, () => this.self_attn.forward(normed, positions, documents))));
+    const attended = within(this.self_attn, () => this.self_attn.forward(normed, positions, documents, before));
+    return this.feedForward(x.add(attended));
   }
 
   decode(x: Tensor, positions: Tensor, cache: KeyValueCache): Tensor {
@@ -179,12 +183,13 @@ class LlamaModel extends Module {
     this.experts = config.experts;
   }
 
-  /** Embedded tokens (B, T, C) → (B, T, C). */
-  forward(embedded: Tensor, positions: Tensor, documents?: Tensor): Tensor {
+  /** Embedded tokens (B, T, C) → (B, T, C), after keys and values of all layers, [n, 2·L·G·D]. */
+  forward(embedded: Tensor, positions: Tensor, documents?: Tensor, before?: Tensor): Tensor {
     let x = embedded;
+    const prefixes = before?.split(this.layers.length);
     const routings: Routing[] = [];
-    for (const block of this.layers) {
-      const passed = within(block, () => block.forward(x, positions, documents));
+    for (const [layer, block] of this.layers.entries()) {
+      const passed = within(block, () => block.forward(x, positions, documents, prefixes?.[layer]));
       x = passed.x;
       if (passed.routing !== undefined) routings.push(passed.routing);
     }
@@ -215,6 +220,8 @@ export class Llama extends Module {
   readonly lm_head: Linear | undefined;
   /** Trained vectors before every text, which take up places of the context. */
   prompt: VirtualTokens | undefined;
+  /** The same as keys and values of each layer. */
+  prefix: KeyValuePrefix | undefined;
 
   constructor(config: LlamaConfig) {
     super();
@@ -228,13 +235,25 @@ export class Llama extends Module {
    * Errors with `model/context` when T is greater than the context.
    */
   forward(tokens: Tensor, positions?: Tensor, documents?: Tensor): Tensor {
-    const { prompt } = this;
-    checkTokens(tokens, this.config.context, prompt);
+    return this.logits(this.hidden(tokens, positions, documents));
+  }
+
+  /** Places of the context that are taken before every text. */
+  get start(): number {
+    return (this.prompt ?? this.prefix)?.count ?? 0;
+  }
+
+  /** What the trunk makes of tokens: (B, T, C). */
+  protected hidden(tokens: Tensor, positions?: Tensor, documents?: Tensor): Tensor {
+    const { prompt, prefix, start } = this;
+    checkTokens(tokens, this.config.context, start);
+    checkRows(positions, start);
     const own = call(this.model.embed_tokens, tokens);
-    const all = prompt === undefined ? own : within(prompt, () => prompt.forward(own, positions));
-    const placed = positions ?? iota([1, all.shape[1]!], 1);
-    const hidden = within(this.model, () => this.model.forward(all, placed, documents));
-    return this.logits(prompt === undefined ? hidden : prompt.takeOff(hidden));
+    const all = prompt === undefined ? own : call(prompt, own);
+    const placed = positions ?? iota([1, all.shape[1]!], 1).add(prefix?.count ?? 0);
+    const before = prefix && call(prefix);
+    const hidden = within(this.model, () => this.model.forward(all, placed, documents, before));
+    return prompt === undefined ? hidden : prompt.takeOff(hidden);
   }
 
   /** The next tokens, i32 (B, n), of a sequence whose beginning is in `cache` → logits (B, n, V). */
@@ -247,9 +266,16 @@ export class Llama extends Module {
     return this.logits(pickPosition(this.decodeHidden(tokens, cache), at));
   }
 
-  /** Puts the virtual tokens into the cache, before all texts. */
-  decodePrompt(cache: KeyValueCache): void {
-    if (this.prompt !== undefined) this.decodeEmbedded(this.prompt.rows(cache.position.shape[0]!), cache);
+  /** Puts what stands before all texts into the cache. */
+  decodeStart(cache: KeyValueCache): void {
+    const { prompt, prefix, model } = this;
+    if (prompt !== undefined) this.decodeEmbedded(prompt.rows(cache.position.shape[0]!), cache);
+    const { keyValueHeads, headWidth } = this.config;
+    if (prefix !== undefined)
+      cache.begin(call(prefix), {
+        layers: model.layers.map(({ self_attn }) => self_attn),
+        sizes: [keyValueHeads, headWidth],
+      });
   }
 
   private decodeHidden(tokens: Tensor, cache: KeyValueCache): Tensor {
@@ -279,11 +305,7 @@ export class LlamaForScores extends Llama {
   }
 
   override forward(tokens: Tensor): Tensor {
-    checkTokens(tokens, this.config.context);
     const present = tokens.greaterEqual(0);
-    const positions = iota([1, tokens.shape[1]!], 1);
-    const embedded = call(this.model.embed_tokens, where(present, tokens, 0));
-    const hidden = within(this.model, () => this.model.forward(embedded, positions));
-    return call(this.score, poolTokens(hidden, present, "last"));
+    return call(this.score, poolTokens(this.hidden(where(present, tokens, 0)), present, "last"));
   }
 }

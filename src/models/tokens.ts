@@ -1,16 +1,25 @@
 // What every model of text asks of its tokens.
 import { fail } from "../base/index.ts";
 import { iota, type Tensor, take } from "../core/index.ts";
-import type { VirtualTokens } from "../nn/index.ts";
 
-/** Errors with `model/context` unless the tokens are i32 (B, T) with T up to what the context leaves beside a prompt. */
-export function checkTokens(tokens: Tensor, context: number, prompt?: VirtualTokens): void {
-  const room = context - (prompt?.count ?? 0);
+/** Errors with `model/context` unless the tokens are i32 (B, T) with T up to what `start` trained places before them leave of the context. */
+export function checkTokens(tokens: Tensor, context: number, start = 0): void {
+  const room = context - start;
   if (tokens.dtype === "i32" && tokens.rank === 2 && tokens.shape[1]! <= room) return;
   fail("model/context", "tokens do not fit the model", {
     expected: `i32[batch, up to ${room}]`,
     got: tokens.toString(),
     fix: "cut the text into windows of at most context tokens, or make a model with a longer context",
+  });
+}
+
+/** Errors with `model/packed` for rows of several documents, which have positions of their own, where trained places stand before a row. */
+export function checkRows(positions: Tensor | undefined, start: number): void {
+  if (positions === undefined || start === 0) return;
+  fail("model/packed", "what is trained before a text stands before a row, not before each document in it", {
+    expected: "a text in each row",
+    got: "a packed row",
+    fix: "leave out data.packing",
   });
 }
 

@@ -5,6 +5,7 @@ import { attention, currentScope, type Tensor } from "../core/index.ts";
 import type { KeyValueCache } from "./cache.ts";
 import { checkRate, Dropout, randomInputs, rateOf } from "./dropout.ts";
 import type { Init } from "./init.ts";
+import { afterPrefix } from "./key-value-prefix.ts";
 import { Linear } from "./linear.ts";
 import { call, Module } from "./module.ts";
 
@@ -40,9 +41,10 @@ export class CausalSelfAttention extends Module {
     this.resid_dropout = new Dropout(dropout);
   }
 
-  /** `documents` i32 (B, T): a token sees those of its own document alone; default all. */
-  forward(x: Tensor, documents?: Tensor): Tensor {
-    const [q, k, v] = this.project(x);
+  /** `documents` i32 (B, T): a token sees those of its own document alone; default all. Keys and values `before` the text, [n, 2C], all see. */
+  forward(x: Tensor, documents?: Tensor, before?: Tensor): Tensor {
+    const [q, ...own] = this.project(x);
+    const [k, v] = afterPrefix(...own, before);
     const separate = documents === undefined ? {} : { documents };
     const dropped = randomInputs(this.dropout) !== undefined;
     const stream = `${currentScope()}.probabilities`;

@@ -1,7 +1,9 @@
 // The key/value cache of step-by-step generation: variables of the store that attention layers extend, and recurrent ones with the state behind
 // each token. Only text models use it.
 import type { DType, Shape } from "../base/index.ts";
-import { assign, attention, iota, type Tensor, take, updateSlice, variable, where } from "../core/index.ts";
+import { assign, attention, currentScope, iota, type Tensor, take, updateSlice, variable, where } from "../core/index.ts";
+import { prefixRows } from "./key-value-prefix.ts";
+import { type Module, within } from "./module.ts";
 
 /** Keys and values of all layers, B rows of positions 0 … length − 1, of which those before the row's `position` are filled. */
 export class KeyValueCache {
@@ -35,6 +37,15 @@ export class KeyValueCache {
   /** Writes the keys and values of the tokens given now, (B, n, G, D), and returns those of all positions, (B, S, G, D). */
   extend(layer: string, k: Tensor, v: Tensor): { keys: Tensor; values: Tensor } {
     return { keys: this.write(`${layer}.k`, k), values: this.write(`${layer}.v`, v) };
+  }
+
+  /** Puts keys and values that are no tokens' before all texts: [n, 2·L·G·D] for these attention layers, of `sizes` [G, D]. */
+  begin(prefix: Tensor, { layers, sizes }: { layers: readonly Module[]; sizes: readonly [number, number] }): void {
+    const parts = prefix.split(layers.length);
+    for (const [at, layer] of layers.entries()) {
+      const [k, v] = prefixRows(parts[at]!, this.position.shape[0]!, sizes);
+      within(layer, () => this.extend(currentScope(), k!, v!));
+    }
   }
 
   /** i32 (B, n): where each of the n tokens given now stands. */

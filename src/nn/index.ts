@@ -10,6 +10,7 @@ export * from "./dropout.ts";
 export * from "./embedding.ts";
 export * from "./experts.ts";
 export * from "./init.ts";
+export * from "./key-value-prefix.ts";
 export * from "./linear.ts";
 export * from "./lora.ts";
 export { type LossOptions, type Reduction, reductions } from "./loss.ts";

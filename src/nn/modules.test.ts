@@ -10,6 +10,7 @@ import {
   dense,
   functionalCall,
   initialize,
+  KeyValuePrefix,
   Linear,
   Mlp,
   Module,
@@ -42,6 +43,47 @@ function run(
     { mode, random: (inputs) => ({ key: inputs.key!, rows: inputs.rows! }) },
   );
 }
+
+test("a prefix is its weight, or what its projection makes of it, place by place", () => {
+  const plain = new KeyValuePrefix({ tokens: 2, channels: 8 });
+  const prefix = new KeyValuePrefix({ tokens: 2, channels: 8, projection: { width: 3, hidden: 5 } });
+  const shapes = (module: Module) => [...module.parameters()].map(([name, { shape }]) => `${name} ${shape}`);
+  expect(shapes(plain)).toEqual(["weight 2,8"]);
+  expect(shapes(prefix)).toEqual([
+    "weight 2,3",
+    "inner.weight 3,5",
+    "inner.bias 5",
+    "outer.weight 5,8",
+    "outer.bias 8",
+  ]);
+  const value = (name: string, at: number) => Math.sin(hashName(name) + at);
+  const tensors = [...prefix.parameters()].map(([name, { shape }]) => {
+    const size = shape.reduce((product, dim) => product * dim, 1);
+    return [
+      name,
+      fromNumbers(
+        "f64",
+        shape,
+        Array.from({ length: size }, (_, at) => value(name, at)),
+      ),
+    ] as const;
+  });
+  const made = evaluate(
+    (...given) =>
+      functionalCall(prefix, new Map(tensors.map(([name], at) => [name, given[at]!])), () => prefix.forward()),
+    Object.fromEntries(tensors),
+  );
+  for (let place = 0; place < 2; place++)
+    for (let channel = 0; channel < 8; channel++) {
+      let sum = value("outer.bias", channel);
+      for (let h = 0; h < 5; h++) {
+        let inner = value("inner.bias", h);
+        for (let c = 0; c < 3; c++) inner += value("weight", 3 * place + c) * value("inner.weight", 5 * c + h);
+        sum += Math.tanh(inner) * value("outer.weight", 8 * h + channel);
+      }
+      expect(made.data[8 * place + channel]).toBeCloseTo(sum, 12);
+    }
+});
 
 test("a layer's parameters are named by its fields, in their order; a tied one appears once", () => {
   class Block extends Module {

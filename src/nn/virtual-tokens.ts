@@ -1,6 +1,6 @@
 // Virtual tokens (prompt tuning: Lester et al. 2021): trained vectors that stand before the embedded tokens of a model that stays as it is.
-import { fail } from "../base/index.ts";
 import { broadcastTo, concat, type Tensor } from "../core/index.ts";
+import { isPrefixName } from "./key-value-prefix.ts";
 import { isLoraName } from "./lora.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
@@ -25,14 +25,8 @@ export class VirtualTokens extends Module {
     return broadcastTo(this.weight.tensor.reshape(1, count, width), [batch, count, width]);
   }
 
-  /** Embedded texts (B, T, C) → (B, n + T, C). Errors with `nn/prompt` for rows of several documents, which have positions of their own. */
-  forward(embedded: Tensor, positions?: Tensor): Tensor {
-    if (positions !== undefined)
-      fail("nn/prompt", "virtual tokens stand before a row, not before each document in it", {
-        expected: "a text in each row",
-        got: "a packed row",
-        fix: "leave out data.packing",
-      });
+  /** Embedded texts (B, T, C) → (B, n + T, C). */
+  forward(embedded: Tensor): Tensor {
     return concat([this.rows(embedded.shape[0]!), embedded], 1);
   }
 
@@ -46,4 +40,4 @@ export class VirtualTokens extends Module {
 export const promptName = "prompt.weight";
 
 /** True for the name of a parameter that an adapter has. */
-export const isAdapterName = (name: string): boolean => name === promptName || isLoraName(name);
+export const isAdapterName = (name: string): boolean => name === promptName || isPrefixName(name) || isLoraName(name);

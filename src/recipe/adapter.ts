@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { AthanorError, oneOf } from "../base/index.ts";
 import { quantizedFormats } from "../core/index.ts";
-import { addPrompt, modelFamily } from "../models/index.ts";
+import { addPrefix, addPrompt, modelFamily } from "../models/index.ts";
 import { addLora, frozenBesideLora, loraInits, type Module, promptName, quantizeLayers } from "../nn/index.ts";
 import { type OptimizerConfig, parseOptimizer } from "../optim/index.ts";
 import type { StepDescription } from "../train/index.ts";
@@ -51,7 +51,23 @@ const promptSchema = z.strictObject({
     .describe("they begin as the rows of this text's tokens, over and over; left out, uniform in ±0.5"),
 });
 
-export const adapterSchema = oneOf({ lora: loraSchema, prompt: promptSchema });
+const prefixSchema = z.strictObject({
+  tokens: z
+    .number()
+    .int()
+    .positive()
+    .max(4096)
+    .describe("places before every text of which each layer trains keys and values, of gpt and llama"),
+  projection: z
+    .number()
+    .int()
+    .positive()
+    .max(65536)
+    .optional()
+    .describe("channels within two layers that make them, in training alone; left out, they are trained themselves"),
+});
+
+export const adapterSchema = oneOf({ lora: loraSchema, prompt: promptSchema, prefix: prefixSchema });
 export type AdapterConfig = z.output<typeof adapterSchema>;
 
 /**
@@ -60,6 +76,7 @@ export type AdapterConfig = z.output<typeof adapterSchema>;
  */
 export function adapt(model: Module, adapter: AdapterConfig | undefined, family: string, task: string): string[] {
   if (adapter?.prompt !== undefined) addPrompt(model, adapter.prompt.tokens);
+  if (adapter?.prefix !== undefined) addPrefix(model, adapter.prefix);
   if (adapter?.lora === undefined) return [];
   const { isHead = () => false } = modelFamily(family);
   const isOfText = ["language-model", "masked-language-model"].includes(task);
@@ -104,8 +121,9 @@ export function freezeBeside(
   heads: readonly string[],
 ): OptimizerConfig {
   if (adapter === undefined) return optimizer;
-  const { ratio = 1 } = adapter.lora ?? {};
-  const adapters = adapter.prompt === undefined ? frozenBesideLora : [`!${promptName}`];
+  const { lora, prompt } = adapter;
+  const { ratio = 1 } = lora ?? {};
+  const adapters = lora !== undefined ? frozenBesideLora : prompt !== undefined ? [`!${promptName}`] : ["!prefix.*"];
   return Object.fromEntries(
     Object.entries(optimizer).map(([name, settings]) => {
       const given = settings as { readonly freeze?: unknown; readonly rates?: readonly object[] } | undefined;

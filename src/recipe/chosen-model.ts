@@ -12,6 +12,10 @@ export function contextOf(family: string, config: unknown, task: TaskName): numb
   return modelFamily(family).build(config, { task, vocab: 1, outputs: 1 }).inputs.tokens!.shape[0]!;
 }
 
-/** Tokens of a text that a language model reads beside the virtual ones before it. */
-export const roomOf = (context: number, { adapter }: Pick<Recipe, "adapter">): number =>
-  Math.max(1, context - (adapter?.prompt?.tokens ?? 0)); // an adapter that leaves no room is refused as it is added
+/** Places that an adapter trains before every text. */
+export const placesBefore = ({ adapter }: Pick<Recipe, "adapter">): number =>
+  (adapter?.prompt ?? adapter?.prefix)?.tokens ?? 0;
+
+/** Tokens of a text that a language model reads beside those places. */
+export const roomOf = (context: number, recipe: Pick<Recipe, "adapter">): number =>
+  Math.max(1, context - placesBefore(recipe)); // an adapter that leaves no room is refused as it is added

@@ -20,7 +20,7 @@ import { modelFamilies, modelFamily } from "../models/index.ts";
 import { languageModelTask } from "../train/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
 import { chatTemplate } from "./chat.ts";
-import { chosenModel, contextOf, roomOf } from "./chosen-model.ts";
+import { chosenModel, contextOf, placesBefore, roomOf } from "./chosen-model.ts";
 import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import type { Recipe } from "./schema.ts";
@@ -144,12 +144,12 @@ async function fromSequences(
 }
 
 /** A model that does not tell documents apart would read one into the next. Errors with `config/packing`. */
-function requirePacking(family: string, { adapter }: Recipe): void {
-  if (adapter?.prompt !== undefined)
-    fail("config/packing", "virtual tokens stand before a row, not before each document in it", {
+function requirePacking(family: string, recipe: Recipe): void {
+  if (placesBefore(recipe) > 0)
+    fail("config/packing", "what is trained before a text stands before a row, not before each document in it", {
       where: "data.packing",
       expected: "a text in each row",
-      got: "data.packing beside adapter.prompt",
+      got: `data.packing beside adapter.${Object.keys(recipe.adapter!).join()}`,
       fix: "set data.packing: false",
     });
   if (modelFamily(family).packs) return;

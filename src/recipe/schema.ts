@@ -244,7 +244,7 @@ const settings = z.strictObject({
   adapter: adapterSchema
     .optional()
     .describe(
-      "what is trained beside a model that stays as it is, such as lora: { targets } or prompt: { tokens }; left out, the model is trained",
+      "what is trained beside a model that stays as it is, such as lora: { targets }, prompt: { tokens } or prefix: { tokens }; left out, the model is trained",
     ),
   loss: lossSchema
     .optional()

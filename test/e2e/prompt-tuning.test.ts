@@ -1,4 +1,4 @@
-// Prompt tuning end to end: virtual tokens alone are trained, resumed, exported, read again, and refused where they have no place.
+// Prompt and prefix tuning end to end: what stands before a text alone is trained, resumed, exported, read again, and refused where they have no place.
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { evaluateRun, load } from "../../src/api/index.ts";
@@ -72,9 +72,42 @@ test("they go through PEFT's layout without a change of the text that they write
 });
 
 test.each([
+  ["trained themselves", { tokens: 4 }, 2],
+  ["made by a projection", { tokens: 4, projection: 24 }, 10],
+])("keys and values of each layer, %s: learnt, resumed, exported as they are", async (name, prefix, numSlots) => {
+  const settings = (changes: object = {}) => recipe({ ...begun, adapter: { prefix }, ...changes });
+  const args = ["--run-dir", name] as const;
+  expect(await cli("train", settings(), ...args, "--until", "10")).toMatchObject({ code: 0 });
+  const early = await evaluateRun(at(name));
+  const resumed = await cli("train", settings(), ...args, "--resume");
+  expect(resumed.code, resumed.stderr).toBe(0);
+  expect((await evaluateRun(at(name))).loss).toBeLessThan(early.loss - 1e-3);
+  const [before, after] = [await tensorsOf("base"), await tensorsOf(name)];
+  for (const one of [...before.keys()].filter((one) => !one.startsWith("adam.")))
+    expect(toNumbers(after.get(one)!), one).toEqual(toNumbers(before.get(one)!));
+  expect([...after.keys()].filter((one) => one.startsWith("adam."))).toHaveLength(numSlots);
+  expect(await cli("export", name, `${name} peft`, "--layout", "peft")).toMatchObject({ code: 0 });
+  const wanted = await textOf(name);
+  expect(await textOf(`${name} peft`)).toBe(wanted);
+  expect(await textOf("base")).not.toBe(wanted);
+  const merged = await cli("export", name, `${name} merged`, "--layout", "huggingface");
+  expect(merged.records.at(-1)).toMatchObject({ code: "hub/export" });
+  const further = settings({ from: undefined, model, tokenizer: "char", adapter: { prefix: { tokens: 4 } }, steps: 1 });
+  const other = await cli("train", further, "--run-dir", `${name} further`, "--init-from", `${name} peft`);
+  expect(other.code, other.stderr).toBe(0);
+});
+
+test.each([
   ["no room for the text", { adapter: { prompt: { tokens: 16 } } }, [], "model/prompt"],
   ["documents side by side in a row", { data: { path: "corpus.txt", packing: true } }, [], "config/packing"],
   ["another number of them", { adapter: { prompt: { tokens: 5 } } }, ["--init-from", "tuned"], "model/tensor"],
+  ["a prefix without room", { adapter: { prefix: { tokens: 16 } } }, [], "model/prompt"],
+  [
+    "a prefix in packed rows",
+    { adapter: { prefix: { tokens: 2 } }, data: { path: "corpus.txt", packing: true } },
+    [],
+    "config/packing",
+  ],
   ["a model without them", { adapter: undefined }, ["--init-from", "tuned"], "model/adapter"],
 ])("%s: refused", async (name, changes, args, code) => {
   const result = await cli("train", recipe(changes), "--run-dir", `refused ${name}`, ...args);

@@ -47,9 +47,9 @@ async function plan({ output }: CommandContext, path: string, flags: PlanFlags):
   if (planned.methods.length > 0) {
     output.print("\npeak memory by method, nothing recomputed");
     const columns = ["parameters", "gradients", "slots", "activations", "total"] as const;
-    output.print(`  ${"".padEnd(10)} ${columns.map((name) => name.padStart(12)).join("")}`);
+    output.print(`  ${"".padEnd(18)} ${columns.map((name) => name.padStart(12)).join("")}`);
     for (const { method, memory: of } of planned.methods)
-      output.print(`  ${method.padEnd(10)} ${columns.map((name) => formatBytes(of[name]).padStart(12)).join("")}`);
+      output.print(`  ${method.padEnd(18)} ${columns.map((name) => formatBytes(of[name]).padStart(12)).join("")}`);
   }
   output.print("\nrecompute (each line with those above it)");
   for (const { work, nodes, peakBytes, extraFlops, isTaken } of planned.recompute) {
