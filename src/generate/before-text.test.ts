@@ -6,7 +6,7 @@ import { runReference } from "../../test/support/run-reference.ts";
 import { fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
 import { type Tensor, trace } from "../core/index.ts";
 import { ReferenceEngine } from "../engine/index.ts";
-import { TokenScorer } from "../eval/index.ts";
+import { type LanguageModel, TokenScorer } from "../eval/index.ts";
 import { addPrefix, addPrompt, gptFamily, llamaFamily, tokenTableName } from "../models/index.ts";
 import { functionalCall, initialize, type Module, prefixName, promptName } from "../nn/index.ts";
 import { CachedDecoder } from "./cached-decoder.ts";
@@ -25,7 +25,7 @@ describe.each([
 ])("%s, %s", (familyName, kind) => {
   const family = familyName === "gpt" ? gptFamily : llamaFamily;
   const sizes = { layers: 2, heads: 2, width: 8, context: 12, ...(familyName === "gpt" ? {} : { keyValueHeads: 1 }) };
-  const build = () => family.build(sizes, facts).module as CachedLanguageModel & { config: { width: number } };
+  const build = () => family.build(sizes, facts).module as CachedLanguageModel & LanguageModel;
   const [plain, begun] = [build(), build()];
   if (kind === "prompt") addPrompt(begun, words.length);
   else addPrefix(begun, { tokens: words.length });

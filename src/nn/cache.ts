@@ -1,7 +1,17 @@
 // The key/value cache of step-by-step generation: variables of the store that attention layers extend, and recurrent ones with the state behind
 // each token. Only text models use it.
 import type { DType, Shape } from "../base/index.ts";
-import { assign, attention, currentScope, iota, type Tensor, take, updateSlice, variable, where } from "../core/index.ts";
+import {
+  assign,
+  attention,
+  currentScope,
+  iota,
+  type Tensor,
+  take,
+  updateSlice,
+  variable,
+  where,
+} from "../core/index.ts";
 import { prefixRows } from "./key-value-prefix.ts";
 import { type Module, within } from "./module.ts";
 
