@@ -42,8 +42,12 @@ export async function planRecipe(recipe: Recipe, options: { onNote?: (text: stri
   requireMemory(planned, available);
   const { description, clockAt } = prepared;
   const { samples, tokens } = clockAt(recipe.steps);
-  const flopsPerSample = (planned.flopsPerStep - planned.flopsPerUpdate) / description.batchSize;
-  const totalFlops = samples * flopsPerSample + recipe.steps * planned.flopsPerUpdate;
+  const { flopsPerStep, flopsPerUpdate } = planned;
+  const flopsPerSample = (flopsPerStep - flopsPerUpdate) / description.batchSize;
+  const totalFlops =
+    description.shapes === undefined
+      ? samples * flopsPerSample + recipe.steps * flopsPerUpdate
+      : recipe.steps * flopsPerStep;
   const [learningRate, ...changing] = quantitiesOf(prepared).map((one) => scheduleCurve(one, recipe.steps, clockAt));
   return {
     ...planned,

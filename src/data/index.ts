@@ -36,6 +36,8 @@ export type { JsonInput, JsonRecords } from "./json-records.ts";
 export { readJsonRecords } from "./json-records.ts";
 export type { LabelledSentence, LabelledSentences, LabelledWordBatch } from "./labelled-words.ts";
 export { encodeSentence, LabelledWordDataset, readLabelledWords } from "./labelled-words.ts";
+export type { BatchShape, DatasetOfLengths, LengthBatchOptions, PlannedBatch } from "./length-batches.ts";
+export { LengthBatches } from "./length-batches.ts";
 export { loadTokenizer, parseTokenizer } from "./load-tokenizer.ts";
 export type { EvaluationBatch, LoadedBatch, LoaderOptions, LoaderState } from "./loader.ts";
 export { evaluationBatches, ignoreIndex, Loader, rowsOfBatch } from "./loader.ts";
@@ -43,6 +45,8 @@ export type { MaskedBatch, MaskedWindowOptions, Masking } from "./masked-windows
 export { MaskedWindows } from "./masked-windows.ts";
 export { concatenated, type MixedSource, Mixture } from "./mixture.ts";
 export { NumpyRandom } from "./numpy-random.ts";
+export type { Lengths } from "./padded-lengths.ts";
+export { choosePaddedLengths } from "./padded-lengths.ts";
 export { Permutation } from "./permutation.ts";
 export type { TextData, TextDataOptions } from "./prepare-text.ts";
 export { prepareText } from "./prepare-text.ts";

@@ -10,6 +10,8 @@ export interface LoaderOptions {
   readonly batchSize: number;
   readonly order: SampleOrder;
   readonly seed: number;
+  /** Rows in an order of their own, in place of `order`'s. */
+  readonly sampler?: Sampler;
   /** When the data has fewer rows than a batch: refuse (default), make the batch smaller, or repeat rows. */
   readonly onShort?: "error" | "truncate" | "wrap";
   /** Batches made ahead. Default 2. */
@@ -73,7 +75,7 @@ export class Loader<B extends Batch> implements AsyncIterable<LoadedBatch<B>> {
     this.dataset = dataset;
     this.options = options;
     this.prefetch = Math.max(1, prefetch);
-    this.sampler = makeSampler(order, dataset.length, seed);
+    this.sampler = options.sampler ?? makeSampler(order, dataset.length, seed);
   }
 
   /**

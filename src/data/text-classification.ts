@@ -2,9 +2,9 @@
 // that prediction uses.
 import { createHash } from "node:crypto";
 import { fail, type HostArray } from "../base/index.ts";
-import type { Dataset } from "./batch.ts";
 import { byteTokenizer } from "./bpe-tokenizer.ts";
 import { CharacterSet, CharTokenizer } from "./char-tokenizer.ts";
+import type { DatasetOfLengths } from "./length-batches.ts";
 import { loadTokenizer, parseTokenizer } from "./load-tokenizer.ts";
 import { frameTokens, type SpecialIds, specialIds } from "./special-tokens.ts";
 import { type SplitOptions, splitRows } from "./split.ts";
@@ -34,7 +34,7 @@ export interface TextClassOptions<R extends object, L> extends TableReadOptions,
 }
 
 /** Texts as token ids. */
-export class TextClassDataset implements Dataset<TextClassBatch> {
+export class TextClassDataset implements DatasetOfLengths<TextClassBatch> {
   readonly unit = "text";
   readonly length: number;
   readonly fingerprint: string;
@@ -61,6 +61,10 @@ export class TextClassDataset implements Dataset<TextClassBatch> {
     const rows = ids.map((one) => (frame === undefined ? one.subarray(0, width) : frameTokens(one, frame, width)));
     this.sizes = Int32Array.from(rows, (row) => row.length);
     for (const [i, row] of rows.entries()) this.tokens.set(row, i * width);
+  }
+
+  lengthsOf(position: number): { tokens: number } {
+    return { tokens: this.sizes[position] };
   }
 
   collate(positions: readonly number[]): TextClassBatch {

@@ -1,7 +1,7 @@
 // Pairs of texts made ready for a model that writes one from the other: tokens of two lengths, the target shifted by its start.
 import { createHash } from "node:crypto";
 import { fail, type HostArray } from "../base/index.ts";
-import type { Dataset } from "./batch.ts";
+import type { DatasetOfLengths } from "./length-batches.ts";
 import { type Split, type SplitOptions, splitRows } from "./split.ts";
 import { readTable, type Table, type TableInput, type TableReadOptions } from "./table.ts";
 import { findColumn } from "./table-columns.ts";
@@ -51,7 +51,7 @@ export interface TextPairOptions<R extends object = object>
 type EncodedPair = readonly [source: Int32Array, target: Int32Array];
 
 /** Pairs as token ids. */
-export class TextPairDataset implements Dataset<TextPairBatch> {
+export class TextPairDataset implements DatasetOfLengths<TextPairBatch> {
   readonly unit = "pair";
   readonly fingerprint: string;
   private readonly pairs: readonly EncodedPair[];
@@ -78,6 +78,13 @@ export class TextPairDataset implements Dataset<TextPairBatch> {
     const counts = new Map([[this.layout.end, this.length]]);
     for (const [, target] of this.pairs) for (const id of target) counts.set(id, (counts.get(id) ?? 0) + 1);
     return counts;
+  }
+
+  lengthsOf(position: number): { source: number; tokens: number; targets: number } {
+    const { context, targetContext } = this.layout;
+    const [source, target] = this.pairs[position]!;
+    const written = Math.min(target.length + 1, targetContext);
+    return { source: Math.min(source.length + 1, context), tokens: written, targets: written };
   }
 
   collate(positions: readonly number[]): TextPairBatch {

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { fail, type HostArray } from "../base/index.ts";
 import type { Dataset } from "./batch.ts";
 import type { TokenSequence } from "./chat-format.ts";
+import type { DatasetOfLengths } from "./length-batches.ts";
 import { ignoreIndex } from "./loader.ts";
 import type { TextBatch } from "./text-windows.ts";
 
@@ -83,7 +84,7 @@ const int = (rows: number, context: number, value = 0): HostArray & { data: Int3
 });
 
 /** One sequence a row; behind it tokens are 0 and targets count for nothing. */
-export class PaddedSequences implements Dataset<TextBatch> {
+export class PaddedSequences implements DatasetOfLengths<TextBatch> {
   readonly unit = "conversation";
   readonly length: number;
   readonly fingerprint: string;
@@ -97,6 +98,11 @@ export class PaddedSequences implements Dataset<TextBatch> {
     this.context = context;
     this.length = sequences.length;
     this.fingerprint = `${sequences.fingerprint}/${context}/padded`;
+  }
+
+  lengthsOf(position: number): { tokens: number; targets: number } {
+    const tokens = this.sequences.positionsOf(position);
+    return { tokens, targets: tokens };
   }
 
   async collate(positions: readonly number[]): Promise<TextBatch> {

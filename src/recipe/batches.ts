@@ -1,9 +1,12 @@
 // Datasets as what the Trainer and the evaluation loop read: endless batches with a saved state, and all rows once.
-import { type FloatDType, fail, fromNumbers, type HostArray } from "../base/index.ts";
+import { type Clock, type FloatDType, fail, fromNumbers, type HostArray } from "../base/index.ts";
 import {
   type Batch,
+  type BatchShape,
   type Dataset,
+  type DatasetOfLengths,
   evaluationBatches,
+  LengthBatches,
   Loader,
   type LoaderState,
   type SampleOrder,
@@ -24,6 +27,8 @@ export function trainingSource<B extends Batch>(
   recipe: Recipe,
   options: SourceOptions,
 ): { readonly source: BatchSource; readonly batches: Batches } {
+  if (recipe.batch.tokens !== undefined && "lengthsOf" in dataset)
+    return sourceByTokens(dataset as DatasetOfLengths, recipe, recipe.batch.tokens);
   const { samplesPerEpoch = dataset.length } = options;
   const { onShort } = recipe.data;
   const isWhole = recipe.batch.size === "all";
@@ -43,10 +48,63 @@ export function trainingSource<B extends Batch>(
   };
 }
 
+/** Training batches of so many tokens: rows of similar length, padded to one of a few. */
+function sourceByTokens(
+  dataset: DatasetOfLengths,
+  { seed, batch: { lengths, lanes } }: Recipe,
+  tokens: number,
+): { readonly source: BatchSource; readonly batches: Batches } {
+  const batches = new LengthBatches(dataset, { tokens, lengths, multipleOf: lanes, seed });
+  const { shapes, length, padding } = batches;
+  const loader = new Loader(batches, { batchSize: 1, order: "shuffled", sampler: batches, seed });
+  const itemsPerRow = (shape: BatchShape) => shape.lengths.targets ?? 1;
+  const next = () => batches.batchAt(loader.state().nextSample);
+  const clockAt = (step: number): Clock => {
+    const { samples, sum } = batches.before(step, itemsPerRow);
+    return { step, samples, tokens: sum, epoch: samples / length };
+  };
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const described = shapes.map(({ rows, lengths }) => `${rows} × ${[...new Set(Object.values(lengths))].join("+")}`);
+  const sizes: BatchSizes = {
+    sizes: [...new Set(shapes.map(({ rows }) => rows))].sort((a, b) => a - b),
+    unit: "steps",
+    at: ({ step }) => batches.batchAt(clockAt(step).samples).rows,
+    describe: () => `up to ${tokens} tokens: ${described.join(", ")}`,
+    boundaries: () => [],
+  };
+  return {
+    batches: {
+      ...{ sizes, shapes, clockAt, microbatch: shapes[0]!.rows / lanes },
+      note: `batches of ${sizes.describe()}; ${percent(padding.batched)} of them padding, instead of ${percent(padding.whole)}`,
+    },
+    source: {
+      samplesPerEpoch: length,
+      upcoming: () => ({ rows: next().rows, itemsPerRow: itemsPerRow(next().shape) }),
+      next: async () => {
+        const { rows: count, shape } = next();
+        const first = loader.state().nextSample;
+        const after = batches.batchAt(first + count).rows;
+        const { rows, ...batch } = await loader.next(count, [after, batches.batchAt(first + count + after).rows]);
+        const ids = Int32Array.from({ length: shape.rows }, (_, at) => first + at);
+        return { ...batch, rows: { ...rows, shape: [shape.rows], data: ids } };
+      },
+      state: () => loader.state(),
+      restore: (state) => {
+        loader.restore(state as LoaderState);
+        next(); // refuses where no batch begins
+      },
+    },
+  };
+}
+
 /** How batches are cut. */
 export interface Batches {
   readonly sizes: BatchSizes;
   readonly microbatch: number;
+  /** Of batches by tokens: what they may be, the clock before each step, and a line about them. */
+  readonly shapes?: readonly BatchShape[];
+  readonly clockAt?: (step: number) => Clock;
+  readonly note?: string;
 }
 
 /** Sizes of a recipe's batches, none above `most` rows. Errors with `config/lanes`, `config/microbatch`. */

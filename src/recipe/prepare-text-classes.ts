@@ -1,8 +1,7 @@
 // Labelled texts for a text classifier: read, split by class, tokenized to one length.
 import { fail } from "../base/index.ts";
 import {
-  type Batch,
-  type Dataset,
+  type DatasetOfLengths,
   prepareTextClassification,
   specialIds,
   type TableInput,
@@ -93,11 +92,12 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
 }
 
 /** Padding as token −1, which models of texts leave out, in place of a mask. */
-function withMarkedPadding(dataset: Dataset<TextClassBatch>): Dataset<Batch> {
+function withMarkedPadding(dataset: DatasetOfLengths<TextClassBatch>): DatasetOfLengths {
   return {
     unit: dataset.unit,
     length: dataset.length,
     fingerprint: dataset.fingerprint,
+    lengthsOf: (position) => dataset.lengthsOf(position),
     collate: async (positions) => {
       const { tokens, mask, targets } = await dataset.collate(positions);
       const data = (tokens.data as Int32Array).map((token, at) => (mask.data[at] ? token : -1));

@@ -285,12 +285,15 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
     heads.length === 0 && factors === undefined
       ? asWritten
       : parseOptimizer(settings, { steps, ...(factors && { factors }) });
-  const { sizes, microbatch } = batches;
-  const onClock = clockOf(sizes, { itemsPerRow: task.itemsPerRow, samplesPerEpoch: source.samplesPerEpoch });
+  const { sizes, microbatch, shapes, note } = batches;
+  if (recipe.batch.tokens !== undefined && shapes === undefined) await refuseTokens(data);
+  if (note !== undefined) options.onNote?.(note);
+  const { itemsPerRow } = task;
+  const onClock = batches.clockAt ?? clockOf(sizes, { itemsPerRow, samplesPerEpoch: source.samplesPerEpoch });
   const first = sizes.at(onClock(0));
   const coupled = (rate: number, rows: number) => rate * couplings[recipe.batch.coupling](rows, first);
   time("optimizer", () => validateSchedule(optimizer.learningRate, recipe.steps, onClock));
-  if (sizes.sizes.length > 1) refuseSteps(optimizer, recipe.steps, onClock);
+  if (sizes.sizes.length > 1 && shapes === undefined) refuseSteps(optimizer, recipe.steps, onClock);
   const warnings = [
     ...data.warnings,
     ...scheduleWarnings(optimizer.learningRate, recipe.steps, onClock),
@@ -325,8 +328,9 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
       model: built.module,
       task,
       optimizer,
-      batchSize: first,
+      batchSize: shapes?.[0]?.rows ?? first,
       batchSizes: sizes.sizes,
+      shapes,
       lanes: recipe.batch.lanes,
       microbatch,
       measureNoise: sizes.measure !== undefined,
@@ -366,6 +370,17 @@ function requireEvaluations({ eval: { every, patience }, checkpoint }: Recipe, {
       fix: "set eval.every: 250 and checkpoint.best: 1, or eval.patience: 0",
     });
   }
+}
+
+/** Batches of tokens need rows that differ in length. Errors with `config/unread`. */
+async function refuseTokens({ family, close }: PreparedData): Promise<never> {
+  await close?.();
+  return fail("config/unread", "these rows are all of one length", {
+    where: "batch.tokens",
+    expected: "classes of texts, pairs of texts, or conversations that are not packed",
+    got: `other data for model.${family}`,
+    fix: "set batch.size",
+  });
 }
 
 /** A rate that counts steps would be bent by batches that change. Errors with `config/invalid`. */

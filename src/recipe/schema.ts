@@ -14,20 +14,38 @@ import { tokenizerSchema } from "./tokenizer.ts";
 const positive = z.number().int().positive();
 const share = z.number().gt(0).lt(1);
 
-const batchSchema = z.strictObject({
-  size: z
-    .union([z.literal("all"), ...batchSizeSchema.options])
-    .default(32)
-    .describe("rows of one step: all of them in their order, a number, or a schedule, see below"),
-  lanes: positive.default(1).describe("pieces in which a batch is summed; fixes the bytes for any number of processes"),
-  microbatch: positive
-    .optional()
-    .describe("rows that are computed at once, of which a lane has several; left out, a lane of the smallest batch"),
-  coupling: z
-    .enum(["none", "linear", "sqrt"])
-    .default("none")
-    .describe("what a learning rate does as batches change: nothing, as they do, as their root does"),
-});
+const [usualSize, usualLengths] = [32, 4];
+
+const batchSchema = z
+  .strictObject({
+    size: z
+      .union([z.literal("all"), ...batchSizeSchema.options])
+      .default(usualSize)
+      .describe("rows of one step: all of them in their order, a number, or a schedule, see below"),
+    tokens: positive
+      .optional()
+      .describe(
+        "tokens of one step, padding counted, in place of size: texts of similar length share a batch, whose rows are as many as find room",
+      ),
+    lengths: positive.max(64).default(usualLengths).describe("padded lengths that batches of tokens have at most"),
+    lanes: positive
+      .default(1)
+      .describe("pieces in which a batch is summed; fixes the bytes for any number of processes"),
+    microbatch: positive
+      .optional()
+      .describe("rows that are computed at once, of which a lane has several; left out, a lane of the smallest batch"),
+    coupling: z
+      .enum(["none", "linear", "sqrt"])
+      .default("none")
+      .describe("what a learning rate does as batches change: nothing, as they do, as their root does"),
+  })
+  .check(({ value: { tokens, size, lengths, microbatch, coupling }, issues }) => {
+    const beside = { size: size !== usualSize, microbatch: microbatch !== undefined, coupling: coupling !== "none" };
+    const isSet = tokens === undefined ? { lengths: lengths !== usualLengths } : beside;
+    const message = tokens === undefined ? "has no meaning without tokens" : "has no meaning beside tokens";
+    for (const [key] of Object.entries(isSet).filter(([, set]) => set))
+      issues.push({ code: "custom", path: [key], message, input: key });
+  });
 /** `batch: 64` and `batch: all` name the size. */
 const sizeAlone = (value: unknown): unknown =>
   typeof value === "number" || typeof value === "string" ? { size: value } : value;

@@ -65,7 +65,7 @@ export async function compareBatchSizes(
 /** Held-out losses of one training; infinite from a step on that was not finite. */
 async function lossesOf(recipe: Recipe, size: number, samples: number, factor: number): Promise<number[]> {
   const steps = samples / size;
-  const batch = { ...recipe.batch, size, lanes: 1, microbatch: undefined };
+  const batch = { ...recipe.batch, size, tokens: undefined, lanes: 1, microbatch: undefined };
   const training = await ShortTraining.open({
     ...recipe,
     steps,

@@ -51,7 +51,14 @@ export interface TunedBatch extends NoiseScale {
  */
 export async function tuneBatchSize(recipe: Recipe, options: BatchTuneOptions = {}): Promise<TunedBatch> {
   const { after = Math.min(100, recipe.steps), rounds = 20, onNote } = options;
-  const { size } = recipe.batch;
+  const { size, tokens } = recipe.batch;
+  if (tokens !== undefined)
+    fail("config/unread", "the noise is measured between batches of so many rows", {
+      where: "batch.tokens",
+      expected: "batch.size",
+      got: `batches of ${tokens} tokens`,
+      fix: "set batch.size instead",
+    });
   if (size !== "all") requireTwoSizes({ small: 1, large: Math.max(...namedSizes(size)) }, rounds); // before any data is read
   const { engine, note } = chooseEngine(recipe);
   if (note !== undefined) onNote?.(note);

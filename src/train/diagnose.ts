@@ -76,16 +76,11 @@ async function firstBadNode(programs: StepPrograms, inputs: StepInputs): Promise
   const { engine, store, graphs } = programs;
   let lossNode = 0;
   // Level 0 with the gradients as outputs, so that nothing is dead and nothing is written.
-  const graph = graphs.traced(
-    graphs.microbatch,
-    "train",
-    (sums, parameters) => {
-      lossNode = sums.sum.graph.value(sums.sum.id).node;
-      graphs.markGradients(sums, parameters);
-      addChecks(sums.sum.graph);
-    },
-    programs.piecesAt(inputs.clock),
-  );
+  const graph = graphs.traced(programs.formOf(inputs), "train", (sums, parameters) => {
+    lossNode = sums.sum.graph.value(sums.sum.id).node;
+    graphs.markGradients(sums, parameters);
+    addChecks(sums.sum.graph);
+  });
   const program = engine.load(compile(graph, engine.target, { optimize: false }), store);
   for (const { feeds } of programs.accumulateCalls(inputs, { only: program })) {
     const [result] = await engine.run([{ program, feeds }]);

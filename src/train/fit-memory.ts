@@ -48,7 +48,7 @@ export class StepLadder {
 
   private total(plan: Plan): number {
     // those that add less, or of shorter rows, take less
-    const accumulate = this.graphs.pieces.flatMap(() => this.graphs.sums.map(() => plan));
+    const accumulate = this.graphs.forms.flatMap(() => this.graphs.sums.map(() => plan));
     return forecast(this.graphs, { ...this.others, accumulate }, this.engine).memory.total;
   }
 

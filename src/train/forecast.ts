@@ -1,6 +1,7 @@
 // The forecast: what a run will need, from its plans alone. Nothing is loaded, so a model too large for this machine can be asked about.
 import { byteSize, fail, formatBytes, sizeOf } from "../base/index.ts";
 import type { Plan, PlanType } from "../compiler/index.ts";
+import type { BatchShape } from "../data/index.ts";
 import type { Engine } from "../engine/index.ts";
 import { wholeParameters } from "../nn/index.ts";
 import { availableMemory, type MemoryBound } from "./available-memory.ts";
@@ -29,7 +30,7 @@ export interface Forecast {
   readonly numTrained: number;
   /** Parameters by module, in order: the first name parts that tell blocks apart. */
   readonly parametersByModule: { readonly module: string; readonly count: number }[];
-  /** Floating-point operations of the first step: every microbatch and the update. */
+  /** Floating-point operations of the first step, every microbatch and the update; where batches have shapes, of a step on average. */
   readonly flopsPerStep: number;
   /** Those of the update. */
   readonly flopsPerUpdate: number;
@@ -50,7 +51,7 @@ const addressable = 2 ** 46;
 
 /** Bytes and operations of a run from its compiled plans. */
 export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): Forecast {
-  const { batchSize, task } = graphs.description;
+  const { batchSize, task, shapes, lanes } = graphs.description;
   const more = [plans.perturb, plans.checkSlots].filter((plan) => plan !== undefined);
   const all = [...plans.accumulate, plans.update, plans.evaluate, ...more];
   const passes = plans.perturb === undefined ? 1 : 2;
@@ -72,6 +73,11 @@ export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): 
     (["accumulate", "evaluate"] as const).find((name) =>
       [plans[name]].flat().some(({ arenaBytes }) => arenaBytes === activations),
     ) ?? "update";
+  const itemsOf = ({ rows, lengths }: BatchShape) => rows * (lengths.targets ?? task.itemsPerRow);
+  const summed =
+    shapes === undefined
+      ? (batchSize / graphs.microbatch) * flopsOf(plans.accumulate[0]!)
+      : onAverage(shapes, (_, at) => lanes * flopsOf(plans.accumulate[at * graphs.sums.length]!));
   return {
     memory: {
       parameters,
@@ -85,13 +91,19 @@ export function forecast(graphs: StepGraphs, plans: StepPlans, engine: Engine): 
     numParameters: numbersIn(whole),
     numTrained: numbersIn(graphs.trainedTypes),
     parametersByModule: countByModule(whole),
-    flopsPerStep: passes * (batchSize / graphs.microbatch) * flopsOf(plans.accumulate[0]!) + flopsOf(plans.update),
+    flopsPerStep: passes * summed + flopsOf(plans.update),
     flopsPerUpdate: flopsOf(plans.update),
-    itemsPerStep: batchSize * task.itemsPerRow,
+    itemsPerStep: shapes === undefined ? batchSize * task.itemsPerRow : onAverage(shapes, itemsOf),
     checkpointBytes: parameters + slots,
     largest,
     recompute: plans.choices ?? [],
   };
+}
+
+/** A mean over the batches of an epoch. */
+function onAverage(shapes: readonly BatchShape[], figure: (shape: BatchShape, at: number) => number): number {
+  const batches = shapes.reduce((sum, shape) => sum + shape.batches, 0);
+  return shapes.reduce((sum, shape, at) => sum + (shape.batches / batches) * figure(shape, at), 0);
 }
 
 /** `trained parameters: 1,024 of 2,000,000 (0.0512 %)` */

@@ -6,7 +6,14 @@ import { initialTensors } from "../nn/index.ts";
 import type { NormPair } from "../optim/index.ts";
 import { sumsOf } from "./lanes.ts";
 import { feedsOf, rowsOf } from "./step-feeds.ts";
-import { gradName, perturbed, type StepDescription, StepGraphs, type StepPlans } from "./step-graphs.ts";
+import {
+  gradName,
+  type MicrobatchForm,
+  perturbed,
+  type StepDescription,
+  StepGraphs,
+  type StepPlans,
+} from "./step-graphs.ts";
 /** What a step's loss (of the model's own targets) and gradient norm may be at most. */
 export interface StepLimits {
   readonly loss: number;
@@ -43,7 +50,7 @@ export class StepPrograms {
   readonly graphs: StepGraphs;
   readonly engine: Engine;
   readonly store: Store;
-  /** By the pieces of a row and the sum that each makes, as JSON. */
+  /** By the form of a microbatch and the sum that each makes, as JSON. */
   private readonly accumulatePrograms: ReadonlyMap<string, Program>;
   private readonly updateProgram: Program;
   private readonly evaluateProgram: Program;
@@ -66,8 +73,8 @@ export class StepPrograms {
     this.store.declare([...this.graphs.parameterTypes, ...this.graphs.slotTypes]);
     this.accumulatePrograms = new Map(
       plans.accumulate.map((plan, at) => {
-        const { sums, pieces } = this.graphs;
-        const key = JSON.stringify([pieces[Math.floor(at / sums.length)], sums[at % sums.length]]);
+        const { sums, forms } = this.graphs;
+        const key = JSON.stringify([forms[Math.floor(at / sums.length)], sums[at % sums.length]]);
         return [key, engine.load(plan, this.store)];
       }),
     );
@@ -132,34 +139,46 @@ export class StepPrograms {
     { step, batch, sampleIds, clock }: StepInputs,
     { only, perturbed: away = 0 }: { readonly only?: Program; readonly perturbed?: 0 | 1 } = {},
   ): ProgramCall[] {
-    const { description, microbatch: rows } = this.graphs;
-    const { batchSize, batchSizes = [batchSize], lanes } = description;
-    if (!batchSizes.includes(sampleIds.length)) {
-      fail("run/batch", "the batch has another number of rows", {
-        expected: batchSizes.join(" or "),
-        got: String(sampleIds.length),
-      });
-    }
+    const { description } = this.graphs;
+    const { lanes } = description;
+    const form = this.formOf({ batch, sampleIds, clock });
+    const { rows, pieces } = form;
     const key = this.randomKey(step);
     const isAway = fromNumbers(description.dtype, [], [away]);
-    const pieces = this.piecesAt(clock);
     return sumsOf(lanes, sampleIds.length / lanes / rows).map((sum, at) => {
       const own = sampleIds.subarray(at * rows, (at + 1) * rows);
       const ids: HostArray = { dtype: "i32", shape: [rows * pieces], data: idsOfPieces(own, pieces) };
       const feeds: Record<string, HostArray> = { "random.key": key, "random.rows": ids, [perturbed]: isAway };
       for (const [name, array] of Object.entries(batch)) feeds[name] = rowsOf(array, at * rows, rows);
-      const program = only ?? this.accumulatePrograms.get(JSON.stringify([pieces, sum]))!;
+      const program = only ?? this.accumulatePrograms.get(JSON.stringify([form, sum]))!;
       return { program, feeds: feedsOf(program, feeds, clock) };
     });
   }
 
-  /** Rows that a training row is cut into at this time of the run. Errors with `run/clock` where that changes and no clock is given. */
-  piecesAt(clock: Clock | undefined): number {
-    const { pieces } = this.graphs.description.task;
-    if (pieces === undefined) return 1;
-    return pieces.at(
+  /**
+   * What the microbatches of a step are. Errors with `run/batch` for a batch of no shape that there are programs for, and with `run/clock`
+   * where rows are cut by how far the run has come and no clock is given.
+   */
+  formOf({ batch, sampleIds: { length }, clock }: Pick<StepInputs, "batch" | "sampleIds" | "clock">): MicrobatchForm {
+    const { description, forms } = this.graphs;
+    const { batchSize, shapes, batchSizes = [batchSize], task } = description;
+    if (shapes !== undefined) {
+      const at = shapes.findIndex(({ rows, lengths }) => rows === length && hasLengths(batch, lengths));
+      return (
+        forms[at] ??
+        refuseBatch(
+          shapes.map(({ rows, lengths }) => `${rows} rows of ${JSON.stringify(lengths)}`),
+          length,
+        )
+      );
+    }
+    if (!batchSizes.includes(length)) refuseBatch(batchSizes, length);
+    const { pieces } = task;
+    if (pieces === undefined) return forms[0]!;
+    const count = pieces.at(
       clock ?? fail("run/clock", "rows are cut by how far the run has come, and the step does not say it"),
     );
+    return forms.find((form) => form.pieces === count)!;
   }
 
   private updateCall({ step, skipped = 0, learningRate, clock, limits }: StepInputs): ProgramCall {
@@ -190,6 +209,17 @@ export class StepPrograms {
     ]);
     return Object.fromEntries(Object.entries(result!.outputs).map(([name, array]) => [name, Number(array.data[0])]));
   }
+}
+
+const hasLengths = (batch: Feeds, lengths: MicrobatchForm["lengths"]): boolean =>
+  Object.entries(lengths).every(([feed, length]) => batch[feed]?.shape[1] === length);
+
+function refuseBatch(expected: readonly (string | number)[], rows: number): never {
+  return fail("run/batch", "the batch has another number of rows, or of tokens in them", {
+    expected: expected.join(" or "),
+    got: `${rows} rows`,
+    fix: "give the step a batch of its source",
+  });
 }
 
 /** An id for each piece of each row, by which its random numbers are drawn. */

@@ -17,6 +17,7 @@ import {
   variable,
   where,
 } from "../core/index.ts";
+import type { BatchShape } from "../data/index.ts";
 import type { Engine } from "../engine/index.ts";
 import { functionalCall, type Module, storedParameters, withAddedLosses } from "../nn/index.ts";
 import { ascent, mapTensors, type Optimizer, type Sharpness } from "../optim/index.ts";
@@ -36,6 +37,8 @@ export interface StepDescription {
   readonly microbatch?: number | undefined;
   /** Every number of rows that a step may have. Left out, `batchSize` alone. */
   readonly batchSizes?: readonly number[] | undefined;
+  /** Shapes that a batch may have, in place of `batchSizes` and `microbatch`; the longest first. A lane of one is a microbatch. */
+  readonly shapes?: readonly BatchShape[] | undefined;
   /** Each step measures what its gradient differs by from one microbatch to the next. */
   readonly measureNoise?: boolean | undefined;
   /** Rows of one evaluation batch. */
@@ -53,11 +56,18 @@ export interface StepDescription {
   /** An update whose loss or gradient norm is above a step's limits writes nothing either. Default false. */
   readonly limited?: boolean | undefined;
 }
+/** What one `accumulate` sees: so many rows, each cut into pieces, or padded to other lengths than the task's, by feed. */
+export interface MicrobatchForm {
+  readonly rows: number;
+  readonly pieces: number;
+  readonly lengths: { readonly [feed: string]: number };
+}
+
 export type StepProgram = "accumulate" | "update" | "evaluate";
 
 /** Plans of a step, compiled but not loaded: what `athanor plan` and `inspect` look at. */
 export interface StepPlans {
-  /** For each number of pieces those of all sums. */
+  /** For each form of a microbatch those of all sums. */
   readonly accumulate: readonly Plan[];
   readonly update: Plan;
   readonly evaluate: Plan;
@@ -93,8 +103,8 @@ export class StepGraphs {
   readonly microbatch: number;
   /** What each of the `accumulate` programs does with its sum; the last adds most. */
   readonly sums: readonly MicrobatchSum[];
-  /** Rows that a training row may be cut into, the fewest first; for each there are programs of all sums. */
-  readonly pieces: readonly number[];
+  /** What a microbatch may be, the longest rows first; for each there are programs of all sums. */
+  readonly forms: readonly MicrobatchForm[];
 
   constructor(description: StepDescription) {
     this.description = description;
@@ -112,42 +122,40 @@ export class StepGraphs {
     this.trainableTypes = trainable(this.parameterTypes);
     this.trainedTypes = description.optimizer.trained(this.trainableTypes);
     this.slotTypes = description.optimizer.slotTypes(trainable(computed));
-    const { batchSize, batchSizes = [batchSize], lanes } = description;
+    const { batchSize, batchSizes = [batchSize], lanes, shapes } = description;
     this.microbatch = description.microbatch ?? rowsPerLane(batchSize, lanes);
-    this.pieces = [...new Set(description.task.pieces?.counts ?? [1])].sort((a, b) => a - b);
+    const pieces = [...new Set(description.task.pieces?.counts ?? [1])].sort((a, b) => a - b);
+    this.forms =
+      shapes?.map(({ rows, lengths }) => ({ rows: rowsPerLane(rows, lanes), pieces: 1, lengths })) ??
+      pieces.map((count) => ({ rows: this.microbatch, pieces: count, lengths: {} }));
     this.sums = kindsOfSum(
       lanes,
-      batchSizes.map((size) => microbatchesPerLane(size, lanes, this.microbatch)),
+      shapes?.map(() => 1) ?? batchSizes.map((size) => microbatchesPerLane(size, lanes, this.microbatch)),
     );
   }
 
   /** Adds a microbatch's loss and gradients to those of the places named, and stores them. */
-  accumulate({ adds, to }: MicrobatchSum, pieces = this.pieces[0]!): Graph {
-    return this.traced(
-      this.microbatch,
-      "train",
-      (sums, parameters, dtype) => {
-        const names = this.trainedTypes.map(({ name }) => name);
-        const grads = gradients(
-          [sums.sum],
-          names.map((name) => parameters.get(name)!),
+  accumulate({ adds, to }: MicrobatchSum, form = this.forms[0]!): Graph {
+    return this.traced(form, "train", (sums, parameters, dtype) => {
+      const names = this.trainedTypes.map(({ name }) => name);
+      const grads = gradients(
+        [sums.sum],
+        names.map((name) => parameters.get(name)!),
+      );
+      const add = (total: Tensor, nameAt: (place: number) => string) =>
+        assign(
+          nameAt(to),
+          adds.reduce((sum, place) => variable(nameAt(place), dtype, total.shape).add(sum), total),
         );
-        const add = (total: Tensor, nameAt: (place: number) => string) =>
-          assign(
-            nameAt(to),
-            adds.reduce((sum, place) => variable(nameAt(place), dtype, total.shape).add(sum), total),
-          );
-        names.forEach((name, at) => {
-          const grad = grads[at];
-          if (grad === undefined) this.unreachedParameter(name);
-          else add(grad, (place) => gradName(place, name));
-        });
-        if (this.description.measureNoise) markOutput("gradSquares", meanSquares(grads, sums.count));
-        add(sums.sum, sumName);
-        add(sums.count, countName);
-      },
-      pieces,
-    );
+      names.forEach((name, at) => {
+        const grad = grads[at];
+        if (grad === undefined) this.unreachedParameter(name);
+        else add(grad, (place) => gradName(place, name));
+      });
+      if (this.description.measureNoise) markOutput("gradSquares", meanSquares(grads, sums.count));
+      add(sums.sum, sumName);
+      add(sums.count, countName);
+    });
   }
 
   /** Gradients, losses and counts of the whole batch, traced. */
@@ -270,26 +278,30 @@ export class StepGraphs {
 
   /** Loss sums of one evaluation batch; nothing is written. */
   evaluate(): Graph {
-    return this.traced(this.description.evalBatchSize, "eval", (sums) => {
+    return this.traced({ rows: this.description.evalBatchSize, pieces: 1, lengths: {} }, "eval", (sums) => {
       markOutput("sum", sums.sum);
       markOutput("count", sums.count);
       for (const [name, tensor] of Object.entries(sums.extra ?? {})) markOutput(name, tensor);
     });
   }
 
-  /** Traces the loss over `rows` rows, each cut into so many pieces, and lets `finish` add gradients, assignments or outputs. */
+  /** Traces the loss over a microbatch and lets `finish` add gradients, assignments or outputs. */
   traced(
-    rows: number,
+    { rows, pieces, lengths }: MicrobatchForm,
     mode: "train" | "eval",
     finish: (sums: LossSums, parameters: Map<string, Tensor>, dtype: FloatDType) => void,
-    pieces = 1,
   ): Graph {
     const { task, model, dtype } = this.description;
     const random = {
       "random.key": { dtype: "i32", shape: [3] },
       "random.rows": { dtype: "i32", shape: [rows * pieces] },
     } as const;
-    const feeds = task.feeds(rows);
+    const feeds = Object.fromEntries(
+      Object.entries(task.feeds(rows)).map(([name, { dtype, shape }]) => {
+        const length = lengths[name];
+        return [name, { dtype, shape: length === undefined ? shape : [rows, length] }] as const;
+      }),
+    );
     const cut = (inputs: { [name: string]: Tensor }) =>
       Object.fromEntries(
         Object.keys(feeds).map((name) => [
@@ -379,11 +391,11 @@ export class StepGraphs {
     const ladder = spares || weigh ? new StepLadder(this, engine, others) : undefined;
     const taken = ladder?.choose();
     const recompute = taken?.recompute;
-    const accumulate = this.pieces.flatMap((pieces) =>
+    const accumulate = this.forms.flatMap((form) =>
       this.sums.map((sum) =>
-        taken !== undefined && pieces === this.pieces[0] && sum === this.sums.at(-1)
+        taken !== undefined && form === this.forms[0] && sum === this.sums.at(-1)
           ? taken.plan
-          : made("accumulate", this.accumulate(sum, pieces), recompute),
+          : made("accumulate", this.accumulate(sum, form), recompute),
       ),
     );
     const plans = { ...others, accumulate, recompute };

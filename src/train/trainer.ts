@@ -15,6 +15,8 @@ export type Batch = { readonly [feed: string]: HostArray };
 export interface BatchSource {
   /** The next batch of so many rows, and the rows of those after it, as far as they are known. */
   next(rows: number, ahead?: readonly number[]): Promise<Batch>;
+  /** Where the data decide the rows of each batch: those of the next one, and what the clock counts of each; `next` is told them then. */
+  upcoming?(): { readonly rows: number; readonly itemsPerRow: number };
   state(): unknown;
   restore(state: unknown): void;
   /** Rows of one pass over the data. */
@@ -313,7 +315,8 @@ export class Trainer {
     const { task } = programs.graphs.description;
     const unit = task.units?.loss ?? 1;
     const started = performance.now();
-    const [rows, after] = [this.rowsAt(this.clock), this.clockAfter(this.clock)];
+    const { rows, itemsPerRow } = source.upcoming?.() ?? { ...task, rows: this.rowsAt(this.clock) };
+    const after = advance(this.clock, rows, itemsPerRow, source.samplesPerEpoch);
     const { rows: ids, ...batch } = await source.next(rows, [after, this.clockAfter(after)].map(this.rowsAt));
     const waited = (performance.now() - started) / 1000;
     const lr = learningRate(this.clock, this.evaluations, rows) * rateFactor ** this.rollbacks;
