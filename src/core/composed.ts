@@ -7,6 +7,11 @@ import type { Graph } from "./graph.ts";
 import type { Attrs, OpSpec } from "./op.ts";
 import { type AttentionAttrs, attention as attentionOp } from "./ops/attention.ts";
 import { blocksOf, dequantizeBlocks as dequantizeBlocksOp, quantizeBlocks as quantizeBlocksOp } from "./ops/blocks.ts";
+import {
+  groupedMatmulGrad as groupedMatmulGradOp,
+  groupedMatmul as groupedMatmulOp,
+  groupRows as groupRowsOp,
+} from "./ops/grouped-matmul.ts";
 import { matmul as matmulOp } from "./ops/matmul.ts";
 import { layerNorm as layerNormOp, rmsNorm as rmsNormOp } from "./ops/norm.ts";
 import { quantizedMatmul as quantizedMatmulOp } from "./ops/quantized-matmul.ts";
@@ -67,6 +72,23 @@ export function quantizedMatmul(x: Tensor, { codes, scales, scaleCodes, mean }: 
 /** The same of matrices alone, or with the transpose: x (M, outputs) → (M, inputs). */
 export const quantizedMatmulOf = (x: Tensor, parts: readonly Tensor[], transpose: boolean): Tensor =>
   applyOp(quantizedMatmulOp, [x, ...parts], { transpose });
+
+/**
+ * Sorts by group: of ids i32 (N, k) the row that each of the N k places takes, the place (N, k) that each id went to, and the offsets
+ * (groups + 1) of the groups' first places. Equals keep their order.
+ */
+export function groupRows(ids: Tensor, groups: number): { rows: Tensor; places: Tensor; offsets: Tensor } {
+  const [rows, places, offsets] = applyMulti(groupRowsOp, [ids], { groups });
+  return { rows: rows!, places: places!, offsets: offsets! };
+}
+
+/** x (R, K), whose rows [offsets[g], offsets[g + 1]) go through the g-th matrix (K, N) → (R, N); or through the transposes. */
+export const groupedMatmul = (x: Tensor, offsets: Tensor, matrices: readonly Tensor[], transpose = false): Tensor =>
+  applyOp(groupedMatmulOp, [x, offsets, ...matrices], { transpose });
+
+/** The gradients of the matrices: of every group xᵀ grad over its rows. */
+export const groupedMatmulGrad = (x: Tensor, grad: Tensor, offsets: Tensor): readonly Tensor[] =>
+  applyMulti(groupedMatmulGradOp, [x, grad, offsets], { groups: offsets.shape[0]! - 1 });
 
 export interface AttendOptions {
   /** A query sees keys up to its own position; the last query is at the last key. */

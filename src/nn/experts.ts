@@ -1,10 +1,11 @@
 // A mixture of experts (Shazeer et al. 2017; Jiang et al. 2024, Mixtral): gated feed-forward parts, of which a router chooses a few for
 // each token. Parameters have the names of the published checkpoints.
-import { concat, iota, softmax, type Tensor, where } from "../core/index.ts";
+import { concat, groupedMatmul, groupRows, iota, softmax, type Tensor, take, takeAlong, where } from "../core/index.ts";
 import { activate } from "./activation.ts";
 import type { Init } from "./init.ts";
 import { Linear } from "./linear.ts";
 import { call, Module } from "./module.ts";
+import { Parameter } from "./parameter.ts";
 
 export interface ExpertsConfig {
   readonly count: number;
@@ -46,6 +47,10 @@ class Expert extends Module {
     this.w3 = new Linear(width, hidden, { bias: false, init });
   }
 
+  get layers(): readonly Linear[] {
+    return [this.w1, this.w2, this.w3];
+  }
+
   forward(x: Tensor): Tensor {
     return call(this.w2, activate("silu", call(this.w1, x)).mul(call(this.w3, x)));
   }
@@ -55,8 +60,9 @@ class Expert extends Module {
  * Each token is the sum of its `chosen` best experts, weighted by the softmax of their logits alone: (…, width) → (…, width), and how it was
  * chosen. No expert is ever full, so no token is dropped.
  *
- * Shapes do not depend on data here: every expert sees every token and most weights are 0. The arithmetic of a step is that of all
- * experts, `count / chosen` times what a sparse computation needs; generation pays the same.
+ * Tokens are sorted by expert, `chosen` places for each, and every expert multiplies its own (Gale et al. 2023, MegaBlocks): shapes do not
+ * depend on data, where the experts' tokens begin does. Experts with adapters, or with weights in few bits, see every token instead, and
+ * most weights are 0: the arithmetic is then `count / chosen` times as much.
  */
 export class Experts extends Module {
   readonly gate: Linear;
@@ -74,23 +80,60 @@ export class Experts extends Module {
   forward(x: Tensor): { readonly mixed: Tensor; readonly routing: Routing } {
     const tokens = x.reshape(-1, x.shape.at(-1)!);
     const logits = call(this.gate, tokens); // (N, E)
-    const chosen = largest(logits, this.chosen);
+    const { ids, chosen } = largest(logits, this.chosen);
+    const mixed = this.isPlain ? this.sorted(tokens, logits, ids) : this.dense(tokens, logits, chosen);
+    return { mixed: mixed.reshape(...x.shape), routing: { logits, chosen } };
+  }
+
+  private get isPlain(): boolean {
+    return this.experts.every((expert) =>
+      expert.layers.every(({ weight, lora }) => weight instanceof Parameter && !lora),
+    );
+  }
+
+  private sorted(tokens: Tensor, logits: Tensor, ids: readonly Tensor[]): Tensor {
+    const column = (of: Tensor) => of.reshape(-1, 1);
+    const weights = softmax(
+      concat(
+        ids.map((id) => column(takeAlong(logits, id))),
+        1,
+      ),
+    ); // (N, k)
+    const { rows, places, offsets } = groupRows(concat(ids.map(column), 1), this.experts.length);
+    const multiply = (x: Tensor, layer: "w1" | "w2" | "w3") =>
+      groupedMatmul(
+        x,
+        offsets,
+        this.experts.map((expert) => (expert[layer].weight as Parameter).tensor),
+      );
+    const sent = take(tokens, rows); // (N k, width)
+    const made = multiply(activate("silu", multiply(sent, "w1")).mul(multiply(sent, "w3")), "w2");
+    return take(made, places) // (N, k, width)
+      .mul(weights.reshape(...weights.shape, 1))
+      .sum({ axis: 1 });
+  }
+
+  private dense(tokens: Tensor, logits: Tensor, chosen: Tensor): Tensor {
     const weights = softmax(where(chosen, logits, masked));
     const parts = this.experts.map((expert, at) => call(expert, tokens).mul(weights.slice(1, at, at + 1)));
-    const mixed = parts.reduce((sum, part) => sum.add(part)).reshape(...x.shape);
-    return { mixed, routing: { logits, chosen } };
+    return parts.reduce((sum, part) => sum.add(part));
   }
 }
 
 const masked = -1e9;
 
-/** True for the `count` largest of each row, (N, E); of equals the first. One maximum after the other: experts are few. */
-function largest(logits: Tensor, count: number): Tensor {
+/** The `count` largest of each row, of equals the first: ids i32 (N), best first, and true for them (N, E). One maximum after the other: experts are few. */
+function largest(logits: Tensor, count: number): { readonly ids: readonly Tensor[]; readonly chosen: Tensor } {
   const places = iota([1, logits.shape[1]!], 1);
-  const best = (from: Tensor) => places.equal(from.argMax(-1).reshape(-1, 1));
-  let found = best(logits);
-  for (let more = 1; more < count; more++) found = found.or(best(where(found, masked, logits)));
-  return found;
+  const isAt = (id: Tensor) => places.equal(id.reshape(-1, 1));
+  const ids = [logits.argMax(-1)];
+  let chosen = isAt(ids[0]!);
+  for (let more = 1; more < count; more++) {
+    const id = where(chosen, masked, logits).argMax(-1);
+    ids.push(id);
+    chosen = chosen.or(isAt(id));
+  }
+  return { ids, chosen };
 }
 
 /**

@@ -3,6 +3,7 @@ import * as activationModule from "./activation.ts";
 import * as attentionModule from "./attention.ts";
 import * as blocksModule from "./blocks.ts";
 import * as elementwiseModule from "./elementwise.ts";
+import * as groupedMatmulModule from "./grouped-matmul.ts";
 import * as indexingModule from "./indexing.ts";
 import * as leafModule from "./leaf.ts";
 import * as linearCrossEntropyModule from "./linear-cross-entropy.ts";
@@ -23,6 +24,7 @@ export const allOpModules = [
   attentionModule,
   blocksModule,
   elementwiseModule,
+  groupedMatmulModule,
   indexingModule,
   leafModule,
   linearCrossEntropyModule,
