@@ -60,7 +60,13 @@ async function initFrom(
   const isFresh = freshHead(files.get("model.json"), prepared.files["model.json"]);
   const left = [...tensors.keys()].filter((name) => isFresh(name) || isCopyName(name));
   const isLeft = (name: string) => left.some((one) => name === one || name.endsWith(`.${one}`)); // its slots too
-  const kept = new Map([...tensors].filter(([name]) => !isLeft(name)));
+  const table = modelFamilies.get(JSON.parse(prepared.files["model.json"] ?? "{}").family)?.positionTable;
+  const positions = parameterTypes.find(({ name }) => name === table)?.shape[0];
+  const kept = new Map(
+    [...tensors]
+      .filter(([name]) => !isLeft(name))
+      .map(([name, value]) => [name, name === table ? firstRows(value, positions) : value]),
+  );
   const { model } = prepared.description;
   const quantized = [...quantizedWeights(model).keys()].map((name) => ({ name }));
   requireAllUsed([...parameterTypes, ...quantized], { tensors: kept, path: where });
@@ -89,6 +95,12 @@ export async function writeStart(
   programs.initialize();
   if (origin === undefined) startAdapters(programs, prepared);
   else await initFrom(origin, programs, prepared, onNote);
+}
+
+/** A table of positions for a shorter context; a longer one is refused later, by its shape. */
+function firstRows(table: HostArray, rows = table.shape[0]!): HostArray {
+  const [all = 0, width = 0] = table.shape;
+  return rows < all ? { ...table, shape: [rows, width], data: table.data.subarray(0, rows * width) } : table;
 }
 
 /** Which parameters are a head's, where two models of one family do another task. Of each its `model.json`. */

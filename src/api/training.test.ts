@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { toNumbers } from "../base/index.ts";
 import { findCheckpoints, loadLatest, lockRun, type RunLock, readLock, saveCheckpoint } from "../checkpoint/index.ts";
 import type { RecipeInput } from "../recipe/index.ts";
 import { type RunEvent, readEvents, readRun } from "../track/index.ts";
@@ -220,6 +221,24 @@ describe("weights of another run", () => {
     );
     expect(error).toMatchObject({ code: "model/vocabulary", fix: expect.stringContaining("step-1/tokenizer.json") });
     for (const field of [error.where, error.expected, error.got]) expect(field).toBeTruthy();
+  });
+
+  test("of learnt positions the first are taken for a shorter context; a longer one is refused", async () => {
+    const text = (context: number): RecipeInput => ({
+      data: { rows: ["abcdefg ".repeat(40)] },
+      model: { gpt: { layers: 1, heads: 1, width: 8, context } },
+      steps: 0,
+      eval: { every: 0 },
+      engine: { name: "reference" },
+    });
+    const positions = async (at: string) => (await loadLatest(at))!.checkpoint.tensors.get("wpe.weight")!;
+    await train(text(8), { runDir: run }).outcome;
+    await train({ ...text(5), seed: 9 }, { runDir: join(folder, "short"), initFrom: run }).outcome;
+    const [all, first] = [await positions(run), await positions(join(folder, "short"))];
+    expect(first.shape).toEqual([5, 8]);
+    expect([...toNumbers(first)]).toEqual([...toNumbers(all).subarray(0, 5 * 8)]);
+    const longer = train(text(9), { runDir: join(folder, "long"), initFrom: run }).outcome;
+    await expect(longer).rejects.toMatchObject({ code: "model/tensor", got: expect.stringContaining("wpe.weight") });
   });
 });
 

@@ -93,6 +93,7 @@ export const bertFamily: ModelFamily<BertModelConfig> = {
   reads: "texts",
   isFramed: true,
   isHead: (name) => !name.startsWith("bert.") || name.startsWith("bert.pooler."),
+  positionTable: "bert.embeddings.position_embeddings.weight",
   schema: bertSchema,
   build: (config, facts) => {
     const { presetVocab, vocab: given, ...rest } = parseConfig(bertSchema, config, "model.bert");

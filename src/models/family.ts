@@ -62,6 +62,8 @@ export interface ModelFamily<Config = unknown> {
   readonly isFramed?: true;
   /** True for a parameter of one task's alone: what is trained for another task begins with fresh ones. */
   readonly isHead?: (name: string) => boolean;
+  /** The parameter with a row for each position, where positions are learnt: a shorter context takes the first rows. */
+  readonly positionTable?: string;
   /** Whether `forward` takes positions and documents behind the tokens, so that rows may be packed. */
   readonly packs?: boolean;
   /** What a recipe may write: types, defaults, checks and descriptions. */

@@ -101,6 +101,7 @@ export const gptFamily: ModelFamily<GptConfig> = {
   doc: "decoder-only transformer of the GPT-2 family, for text",
   tasks: ["language-model", "regression"],
   isHead: (name) => /^(score|lm_head)\./.test(name),
+  positionTable: "wpe.weight",
   reads: "texts",
   packs: true,
   schema: gptSchema,
