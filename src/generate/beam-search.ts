@@ -115,17 +115,18 @@ export class BeamSearch {
   /** The continuations of greatest probability, in order; equal ones by row and token. */
   private likeliest(logits: readonly ArrayLike<number>[], count: number): Candidate[] {
     const kept: Candidate[] = [];
+    let least = Number.NEGATIVE_INFINITY;
     for (const [parent, { sum: before }] of this.running.entries()) {
       const row = logits[parent]!;
       const shift = logSumExp(row);
       for (let token = 0; token < row.length; token++) {
         const sum = before + row[token]! - shift;
-        const least = kept.length === count ? kept[count - 1]!.sum : Number.NEGATIVE_INFINITY;
         if (!(sum > least)) continue; // nor one that is impossible
         let at = kept.length;
         while (at > 0 && sum > kept[at - 1]!.sum) at--;
         kept.splice(at, 0, { parent, token, sum });
         if (kept.length > count) kept.pop();
+        if (kept.length === count) least = kept[count - 1]!.sum;
       }
     }
     return kept;

@@ -3,7 +3,7 @@
 //
 // Two programs share the store with whatever trained the weights: `begin` reads the sources, `decode` one token of every row. Row
 // s · beams + b is beam b of source s.
-import { fail, fromNumbers, type HostArray, parseConfig, toNumbers } from "../base/index.ts";
+import { fail, fromNumbers, type HostArray, parseConfig } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
 import { constant, type Tensor, trace } from "../core/index.ts";
 import type { Engine, Program, Store } from "../engine/index.ts";
@@ -78,11 +78,20 @@ export class SequenceGenerator {
       });
     }
     const run = this.free.then(async () => {
-      const found: (readonly Hypothesis[])[] = [];
-      while (found.length < sources.length) {
-        const programs = this.programsFor(sources.length - found.length, settings.beams);
-        const batch = sources.slice(found.length, found.length + programs.sources);
-        found.push(...(await this.search(batch, programs, settings)));
+      const found = new Array<readonly Hypothesis[]>(sources.length);
+      // sources of one length together: what is written of them ends at about the same time
+      const order = [...sources.keys()].sort((a, b) => sources[a]!.length - sources[b]!.length);
+      while (order.length > 0) {
+        const programs = this.programsFor(order.length, settings.beams);
+        const batch = order.splice(0, programs.sources);
+        const written = await this.search(
+          batch.map((at) => sources[at]!),
+          programs,
+          settings,
+        );
+        batch.forEach((at, i) => {
+          found[at] = written[i]!;
+        });
       }
       return found;
     });
@@ -114,11 +123,11 @@ export class SequenceGenerator {
         ...(beams === 1 ? {} : { order: ints([rows], order) }),
       };
       const [result] = await engine.run([{ program: programs.decode, feeds }]);
-      const logits = toNumbers(result!.outputs.logits!);
+      const { data } = result!.outputs.logits! as HostArray & { readonly data: Float32Array | Float64Array };
       searches.forEach((search, at) => {
         if (search.isDone) return;
         const first = at * beams;
-        search.advance(Array.from({ length: beams }, (_, beam) => this.allowed(logits, first + beam)));
+        search.advance(Array.from({ length: beams }, (_, beam) => this.allowed(data, first + beam)));
         search.tokens.forEach((token, beam) => {
           tokens[first + beam] = token;
           order[first + beam] = first + search.parents[beam]!;
@@ -128,12 +137,12 @@ export class SequenceGenerator {
     return searches.map(({ best }) => best);
   }
 
-  /** The logits of one row, −∞ for ids that no text has. */
-  private allowed(logits: ArrayLike<number>, row: number): Float64Array {
+  /** The logits of one row, −∞ written over those of ids that no text has. */
+  private allowed(logits: Float32Array | Float64Array, row: number): Float32Array | Float64Array {
     const { model, vocabSize = model.config.vocab } = this.options;
     const { vocab, end } = model.config;
-    const own = new Float64Array(vocab).fill(Number.NEGATIVE_INFINITY);
-    for (let id = 0; id < vocab; id++) if (id < vocabSize || id === end) own[id] = logits[row * vocab + id]!;
+    const own = logits.subarray(row * vocab, (row + 1) * vocab);
+    for (let id = vocabSize; id < vocab; id++) if (id !== end) own[id] = Number.NEGATIVE_INFINITY;
     return own;
   }
 
