@@ -46,7 +46,7 @@ export async function prepareSequences(recipe: Recipe, options: PrepareOptions):
   );
   tellInvalid(report, options.onNote);
   if (numShared > 0)
-    options.onNote?.(`${counted(numShared, "pair")} are not trained on: their sources are in data.heldOutPath`);
+    options.onNote?.(`left out of training, since data.heldOutPath has their sources: ${counted(numShared, "pair")}`);
   const cut = train.cut + validation.cut;
   if (cut > 0 && options.files === undefined)
     options.onNote?.(
