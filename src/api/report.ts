@@ -131,7 +131,7 @@ export function reportOf(facts: ReportFacts): RunReport {
       `${formatCount(facts.samples)} rows seen; loss ${figure(facts.firstLoss)} at the first step, ${figure(facts.lastLoss)} at the last`,
     ],
     evaluation: [
-      evaluation === undefined ? "nothing held out" : `${formatCount(evaluation.count)} ${evaluation.unit} held out`,
+      evaluation === undefined ? "none made" : `${formatCount(evaluation.count)} ${evaluation.unit} held out`,
       evaluation === undefined ? "none" : `loss ${figure(evaluation.loss)}${metrics.join("")}`,
     ],
     deployment: [
