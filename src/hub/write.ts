@@ -43,16 +43,24 @@ export function hubFiles(
       data: transposed ? () => transposedData(array) : array.data,
     };
   });
-  const texts = new Map([["config.json", `${JSON.stringify(json, undefined, 2)}\n`]]);
   const given = model.files ?? new Map<string, string>();
-  for (const name of carriedTexts) if (given.has(name)) texts.set(name, given.get(name)!);
   const tokenizer = given.get("tokenizer.json");
-  if (tokenizer !== undefined && !given.has("tokenizer_config.json"))
-    texts.set("tokenizer_config.json", tokenizerConfig(tokenizer));
+  const own = given.has("tokenizer_config.json") || tokenizer === undefined ? undefined : tokenizerConfig(tokenizer);
+  const ends = layout.task === undefined && own !== undefined ? endIds(tokenizer!, own) : {};
+  const texts = new Map([["config.json", `${JSON.stringify({ ...json, ...ends }, undefined, 2)}\n`]]);
+  for (const name of carriedTexts) if (given.has(name)) texts.set(name, given.get(name)!);
+  if (own !== undefined) texts.set("tokenizer_config.json", own);
   const end = texts.has("generation_config.json") ? undefined : endOfText(texts);
   if (end !== undefined)
     texts.set("generation_config.json", `${JSON.stringify({ eos_token_id: end }, undefined, 2)}\n`);
   return { tensorsName: "model.safetensors", tensors, metadata: { format: "pt" }, texts };
+}
+
+/** Which token ends a text, if any: left out, Transformers takes a number of the published models. */
+function endIds(tokenizer: string, tokenizerConfig: string): { bos_token_id: null; eos_token_id: number | null } {
+  const { eos_token: eos } = JSON.parse(tokenizerConfig) as { readonly eos_token?: string };
+  const { added_tokens: added = [] } = JSON.parse(tokenizer) as Partial<TokenizerFile>;
+  return { bos_token_id: null, eos_token_id: added.find(({ content }) => content === eos)?.id ?? null };
 }
 
 /** The id of the token that ends an answer, where a chat template names one: Transformers' `generate` stops at it. */
