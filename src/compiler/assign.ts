@@ -1,43 +1,37 @@
-// Where the next values of variables are written: in their place by whoever computes them, when nobody reads the old
-// value later; else copied there at the end.
-import type { DType, Shape } from "../base/index.ts";
+// Where the next values of variables, and of what a loop carries, are written: in their place by whoever computes them, when
+// nobody reads the old value later; else copied there at the end.
 import type { Node } from "../core/index.ts";
 import type { Lowering } from "./lower.ts";
 import { type Buffer, isWhole, type Placement, root } from "./placement.ts";
-import { denseView, isDense } from "./views.ts";
+import { isDense } from "./views.ts";
 
-/** One `assign()`: the variable and the id of its next value. */
+/** A place that lasts, all of a buffer, and the id of its next value: a variable's, or what a loop carries. */
 export interface Assignment {
   readonly node: Node;
   readonly value: number;
-  readonly name: string;
-  readonly dtype: DType;
-  readonly shape: Shape;
+  readonly to: Placement;
 }
 
-/** Emits what is needed for every variable to hold its next value after the program's last instruction. */
-export function assignVariables(lowering: Lowering, assignments: readonly Assignment[]): void {
-  const targetOf = ({ name, dtype, shape }: Assignment) => lowering.variable(name, dtype, shape);
-  const changes = assignments.filter((assignment) => {
-    const value = lowering.placementOf(assignment.value);
-    return !(value.buffer === targetOf(assignment) && isWhole(value));
+/** Emits what is needed for every place to hold its next value after the last instruction. */
+export function assignAll(lowering: Lowering, assignments: readonly Assignment[]): void {
+  const changes = assignments.filter(({ value: id, to }) => {
+    const value = lowering.placementOf(id);
+    return !(value.buffer === to.buffer && isWhole(value));
   });
-  // A variable given the old value of another (a swap, say) takes it from a copy made before any is overwritten.
-  const written = new Set(changes.map(targetOf));
+  // A place given the old value of another (a swap, say) takes it from a copy made before any is overwritten.
+  const written = new Set(changes.map(({ to }) => to.buffer));
   for (const { node, value } of changes) {
     const old = lowering.placementOf(value);
     if (written.has(old.buffer)) lowering.copy(old, lowering.fresh(value), node);
   }
-  for (const assignment of changes) {
-    const value = lowering.placementOf(assignment.value);
-    const target = targetOf(assignment);
-    if (mayWriteDirectly(value, target, lowering.graph.guard !== undefined)) {
+  for (const { value: id, to, node } of changes) {
+    const value = lowering.placementOf(id);
+    const target = to.buffer;
+    const isOwn = value.buffer.loop === lowering.within?.loop; // a body has no say over what lies outside
+    if (isOwn && mayWriteDirectly(value, target, lowering.graph.guard !== undefined)) {
       target.writers.push(...value.buffer.writers);
       value.buffer.sameAs = target;
-    } else {
-      const { dtype, shape, node } = assignment;
-      lowering.copy(value, { ...denseView(shape), dtype, buffer: target }, node);
-    }
+    } else lowering.copy(value, to, node);
   }
 }
 

@@ -3,8 +3,8 @@ import { byteSize, contiguousStrides, type Shape, sizeOf } from "../base/index.t
 import type { Graph } from "../core/index.ts";
 import type { Lowering } from "./lower.ts";
 import { planMemory } from "./memory.ts";
-import { type Placement, root } from "./placement.ts";
-import type { Instruction, Plan, PlanTensor } from "./plan.ts";
+import { type Draft, type Placement, root } from "./placement.ts";
+import type { Instruction, Plan, PlanLoop, PlanTensor } from "./plan.ts";
 import { isDense } from "./views.ts";
 
 interface NamedPlacement {
@@ -13,7 +13,7 @@ interface NamedPlacement {
 }
 
 export function buildPlan(lowering: Lowering, outputs: readonly NamedPlacement[], guard: Placement | undefined): Plan {
-  const { graph, drafts, arena, variables, feeds } = lowering;
+  const { graphs, drafts, arena, variables, feeds } = lowering;
   const buffers = arena.filter((buffer) => buffer.sameAs === undefined && buffer.first <= buffer.last);
   const { offsets, totalBytes } = planMemory(buffers);
   buffers.forEach((buffer, at) => {
@@ -21,7 +21,8 @@ export function buildPlan(lowering: Lowering, outputs: readonly NamedPlacement[]
   });
   const table = new TensorTable();
   const code = drafts.map(
-    ({ kernel, inputs, outputs, params, attrs, node, commit }): Instruction => ({
+    ({ kernel, inputs, outputs, params, attrs, node, commit, loop }): Instruction => ({
+      ...(loop === undefined ? {} : { turns: loop.turns }),
       kernel,
       inputs: inputs.map((operand) => table.indexOf(operand)),
       outputs: outputs.map((operand) => table.indexOf(operand)),
@@ -42,7 +43,8 @@ export function buildPlan(lowering: Lowering, outputs: readonly NamedPlacement[]
     constants,
     variables,
     feeds,
-    nodes: nodesOf(graph),
+    nodes: graphs.flatMap(nodesOf),
+    loops: loopsOf(drafts),
   };
 }
 
@@ -53,14 +55,18 @@ class TensorTable {
 
   indexOf(placement: Placement): number {
     const { dtype, shape } = placement;
-    const { space, index, offset } = root(placement.buffer);
+    const own = root(placement.buffer);
+    const { start: first = 0, step = 0 } = own.moving ?? {};
+    const { space, index, offset: base } = own.moving === undefined ? own : root(own.moving.of);
+    const offset = base + first;
     // nothing lies nowhere: an empty window must not point behind its buffer
     const start = offset + (sizeOf(shape) === 0 ? 0 : placement.offset * byteSize(dtype));
     const strides = isDense(placement) ? contiguousStrides(shape) : ownStrides(shape, placement.strides);
-    const key = `${space} ${index} ${start} ${dtype} ${shape} ${strides}`;
+    const key = `${space} ${index} ${start} ${dtype} ${shape} ${strides} ${step}`;
     let at = this.known.get(key);
     if (at === undefined) {
-      at = this.tensors.push({ space, index, offset: start, dtype, shape, strides }) - 1;
+      at =
+        this.tensors.push({ space, index, offset: start, dtype, shape, strides, ...(step === 0 ? {} : { step }) }) - 1;
       this.known.set(key, at);
     }
     return at;
@@ -72,11 +78,16 @@ function ownStrides(shape: Shape, strides: readonly number[]): readonly number[]
   return strides.map((stride, axis) => (shape[axis] === 1 ? 1 : stride));
 }
 
+function loopsOf(drafts: readonly Draft[]): readonly PlanLoop[] {
+  const loops = new Set(drafts.flatMap(({ loop }) => loop ?? []));
+  return [...loops].map(({ first, end, turns }) => ({ first, count: end - first, turns }));
+}
+
 function nodesOf(graph: Graph): Plan["nodes"] {
   const types = (ids: readonly number[]) => ids.map((id) => graph.value(id));
   return graph.nodes.map(({ op, scope, inputs, outputs, attrs }) => ({
     op: op.name,
     scope,
-    flops: op.cost?.(types(inputs), types(outputs), attrs).flops ?? 0,
+    flops: op.cost?.(types(inputs), types(outputs), attrs).flops ?? 0, // of a scan's body: of one turn
   }));
 }

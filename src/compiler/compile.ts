@@ -10,13 +10,14 @@ import { expandFused } from "./passes/expand.ts";
 import { foldCasts } from "./passes/fold-casts.ts";
 import { foldConstants } from "./passes/fold-constants.ts";
 import { fuseElementwise, singleTapes } from "./passes/fuse.ts";
+import { settleLoops } from "./passes/loops.ts";
 import { orderEffectsLast } from "./passes/order.ts";
 import { type Recompute, recompute } from "./passes/recompute.ts";
 import { simplify } from "./passes/simplify.ts";
 import { storeBf16 } from "./passes/store-bf16.ts";
 import type { Plan } from "./plan.ts";
 import type { Pass } from "./rewrite.ts";
-import type { Target } from "./target.ts";
+import { bodyTarget, type Target } from "./target.ts";
 
 export interface CompileOptions {
   /** Names given with `tap()` whose tensors become outputs `tap:<name>`. */
@@ -38,9 +39,10 @@ export function passesFor(target: Target, options: CompileOptions = {}): readonl
   const { optimize = true, storage } = options;
   const storing = storage === "bf16" ? [storeBf16] : [];
   const forgetting = !options.recompute ? [] : [recompute(options.recompute), removeDeadCode];
+  const loops = settleLoops((body) => runPasses(body, passesFor(bodyTarget(target), { optimize })));
   if (!optimize) {
     const tapes = target.tapes ? [singleTapes] : [];
-    return [...storing, expandFused(target), removeDeadCode, orderEffectsLast, ...forgetting, ...tapes];
+    return [...storing, expandFused(target), removeDeadCode, loops, orderEffectsLast, ...forgetting, ...tapes];
   }
   return [
     ...storing,
@@ -50,6 +52,7 @@ export function passesFor(target: Target, options: CompileOptions = {}): readonl
     foldConstants,
     mergeCommonSubexpressions,
     removeDeadCode,
+    loops,
     ...(target.hasKernel("linearCrossEntropy") ? [chunkLogits(), simplify, removeDeadCode] : []),
     addRows,
     removeDeadCode,
@@ -67,11 +70,15 @@ export function compile(graph: Graph, target: Target, options: CompileOptions = 
 
 /** Runs the passes alone. */
 export function optimize(graph: Graph, target: Target, options: CompileOptions = {}): Graph {
-  let current = withTaps(graph, options.taps ?? []);
-  for (const pass of passesFor(target, options)) {
+  return runPasses(withTaps(graph, options.taps ?? []), passesFor(target, options), options);
+}
+
+function runPasses(graph: Graph, passes: readonly Pass[], { verify, onPass }: CompileOptions = {}): Graph {
+  let current = graph;
+  for (const pass of passes) {
     current = pass.run(current);
-    if (options.verify) verifyAfter(pass, current);
-    options.onPass?.(pass, current);
+    if (verify) verifyAfter(pass, current);
+    onPass?.(pass, current);
   }
   return current;
 }

@@ -9,6 +9,7 @@ const headerWords = 16;
 const tensorWords = 22;
 const codeWords = 8;
 const signatureWords = 10;
+const loopWords = 3;
 const maxRank = 8;
 
 /** A plan's words, and the names that go beside them. */
@@ -24,6 +25,7 @@ export function encodePlan(plan: Plan): EncodedPlan {
   const numOperands = plan.code.reduce((sum, { inputs, outputs }) => sum + inputs.length + outputs.length, 0);
   const numParams = plan.code.reduce((sum, { params }) => sum + params.length, 0);
   const constantBytes = plan.constants.byteLength;
+  const { loops = [] } = plan;
   const words =
     headerWords +
     plan.tensors.length * tensorWords +
@@ -32,13 +34,15 @@ export function encodePlan(plan: Plan): EncodedPlan {
     numParams +
     plan.outputs.length +
     (plan.variables.length + plan.feeds.length) * signatureWords +
+    loops.length * loopWords +
     Math.ceil(constantBytes / 8);
   const out = new WordWriter(words);
 
   out.integers(magic, version, plan.tensors.length, plan.code.length, numOperands, numParams, plan.arenaBytes);
-  out.integers(constantBytes, plan.variables.length, plan.feeds.length, plan.outputs.length, plan.guard, 0, 0, 0, 0);
-  for (const { space, index, offset, dtype, shape, strides } of plan.tensors) {
-    out.integers(planSpaces.indexOf(space), index, offset, dtypes.indexOf(dtype), shape.length, 0);
+  out.integers(constantBytes, plan.variables.length, plan.feeds.length, plan.outputs.length, plan.guard);
+  out.integers(loops.length, 0, 0, 0);
+  for (const { space, index, offset, dtype, shape, strides, step = 0 } of plan.tensors) {
+    out.integers(planSpaces.indexOf(space), index, offset, dtypes.indexOf(dtype), shape.length, step);
     out.dims(shape);
     out.dims(strides);
   }
@@ -60,6 +64,7 @@ export function encodePlan(plan: Plan): EncodedPlan {
     out.integers(dtypes.indexOf(signature.dtype), signature.shape.length);
     out.dims(signature.shape);
   }
+  for (const { first, count, turns } of loops) out.integers(first, count, turns);
   out.rest(plan.constants);
 
   return {

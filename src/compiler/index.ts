@@ -11,6 +11,7 @@ export {
   type PlanTensor,
   type PlanType,
   planSpaces,
+  runOrder,
 } from "./plan.ts";
 export { instructionText, workText } from "./plan-text.ts";
 export { RecomputeLadder, type Rung } from "./recompute-ladder.ts";

@@ -12,12 +12,13 @@ import {
   unreachable,
 } from "../base/index.ts";
 import type { Graph, Node, TapeStep } from "../core/index.ts";
-import { type Assignment, assignVariables } from "./assign.ts";
+import { type Assignment, assignAll } from "./assign.ts";
 import { buildPlan } from "./build-plan.ts";
 import { commitNodes } from "./commits.ts";
 import { shareInPlace } from "./in-place.ts";
+import { lowerScan } from "./loops.ts";
 import { aligned } from "./memory.ts";
-import { type Buffer, block, byteCount, type Draft, isWhole, type Placement } from "./placement.ts";
+import { type Buffer, block, byteCount, type Draft, isWhole, type Loop, type Placement } from "./placement.ts";
 import type { Plan, PlanType } from "./plan.ts";
 import { countUses, isEffect } from "./rewrite.ts";
 import type { Target } from "./target.ts";
@@ -34,13 +35,28 @@ const stridedOutputs = new Set(["attentionGrad", "tape", "copy"]);
 /** Fills up to this size are dense constants: kernels that want dense operands then need no copy. */
 const fewElements = 64;
 
+/** The body of a scan stands among the instructions around it. */
+interface Within {
+  readonly outer: Lowering;
+  readonly loop: Loop;
+  readonly node: Node;
+}
+
+/** A value of a turn, and where it is wanted. */
+interface TurnResult {
+  readonly id: number;
+  readonly to: Placement;
+}
+
 export class Lowering {
   readonly graph: Graph;
   readonly target: Target;
-  readonly drafts: Draft[] = [];
+  readonly drafts: Draft[];
   readonly variables: PlanType[] = [];
   readonly feeds: PlanType[] = [];
-  readonly arena: Buffer[] = [];
+  readonly arena: Buffer[];
+  /** Graphs whose nodes instructions name: the program's own, then those of bodies. */
+  readonly graphs: Graph[];
   readonly constants: { readonly offset: number; readonly bytes: Uint8Array }[] = [];
   constantBytes = 0;
   private readonly placements = new Map<number, Placement>();
@@ -48,10 +64,20 @@ export class Lowering {
   private readonly variableBuffers = new Map<string, Buffer>();
   private readonly commits: ReadonlySet<number>;
   private readonly uses: Int32Array;
+  readonly within: Within | undefined;
+  private readonly firstNode: number;
+  /** Where results of a turn are wanted. */
+  private readonly wanted = new Map<number, Placement>();
 
-  constructor(graph: Graph, target: Target) {
+  constructor(graph: Graph, target: Target, within?: Within) {
     this.graph = graph;
     this.target = target;
+    this.within = within;
+    this.drafts = within?.outer.drafts ?? [];
+    this.arena = within?.outer.arena ?? [];
+    this.graphs = within?.outer.graphs ?? [];
+    this.firstNode = this.graphs.reduce((count, { nodes }) => count + nodes.length, 0);
+    this.graphs.push(graph);
     this.commits = commitNodes(graph);
     this.uses = countUses(graph);
   }
@@ -64,9 +90,34 @@ export class Lowering {
     const outputs = [...graph.outputs].map(([name, id]) => ({ name, at: this.settled(id, assignments) }));
     const guard = graph.guard === undefined ? undefined : this.settled(graph.guard, assignments);
     for (const node of graph.nodes) if (this.commits.has(node.id)) this.visit(node);
-    assignVariables(this, [...assignments.values()]);
+    assignAll(this, [...assignments.values()]);
     shareInPlace(this.drafts);
     return buildPlan(this, outputs, guard);
+  }
+
+  /** The instructions of one turn of a loop: results go to their windows, what is carried to its place. */
+  runTurn(results: readonly TurnResult[], carried: readonly TurnResult[]): void {
+    const { graph } = this;
+    const give = ({ id, to }: TurnResult) => {
+      const found = this.placementOf(id);
+      if (found.buffer !== to.buffer) this.copy(found, to, graph.producer(id));
+    };
+    const isThere = ({ id }: TurnResult) => this.placements.has(id);
+    const later = results.filter((result) => !isThere(result));
+    for (const { id, to } of later) this.wanted.set(id, to);
+    // what a turn begins with may be written over in its course
+    results.filter(isThere).forEach(give);
+    for (const node of graph.nodes) this.visit(node);
+    later.forEach(give);
+    assignAll(
+      this,
+      carried.map(({ id, to }) => ({ value: id, to, node: graph.producer(id) })),
+    );
+  }
+
+  /** Says where a value lies. */
+  put(id: number, placement: Placement): void {
+    this.placements.set(id, placement);
   }
 
   /** The variables that this program writes. */
@@ -82,7 +133,8 @@ export class Lowering {
           fix: "combine the values first, or use two variables",
         });
       }
-      found.set(name, { node, value: node.inputs[0]!, name, dtype, shape });
+      const to = { ...denseView(shape), dtype, buffer: this.variable(name, dtype, shape) };
+      found.set(name, { node, value: node.inputs[0]!, to });
     }
     return found;
   }
@@ -90,12 +142,14 @@ export class Lowering {
   private visit(node: Node): void {
     if (isEffect(node)) return;
     if (node.op.kind === "leaf") this.leaf(node);
+    else if (node.op.name === "scan") lowerScan(this, node);
     else if (!(node.inputs.length === 0 && node.op.kind === "view")) this.place(node);
     // fill and iota wait until somebody reads them: their memory then lives no longer than it must
   }
 
   private leaf(node: Node): void {
     const id = node.outputs[0]!;
+    if (this.placements.has(id)) return;
     const { dtype, shape } = this.graph.value(id);
     const place = (buffer: Buffer) => this.placements.set(id, { ...denseView(shape), dtype, buffer });
     if (node.op.name === "constant") {
@@ -108,7 +162,9 @@ export class Lowering {
     }
   }
 
-  private constant({ data }: HostArray): Buffer {
+  private constant(array: HostArray): Buffer {
+    if (this.within !== undefined) return this.within.outer.constant(array);
+    const { data } = array;
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const offset = this.constantBytes;
     this.constants.push({ offset, bytes });
@@ -248,11 +304,13 @@ export class Lowering {
     rest: Partial<Pick<Draft, "params" | "attrs" | "inPlace">> = {},
   ): void {
     const { params = [], attrs = {}, inPlace = [] } = rest;
-    const commit = this.commits.has(node.id);
-    const draft = { at: this.drafts.length, kernel, inputs, outputs, params, attrs, node: node.id, commit, inPlace };
+    const { within, drafts } = this;
+    const commit = within === undefined ? this.commits.has(node.id) : within.outer.commits.has(within.node.id);
+    const made = { at: drafts.length, node: this.firstNode + node.id, loop: within?.loop };
+    const draft = { ...made, kernel, inputs, outputs, params, attrs, commit, inPlace };
     for (const { buffer } of inputs) buffer.readers.push(draft);
     for (const { buffer } of outputs) buffer.writers.push(draft);
-    this.drafts.push(draft);
+    drafts.push(draft);
   }
 
   /** Writes a value to where it is wanted. */
@@ -354,8 +412,10 @@ export class Lowering {
   fresh(id: number): Placement {
     const { dtype, shape } = this.graph.value(id);
     const buffer = block("arena", byteCount(dtype, shape));
-    this.arena.push(buffer);
-    const placement = { ...denseView(shape), dtype, buffer };
+    buffer.loop = this.within?.loop;
+    const wanted = this.wanted.get(id);
+    if (wanted === undefined) this.arena.push(buffer);
+    const placement = wanted ?? { ...denseView(shape), dtype, buffer };
     this.placements.set(id, placement);
     return placement;
   }

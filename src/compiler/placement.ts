@@ -17,11 +17,22 @@ export interface Buffer {
   readonly writers: Draft[];
   /** Read after the last instruction: outputs and the guard. */
   pinned: boolean;
+  /** Of a window that moves with every turn of a loop: the buffer that it lies in, and bytes to its first place and from turn to turn. */
+  readonly moving: { readonly of: Buffer; readonly start: number; readonly step: number } | undefined;
+  /** The loop whose turns each make it anew. */
+  loop: Loop | undefined;
   /** When the buffer turned out to be another one (in place, or a variable). */
   sameAs: Buffer | undefined;
   /** First and last instruction that touch the memory. */
   first: number;
   last: number;
+}
+
+/** Instructions from `first` up to before `end`, which run so many times. */
+export interface Loop {
+  readonly first: number;
+  end: number;
+  readonly turns: number;
 }
 
 /** A value: a window on a buffer. */
@@ -41,6 +52,7 @@ export interface Draft {
   readonly attrs: Attrs;
   readonly node: number;
   readonly commit: boolean;
+  readonly loop: Loop | undefined;
   /** Outputs that may be written over an input's memory: [output, input]. */
   readonly inPlace: readonly (readonly [number, number])[];
 }
@@ -55,6 +67,8 @@ export function block(space: PlanSpace, bytes: number, place: Partial<Buffer> = 
     readers: [],
     writers: [],
     pinned: false,
+    moving: place.moving,
+    loop: undefined,
     sameAs: undefined,
     first: Number.POSITIVE_INFINITY,
     last: -1,
@@ -81,5 +95,5 @@ export function byteCount(dtype: DType, shape: Shape): number {
 /** True when the placement is all of its buffer, in row-major order. */
 export function isWhole(placement: Placement): boolean {
   const { buffer, dtype, shape, offset } = placement;
-  return offset === 0 && isDense(placement) && buffer.bytes === byteCount(dtype, shape);
+  return offset === 0 && buffer.moving === undefined && isDense(placement) && buffer.bytes === byteCount(dtype, shape);
 }

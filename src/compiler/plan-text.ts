@@ -2,17 +2,21 @@
 import { formatType } from "../base/index.ts";
 import type { Instruction, Plan, PlanTensor } from "./plan.ts";
 
-/** Kernel, operands with their places and strides, layer; `*` marks a commit. */
-export function instructionText(plan: Plan, { kernel, inputs, outputs, node, commit }: Instruction): string {
+/** Kernel, operands with their places, strides and steps by turn (`>`), layer; `*` marks a commit. */
+export function instructionText(plan: Plan, { kernel, inputs, outputs, node, commit, turns }: Instruction): string {
   const tensors = (list: readonly number[]) => list.map((at) => tensorText(plan, plan.tensors[at]!)).join(" ");
   const scope = plan.nodes[node]?.scope ?? "";
-  return `${commit ? "* " : "  "}${kernel.padEnd(18)} ${tensors(outputs)} <- ${tensors(inputs)}${scope ? `   # ${scope}` : ""}`;
+  const times = turns === undefined ? "" : `${turns}× `;
+  return `${commit ? "* " : "  "}${times}${kernel.padEnd(18)} ${tensors(outputs)} <- ${tensors(inputs)}${scope ? `   # ${scope}` : ""}`;
 }
 
-function tensorText({ variables, feeds }: Plan, { space, index, offset, dtype, shape, strides }: PlanTensor): string {
+function tensorText(
+  { variables, feeds }: Plan,
+  { space, index, offset, dtype, shape, strides, step }: PlanTensor,
+): string {
   const place =
     space === "variable" ? variables[index]!.name : space === "feed" ? feeds[index]!.name : `${space}+${offset}`;
-  return `${place}:${dtype}[${shape}]${strides.join() === "" ? "" : `/${strides}`}`;
+  return `${place}:${dtype}[${shape}]${strides.join() === "" ? "" : `/${strides}`}${step === undefined ? "" : `>${step}`}`;
 }
 
 /** Kernel and types alone, numbers that stand alone left out: the same for the same work, wherever it is done. */

@@ -17,6 +17,8 @@ export interface PlanTensor {
   readonly shape: Shape;
   /** In elements; 0 = broadcast. */
   readonly strides: readonly number[];
+  /** Bytes that it moves by from turn to turn of the loop it is used in; left out, 0. */
+  readonly step?: number;
 }
 
 export interface Instruction {
@@ -31,6 +33,8 @@ export interface Instruction {
   readonly node: number;
   /** Skipped when the guard is false. */
   readonly commit: boolean;
+  /** How often it runs, where it is in a loop. */
+  readonly turns?: number;
 }
 
 /** Name, dtype and shape of what a plan is given or keeps. */
@@ -38,6 +42,12 @@ export interface PlanType {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: Shape;
+}
+
+export interface PlanLoop {
+  readonly first: number;
+  readonly count: number;
+  readonly turns: number;
 }
 
 export interface PlanOutput {
@@ -48,6 +58,8 @@ export interface PlanOutput {
 export interface Plan {
   readonly tensors: readonly PlanTensor[];
   readonly code: readonly Instruction[];
+  /** In order and apart: `count` instructions from `first` on run `turns` times. */
+  readonly loops?: readonly PlanLoop[];
   readonly arenaBytes: number;
   readonly constants: Uint8Array;
   readonly variables: readonly PlanType[];
@@ -57,6 +69,16 @@ export interface Plan {
   readonly guard: number;
   /** What each graph node is, for errors, profiles and forecasts. */
   readonly nodes: readonly { readonly op: string; readonly scope: string; readonly flops: number }[];
+}
+
+/** The instructions of a plan as they run: each in every turn of the loop it is in. */
+export function* runOrder({ code, loops = [] }: Plan): Generator<{ readonly at: number; readonly turn: number }> {
+  const starts = new Map(loops.map((loop) => [loop.first, loop]));
+  for (let at = 0; at < code.length; ) {
+    const { count, turns } = starts.get(at) ?? { count: 1, turns: 1 };
+    for (let turn = 0; turn < turns; turn++) for (let i = 0; i < count; i++) yield { at: at + i, turn };
+    at += count;
+  }
 }
 
 /** The kernels that a plan needs, each once, in order of first use. */

@@ -19,11 +19,19 @@ export const referenceTarget: Target = {
   name: "reference",
   hasKernel: (name) => {
     const op = allOps().get(name);
-    return op !== undefined && (op.scalar !== undefined || op.reference !== undefined);
+    return name === runsLoops || (op !== undefined && (op.scalar !== undefined || op.reference !== undefined));
   },
   strided: false,
   tapes: false,
 };
+
+/** Every engine runs loops, of which none is in another. */
+const runsLoops = "scan";
+
+/** The same target for what runs in a loop. */
+export function bodyTarget(target: Target): Target {
+  return { ...target, hasKernel: (op) => op !== runsLoops && target.hasKernel(op) };
+}
 
 /** The native engine, given the names of the kernels its binary holds. */
 export function nativeTarget(kernels: Iterable<string>, tapeOps: Iterable<string>): Target {
@@ -31,7 +39,7 @@ export function nativeTarget(kernels: Iterable<string>, tapeOps: Iterable<string
   const opcodes = new Set(tapeOps);
   return {
     name: "native",
-    hasKernel: (op) => names.has(op) || opcodes.has(op),
+    hasKernel: (op) => op === runsLoops || names.has(op) || opcodes.has(op),
     strided: true,
     tapes: true,
     computes: ["f32", "i32", "u8", "bool"],

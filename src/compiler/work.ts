@@ -11,14 +11,14 @@ export interface Work {
 /** Kernels that read of their first operand only what their indices name: about as much as they write. */
 const picking: readonly string[] = ["take", "takeAlong"];
 
-export function workOf(plan: Plan, { kernel, inputs, outputs, node }: Instruction): Work {
+export function workOf(plan: Plan, { kernel, inputs, outputs, node, turns = 1 }: Instruction): Work {
   const bytesOf = (at: number): number => distinctBytes(plan.tensors[at]!);
   const sum = (list: readonly number[]): number => [...new Set(list)].reduce((total, at) => total + bytesOf(at), 0);
   const written = sum(outputs);
   const unread = picking.includes(kernel) ? Math.max(0, bytesOf(inputs[0]!) - written) : 0;
   const made = plan.nodes[node];
   // A copy made for the sake of a node computes nothing of it.
-  return { flops: made?.op === kernel ? made.flops : 0, bytes: sum(inputs) - unread + written };
+  return { flops: made?.op === kernel ? turns * made.flops : 0, bytes: turns * (sum(inputs) - unread + written) };
 }
 
 /** A broadcast dimension holds one element, however often it is read. */

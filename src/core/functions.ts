@@ -22,7 +22,7 @@ import * as logic from "./ops/logic.ts";
 import * as r from "./ops/reduce.ts";
 import * as view from "./ops/view.ts";
 import { applyMulti, applyOp, type Operand, type ReduceOptions, Tensor } from "./tensor.ts";
-import { currentTrace, declareOnce, declareVariable } from "./trace.ts";
+import { currentTrace, declareOnce, declareVariable, outside } from "./trace.ts";
 
 export * from "./composed.ts";
 export type { Tensor } from "./tensor.ts";
@@ -39,8 +39,10 @@ export function constant(value: number | readonly number[] | HostArray, dtype?: 
 
 /** A tensor of the store, as it is before this run. */
 export function variable(name: string, dtype: DType, shape: Shape): Tensor {
-  declareVariable(name, { dtype, shape });
-  return applyOp(variableLeaf, [], { name, dtype, shape });
+  return outside(() => {
+    declareVariable(name, { dtype, shape });
+    return applyOp(variableLeaf, [], { name, dtype, shape });
+  });
 }
 
 /** Gives a variable its next value. */

@@ -2,21 +2,25 @@
 import { fail, formatType, isFloat, unreachable } from "../base/index.ts";
 import { add, gradientsThrough, ones, zerosLike } from "./functions.ts";
 import type { Node } from "./graph.ts";
-import { Tensor } from "./tensor.ts";
+import { own, Tensor } from "./tensor.ts";
 import { currentTrace, withScope } from "./trace.ts";
 
 /**
- * Gradients of `outputs` with respect to `wrt`, in the trace under way.
+ * Gradients of some tensors by others, in the trace under way.
  *
- * `seeds[i]` is the gradient flowing into `outputs[i]`; left out, it is 1 (for a scalar loss).
+ * `seeds[i]` is the gradient flowing into `of[i]`; left out, it is 1 (for a scalar loss).
  * A result is `undefined` where no path leads from the tensor to the outputs.
  */
 export function gradients(
-  outputs: readonly Tensor[],
-  wrt: readonly Tensor[],
+  of: readonly Tensor[],
+  by: readonly Tensor[],
   seeds?: readonly (Tensor | undefined)[],
 ): (Tensor | undefined)[] {
   const { graph } = currentTrace();
+  const [outputs, wrt] = [of, by].map((list) => list.map((tensor) => own(tensor, "what is differentiated"))) as [
+    Tensor[],
+    Tensor[],
+  ];
   // Nodes before the first of `wrt` cannot depend on it: gradients taken deep in a model cost what lies between.
   const first = Math.min(...wrt.map((tensor) => graph.value(tensor.id).node));
   const last = Math.max(-1, ...outputs.map((output) => graph.value(output.id).node));

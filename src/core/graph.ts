@@ -104,6 +104,7 @@ function formatAttr(value: NonNullable<Attrs[string]>): string {
   if (Array.isArray(value)) {
     return `[${value.map((item) => (typeof item === "object" ? formatTapeStep(item) : String(item))).join(", ")}]`;
   }
+  if (value instanceof Graph) return `(\n${formatGraph(value).replace(/^/gm, "    ")}\n  )`;
   const { dtype, shape, data } = value as HostArray;
   const shown = Array.from(data.subarray(0, 4) as Float64Array, String).join(", ");
   return `${formatType(dtype, shape)}(${shown}${data.length > 4 ? ", …" : ""})`;
@@ -122,6 +123,7 @@ export function verifyGraph(graph: Graph): void {
     if (node.id !== id) broken("node id is not its position", node);
     for (const input of node.inputs)
       if (!(input >= 0 && input < nextValue)) broken("input is not defined before use", node);
+    for (const attr of Object.values(node.attrs)) if (attr instanceof Graph) verifyGraph(attr);
     const inferred = node.op.infer(
       node.inputs.map((input) => graph.value(input)),
       node.attrs,

@@ -5,6 +5,7 @@ export { locate } from "./locate.ts";
 export * from "./op.ts";
 export { allOpModules } from "./ops/all.generated.ts";
 export { erfScalar } from "./ops/elementwise.ts";
+export { type ScanAttrs, seenByTurn } from "./ops/scan.ts";
 export { registerClass, tape } from "./ops/tape.ts";
 export {
   dequantize,
@@ -14,6 +15,7 @@ export {
   quantizedFormats,
   quantizedTypes,
 } from "./quantized.ts";
+export { inlineBody, type ScanOptions, scan, type Turn } from "./scan.ts";
 export { tapeOpcodes } from "./tape-opcodes.ts";
 export { type Operand, type ReduceOptions, Tensor } from "./tensor.ts";
 export {

@@ -1,6 +1,7 @@
 // What an op is: one object holding everything the system knows about it. Not a registry of kernels, and no list to edit:
 // ops/all.generated.ts is written from the folder.
 import type { DType, HostArray, Shape } from "../base/index.ts";
+import type { Graph } from "./graph.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Shape and element type of a value in a graph. */
@@ -9,7 +10,7 @@ export interface ValueType {
   readonly shape: Shape;
 }
 
-export type AttrValue = number | string | boolean | readonly number[] | HostArray | readonly TapeStep[];
+export type AttrValue = number | string | boolean | readonly number[] | HostArray | Graph | readonly TapeStep[];
 export type Attrs = { readonly [name: string]: AttrValue | undefined };
 
 /** One operation of a fused elementwise chain: reads registers, writes the next register. */

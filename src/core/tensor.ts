@@ -242,19 +242,22 @@ export function applyMulti<In extends readonly string[], A extends Attrs>(
   attrs: NoInfer<A>,
 ): readonly Tensor[] {
   const { graph } = currentTrace();
-  for (const input of inputs) {
-    if (input.graph !== graph) {
-      fail("trace/foreign-tensor", `an input of ${op.name} belongs to another trace`, {
-        got: input.toString(),
-        fix: "pass tensors in as inputs of the traced function; do not keep them between traces",
-      });
-    }
-  }
   const ids = graph.add(
     op,
-    inputs.map((input) => input.id),
+    inputs.map((input) => own(input, `an input of ${op.name}`).id),
     attrs,
     currentScope(),
   );
   return ids.map((id) => new Tensor(graph, id));
+}
+
+/** A tensor of the trace under way: a body is handed those of the trace around it. Errors with `trace/foreign-tensor` for any other. */
+export function own(tensor: Tensor, what: string): Tensor {
+  const { graph, enclosing } = currentTrace();
+  if (tensor.graph === graph) return tensor;
+  if (enclosing !== undefined) return enclosing.capture(tensor);
+  return fail("trace/foreign-tensor", `${what} belongs to another trace`, {
+    got: tensor.toString(),
+    fix: "pass tensors in as inputs of the traced function; do not keep them between traces",
+  });
 }

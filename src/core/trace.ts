@@ -22,6 +22,8 @@ export interface TraceContext {
   /** Element type of parameters and of constants made from plain numbers. */
   readonly floatDType: FloatDType;
   readonly random: RandomInputs | undefined;
+  /** Of a body that is traced: the trace that it stands in, and how a tensor of that is handed to it. */
+  readonly enclosing?: { readonly context: TraceContext; readonly capture: (outer: Tensor) => Tensor };
 }
 
 const contexts: TraceContext[] = [];
@@ -78,6 +80,12 @@ export function withTrace<T>(context: TraceContext, fn: () => T): T {
 /** The same trace with some facts changed, for as long as `fn` runs. */
 export function withContext<T>(changes: Partial<Omit<TraceContext, "graph">>, fn: () => T): T {
   return withTrace({ ...currentTrace(), ...changes }, fn);
+}
+
+/** A leaf that the outermost trace has and bodies inside are handed: what is given from outside belongs to no turn. */
+export function outside(leaf: () => Tensor): Tensor {
+  const { enclosing } = currentTrace();
+  return enclosing === undefined ? leaf() : enclosing.capture(withTrace(enclosing.context, () => outside(leaf)));
 }
 
 function isPromise(value: unknown): boolean {
@@ -173,8 +181,10 @@ export function declareVariable(name: string, { dtype, shape }: ValueType): void
 
 /** A named feed of the graph being traced. */
 export function feed(name: string, type: ValueType): Tensor {
-  declareOnce("feed", name, "use the first one's tensor, or name them apart");
-  return applyOp(inputLeaf, [], { name, dtype: type.dtype, shape: type.shape });
+  return outside(() => {
+    declareOnce("feed", name, "use the first one's tensor, or name them apart");
+    return applyOp(inputLeaf, [], { name, dtype: type.dtype, shape: type.shape });
+  });
 }
 
 /** Makes a tensor an output of the graph being traced. */

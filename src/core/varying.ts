@@ -3,7 +3,7 @@
 import { type Course, courseSchema, type DType, type Varying } from "../base/index.ts";
 import type { Graph } from "./graph.ts";
 import type { Operand, Tensor } from "./tensor.ts";
-import { currentTrace, feed } from "./trace.ts";
+import { currentTrace, feed, outside } from "./trace.ts";
 
 const prefix = "course ";
 /** The feeds of a trace, one for each course. */
@@ -14,13 +14,17 @@ export function varying(value: Course, dtype?: DType): Tensor;
 export function varying(value: Varying, dtype?: DType): Operand;
 export function varying(value: Varying, dtype?: DType): Operand {
   if (typeof value === "number") return value;
-  const { graph, floatDType } = currentTrace();
-  const feeds = feedsOf.get(graph) ?? new Map<string, Tensor>();
-  feedsOf.set(graph, feeds);
-  const name = prefix + JSON.stringify(value);
-  const tensor = feeds.get(name) ?? feed(name, { dtype: floatDType, shape: [] });
-  feeds.set(name, tensor);
-  return tensor.cast(dtype ?? floatDType);
+  const { floatDType } = currentTrace();
+  const given = outside(() => {
+    const { graph } = currentTrace();
+    const feeds = feedsOf.get(graph) ?? new Map<string, Tensor>();
+    feedsOf.set(graph, feeds);
+    const name = prefix + JSON.stringify(value);
+    const tensor = feeds.get(name) ?? feed(name, { dtype: floatDType, shape: [] });
+    feeds.set(name, tensor);
+    return tensor;
+  });
+  return given.cast(dtype ?? floatDType);
 }
 
 /** 1 − x. */

@@ -11,7 +11,14 @@ import {
   toNumbers,
   viewOf,
 } from "../base/index.ts";
-import { type Instruction, type Plan, type PlanTensor, type PlanType, referenceTarget } from "../compiler/index.ts";
+import {
+  type Instruction,
+  type Plan,
+  type PlanTensor,
+  type PlanType,
+  referenceTarget,
+  runOrder,
+} from "../compiler/index.ts";
 import { allOps, type Op } from "../core/index.ts";
 import {
   checkArray,
@@ -77,7 +84,7 @@ class ReferenceStore implements Store {
   }
 }
 
-type Step = { readonly instruction: Instruction; run(): void };
+type Step = { readonly at: number; readonly instruction: Instruction; run(): void };
 
 class ReferenceProgram implements Program {
   readonly plan: Plan;
@@ -94,8 +101,16 @@ class ReferenceProgram implements Program {
     this.feeds = plan.feeds.map(({ dtype, shape }) => ({ dtype, shape, data: allocate(dtype, sizeOf(shape)) }));
     const arena = new ArrayBuffer(plan.arenaBytes);
     const constants = plan.constants.slice().buffer;
-    this.arrays = plan.tensors.map((tensor) => this.resolve(tensor, arena, constants));
-    this.steps = plan.code.map((instruction) => ({ instruction, run: this.prepare(instruction) }));
+    const resolve = (tensor: PlanTensor) => this.resolve(tensor, arena, constants);
+    this.arrays = plan.tensors.map(resolve);
+    this.steps = [...runOrder(plan)].map(({ at, turn }) => {
+      const instruction = plan.code[at]!;
+      const arrayOf = (index: number): HostArray => {
+        const { step = 0, ...tensor } = plan.tensors[index]!;
+        return step === 0 ? this.arrays[index]! : resolve({ ...tensor, offset: tensor.offset + turn * step });
+      };
+      return { at, instruction, run: this.prepare(instruction, arrayOf) };
+    });
   }
 
   private resolve(tensor: PlanTensor, arena: ArrayBuffer, constants: ArrayBuffer): HostArray {
@@ -111,11 +126,11 @@ class ReferenceProgram implements Program {
   }
 
   /** Binds one instruction to its memory. */
-  private prepare(instruction: Instruction): () => void {
+  private prepare(instruction: Instruction, arrayOf: (index: number) => HostArray): () => void {
     const op = allOps().get(instruction.kernel);
     if (op === undefined) return fail("engine/no-kernel", `the reference engine has no op ${instruction.kernel}`);
-    const inputs = instruction.inputs.map((at) => this.arrays[at]!);
-    const outputs = instruction.outputs.map((at) => this.arrays[at]!);
+    const inputs = instruction.inputs.map(arrayOf);
+    const outputs = instruction.outputs.map(arrayOf);
     const run = implementation(op, instruction);
     if (![...inputs, ...outputs].some(({ dtype }) => isPacked(dtype))) return () => run(inputs, outputs);
     return () => {
@@ -144,14 +159,14 @@ class ReferenceProgram implements Program {
   private execute(times: Float64Array | undefined): boolean {
     let guard: boolean | undefined;
     times?.fill(0);
-    for (const [at, step] of this.steps.entries()) {
+    for (const step of this.steps) {
       if (step.instruction.commit) {
         guard ??= this.guardHolds();
         if (!guard) continue;
       }
       const started = times === undefined ? 0 : performance.now();
       this.runStep(step);
-      if (times !== undefined) times[at] = (performance.now() - started) * 1e6;
+      if (times !== undefined) times[step.at]! += (performance.now() - started) * 1e6;
     }
     return guard ?? this.guardHolds();
   }

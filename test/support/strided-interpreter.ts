@@ -1,7 +1,14 @@
 // Runs plans of a strided target (the native engine's sort) in TypeScript: real bytes, real strides, the ops' own
 // implementations. It shows whether a plan's memory is right where no binary is built. Slow, and not an engine.
 import { byteSize, contiguousStrides, type HostArray, sizeOf, viewOf } from "../../src/base/index.ts";
-import { type CompileOptions, compile, nativeTarget, type Plan, type PlanTensor } from "../../src/compiler/index.ts";
+import {
+  type CompileOptions,
+  compile,
+  nativeTarget,
+  type Plan,
+  type PlanTensor,
+  runOrder,
+} from "../../src/compiler/index.ts";
 import { allOps, fusedMulti, type Graph, tapeOpcodes, trace } from "../../src/core/index.ts";
 import { runReference } from "./run-reference.ts";
 
@@ -17,13 +24,18 @@ export function interpret(plan: Plan, feeds: Arrays, variables: Arrays): { commi
   const memory = new Memory(plan, feeds, variables);
   const committed = () => plan.guard < 0 || Number(memory.read(plan.tensors[plan.guard]!).data[0]) !== 0;
   let guard: boolean | undefined;
-  for (const instruction of plan.code) {
+  for (const { at, turn } of runOrder(plan)) {
+    const instruction = plan.code[at]!;
     if (instruction.commit) {
       guard ??= committed();
       if (!guard) continue;
     }
-    const inputs = instruction.inputs.map((at) => memory.read(plan.tensors[at]!));
-    const outputs = instruction.outputs.map((at) => plan.tensors[at]!);
+    const placed = (index: number): PlanTensor => {
+      const { step = 0, ...tensor } = plan.tensors[index]!;
+      return { ...tensor, offset: tensor.offset + turn * step };
+    };
+    const inputs = instruction.inputs.map((index) => memory.read(placed(index)));
+    const outputs = instruction.outputs.map(placed);
     checkAliasing(plan, instruction);
     const results = compute(instruction.kernel, inputs, outputs, instruction);
     outputs.forEach((tensor, at) => {

@@ -1,5 +1,5 @@
 // Pass `common-subexpressions`: nodes that compute the same thing from the same values become one.
-import type { Attrs, Node } from "../../core/index.ts";
+import { type Attrs, Graph, type Node } from "../../core/index.ts";
 import { isEffect, type Pass, rewrite } from "../rewrite.ts";
 
 export const mergeCommonSubexpressions: Pass = {
@@ -26,13 +26,17 @@ function keyOf(node: Node, inputs: readonly number[], identities: Map<object, nu
 }
 
 function attrsKey(attrs: Attrs, identities: Map<object, number>): string {
+  const identityOf = (object: object): string => {
+    if (!identities.has(object)) identities.set(object, identities.size);
+    return `#${identities.get(object)}`;
+  };
   const parts = Object.entries(attrs).map(([name, value]) => {
+    if (value instanceof Graph) return `${name}=${identityOf(value)}`;
     if (typeof value === "object" && "data" in value) {
       const { dtype, shape, data } = value;
       if (data.length <= 16) return `${name}=${dtype}[${shape}](${Array.from(data, exactly)})`;
       // Large constants are compared by identity: hashing them would cost more than it saves.
-      if (!identities.has(data)) identities.set(data, identities.size);
-      return `${name}=${dtype}[${shape}]#${identities.get(data)}`;
+      return `${name}=${dtype}[${shape}]${identityOf(data)}`;
     }
     return `${name}=${JSON.stringify(value, (_, item) => (typeof item === "number" ? exactly(item) : item))}`;
   });

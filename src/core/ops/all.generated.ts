@@ -14,6 +14,7 @@ import * as quantizedMatmulModule from "./quantized-matmul.ts";
 import * as randomModule from "./random.ts";
 import * as reduceModule from "./reduce.ts";
 import * as rotaryModule from "./rotary.ts";
+import * as scanModule from "./scan.ts";
 import * as softmaxModule from "./softmax.ts";
 import * as tapeModule from "./tape.ts";
 import * as updateModule from "./update.ts";
@@ -35,6 +36,7 @@ export const allOpModules = [
   randomModule,
   reduceModule,
   rotaryModule,
+  scanModule,
   softmaxModule,
   tapeModule,
   updateModule,
