@@ -143,11 +143,11 @@ void Executor::runProgram(Entry& entry, bool profile) {
     guardRead = true;
   };
   Status status;
-  for (size_t i = 0; i < program.code.size(); ++i) {
+  const auto runInstruction = [&](size_t i) {
     const Instruction& instruction = program.code[i];
     if (stopping_.load(std::memory_order_relaxed)) throw EngineError("engine/stopped", "the engine was stopped");
     if (instruction.commit) readGuard();
-    if (instruction.commit && !entry.committed) continue;
+    if (instruction.commit && !entry.committed) return;
     const View* views = program.operands.data() + instruction.operands;
     const Call call{views,
                     instruction.numIn,
@@ -161,7 +161,7 @@ void Executor::runProgram(Entry& entry, bool profile) {
     if (profile) {
       const auto start = Clock::now();
       instruction.kernel->run(call);
-      entry.profile[i] = nanosecondsSince(start);
+      entry.profile[i] += nanosecondsSince(start);
     } else {
       instruction.kernel->run(call);
     }
@@ -174,7 +174,18 @@ void Executor::runProgram(Entry& entry, bool profile) {
       error.hasValue = true;
       throw error;
     }
+  };
+  size_t next = 0;
+  for (const Loop& loop : program.loops) {
+    const size_t first = static_cast<size_t>(loop.first);
+    const size_t end = first + static_cast<size_t>(loop.count);
+    for (; next < first; ++next) runInstruction(next);
+    for (int64_t turn = 0; turn < loop.turns; ++turn) {
+      program.moveTo(loop, turn);
+      for (next = first; next < end; ++next) runInstruction(next);
+    }
   }
+  for (; next < program.code.size(); ++next) runInstruction(next);
   readGuard();
   for (size_t i = 0; i < program.outputs.size(); ++i) {
     copyDense(entry.staging.data() + program.outputs[i].offset, program.outputViews[i]);

@@ -16,6 +16,7 @@ constexpr int headerWords = 16;
 constexpr int tensorWords = 22;
 constexpr int codeWords = 8;
 constexpr int signatureWords = 10;
+constexpr int loopWords = 3;
 constexpr int64_t maxCount = int64_t{1} << 28;
 constexpr int64_t maxBytes = int64_t{1} << 46;
 
@@ -27,7 +28,7 @@ void require(bool condition, const char* what) {
 
 struct Header {
   int64_t numTensors, numCode, numOperands, numParams, arenaBytes, constantBytes, numVariables, numFeeds, numOutputs,
-      guard;
+      guard, numLoops;
 };
 
 struct Tensor {
@@ -77,10 +78,12 @@ Header readHeader(Reader& in) {
   h.numFeeds = in.below(maxCount, "feed count out of range");
   h.numOutputs = in.below(maxCount, "output count out of range");
   h.guard = in.next();
-  for (int i = 0; i < 4; ++i) require(in.next() == 0, "a reserved header word is not zero");
+  h.numLoops = in.below(maxCount, "loop count out of range");
+  for (int i = 0; i < 3; ++i) require(in.next() == 0, "a reserved header word is not zero");
   // counts are below 2^28 and records below 2^5 words: no sum here can overflow, and no vector outgrows the plan itself
   const int64_t expected = h.numTensors * tensorWords + h.numCode * codeWords + h.numOperands + h.numParams +
-                           h.numOutputs + (h.numVariables + h.numFeeds) * signatureWords + (h.constantBytes + 7) / 8;
+                           h.numOutputs + (h.numVariables + h.numFeeds) * signatureWords + h.numLoops * loopWords +
+                           (h.constantBytes + 7) / 8;
   require(expected == static_cast<int64_t>(in.remaining()), "the plan's length does not fit its header");
   return h;
 }
@@ -111,10 +114,12 @@ Tensor readTensor(Reader& in) {
   t.place.offset = in.below(maxBytes, "offset out of range");
   t.view.dtype = static_cast<DType>(in.below(numDTypes, "unknown dtype"));
   t.view.rank = static_cast<int>(in.below(maxRank + 1, "rank out of range"));
-  require(in.next() == 0, "a reserved tensor word is not zero");
+  t.place.step = in.next();
+  require(t.place.step > -maxBytes && t.place.step < maxBytes, "a step is too large");
   readShape(in, &t.view, true);
   require(countSpan(t.view, &t.span), "a stride is negative or too large");
-  require(t.place.offset % portable::elementBytes(t.view.dtype) == 0, "an offset is not aligned to its element");
+  const int64_t element = portable::elementBytes(t.view.dtype);
+  require(t.place.offset % element == 0 && t.place.step % element == 0, "an offset is not aligned to its element");
   return t;
 }
 
@@ -206,6 +211,16 @@ Program::Program(const PlanSource& source, Isa isa, int numThreads, std::shared_
   };
   for (int64_t i = 0; i < header.numFeeds; ++i) addSlot(&feeds, readSignature(in));
 
+  for (int64_t i = 0, end = 0; i < header.numLoops; ++i) {
+    Loop loop{};
+    loop.first = in.below(header.numCode, "a loop begins behind the instructions");
+    loop.count = in.below(header.numCode - loop.first + 1, "a loop ends behind the instructions");
+    loop.turns = in.below(maxCount, "turns out of range");
+    require(loop.first >= end && loop.count > 0 && loop.turns > 0, "loops overlap, or are empty");
+    end = loop.first + loop.count;
+    loops.push_back(loop);
+  }
+
   // every view lies inside its block
   const auto blockBytes = [&](const Place& place) -> int64_t {
     switch (place.space) {
@@ -229,13 +244,28 @@ Program::Program(const PlanSource& source, Isa isa, int numThreads, std::shared_
     if (room < 0 || t.span > room / portable::elementBytes(t.view.dtype)) reject("a tensor reaches outside its block");
   }
 
-  // outputs of instructions: in memory that may change, and no element twice
+  // outputs of instructions: in memory that may change, and no element twice; what moves stays in its block in every turn
+  size_t loopAt = 0;
   for (size_t i = 0; i < code.size(); ++i) {
     Instruction& instruction = code[i];
     instruction.operands = static_cast<int32_t>(operands.size());
+    const int64_t at = static_cast<int64_t>(i);
+    if (loopAt < loops.size() && at >= loops[loopAt].first + loops[loopAt].count) ++loopAt;
+    Loop* loop = loopAt < loops.size() && at >= loops[loopAt].first ? &loops[loopAt] : nullptr;
+    if (loop != nullptr && at == loop->first) loop->moving = moving.size();
     const auto add = [&](int64_t start, int64_t count) {
       for (int64_t k = 0; k < count; ++k) {
         const Tensor& t = tensors[static_cast<size_t>(operandTensors[static_cast<size_t>(start + k)])];
+        if (t.place.step != 0) {
+          require(loop != nullptr, "a tensor moves outside of a loop");
+          const int64_t step = t.place.step < 0 ? -t.place.step : t.place.step;
+          require(loop->turns - 1 <= maxBytes / step, "a tensor moves out of its block");
+          const int64_t last = t.place.offset + t.place.step * (loop->turns - 1);
+          const int64_t bytes = t.span * portable::elementBytes(t.view.dtype);
+          require(last >= 0 && last <= blockBytes(t.place) - bytes, "a tensor moves out of its block");
+          moving.push_back({static_cast<int32_t>(operands.size()), nullptr});
+          ++loop->numMoving;
+        }
         operands.push_back(t.view);
         places.push_back(t.place);
       }
@@ -270,6 +300,7 @@ Program::Program(const PlanSource& source, Isa isa, int numThreads, std::shared_
   for (const int64_t index : outputTensors) {
     const Tensor& t = tensors[static_cast<size_t>(index)];
     addSlot(&outputs, t.view);
+    require(t.place.step == 0, "an output moves");
     outputViews.push_back(t.view);
     outputPlaces.push_back(t.place);
   }
@@ -277,7 +308,7 @@ Program::Program(const PlanSource& source, Isa isa, int numThreads, std::shared_
   if (header.guard != -1) {
     require(header.guard >= 0 && header.guard < header.numTensors, "the guard is no tensor");
     const Tensor& t = tensors[static_cast<size_t>(header.guard)];
-    require(t.view.dtype == DType::bool_ && t.view.size == 1, "the guard is not one bool");
+    require(t.view.dtype == DType::bool_ && t.view.size == 1 && t.place.step == 0, "the guard is not one bool");
     guard = static_cast<int64_t>(outputViews.size());
     outputViews.push_back(t.view);
     outputPlaces.push_back(t.place);
@@ -308,6 +339,13 @@ char* Program::address(const Place& place, char* arena, char* staging) const {
   }
 }
 
+void Program::moveTo(const Loop& loop, int64_t turn) {
+  for (size_t i = loop.moving; i < loop.moving + loop.numMoving; ++i) {
+    const size_t operand = static_cast<size_t>(moving[i].operand);
+    operands[operand].data = moving[i].base + turn * places[operand].step;
+  }
+}
+
 void Program::bind(char* arena, char* staging) {
   const bool arenaMoved = !bound_ || arena != boundArena_;
   const bool stagingMoved = !bound_ || staging != boundStaging_;
@@ -319,6 +357,7 @@ void Program::bind(char* arena, char* staging) {
     }
   };
   bindAll(operands, places);
+  for (Moving& one : moving) one.base = address(places[static_cast<size_t>(one.operand)], arena, staging);
   bindAll(outputViews, outputPlaces);
   boundArena_ = arena;
   boundStaging_ = staging;

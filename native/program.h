@@ -19,6 +19,22 @@ struct Place {
   Space space;
   int32_t index;  // of variable or feed
   int64_t offset;
+  int64_t step;  // bytes that it moves by from turn to turn of its loop
+};
+
+/** `count` instructions from `first` on run `turns` times; of their operands, `numMoving` from `moving` on move. */
+struct Loop {
+  int64_t first;
+  int64_t count;
+  int64_t turns;
+  size_t moving;
+  size_t numMoving;
+};
+
+/** An operand that moves, and where it is in the first turn. */
+struct Moving {
+  int32_t operand;
+  char* base;
 };
 
 struct Instruction {
@@ -70,9 +86,14 @@ class Program {
   std::vector<double> params;
   std::vector<View> operands;  // by instruction: inputs, then outputs
   std::vector<Place> places;   // of each operand
+  std::vector<Loop> loops;     // in order, apart
+  std::vector<Moving> moving;
   std::vector<View> outputViews;
   std::vector<Place> outputPlaces;
   int64_t guard = -1;  // its index in outputViews, behind the outputs; -1 = every commit is made
+
+  /** Puts what moves in a loop where it is in a turn. */
+  void moveTo(const Loop& loop, int64_t turn);
 
   /** Writes the addresses into `operands` for this arena and staging block. Cheap when neither changed. */
   void bind(char* arena, char* staging);

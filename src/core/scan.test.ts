@@ -1,159 +1,29 @@
-// Scans against the loops that they stand for: values and gradients, in every way of compiling them, by finite differences, nested, under vmap;
-// graphs that do not grow; what is refused.
+// Scans against the loops that they stand for: values and gradients, in every way of compiling them, by finite differences; graphs that do not
+// grow; scans under vmap, of settings and of variables; what is refused.
 import { describe, expect, test } from "vitest";
 import { checkCompilation } from "../../test/support/check-compilation.ts";
 import { assertClose } from "../../test/support/close.ts";
 import { meaningOf } from "../../test/support/graph-interpreter.ts";
 import { runReference } from "../../test/support/run-reference.ts";
-import { fromNumbers, type HostArray, RandomStream, sizeOf, toNumbers } from "../base/index.ts";
+import { feedsIn, loops, names, traced, unrolled } from "../../test/support/scan-loops.ts";
+import { fromNumbers, toNumbers } from "../base/index.ts";
+import { optimize, referenceTarget } from "../compiler/index.ts";
 import {
-  concat,
-  constant,
+  assign,
   gradients,
-  type ScanOptions,
   scan,
   type Tensor,
-  type Turn,
   tanh,
+  tap,
   trace,
+  variable,
+  varying,
   verifyGraph,
-  where,
+  vmap,
   zeros,
 } from "./index.ts";
 
-const draw = (name: string, shape: readonly number[], dtype: "f32" | "f64" = "f64"): HostArray => {
-  const random = new RandomStream(3, name);
-  return fromNumbers(
-    dtype,
-    shape,
-    Array.from({ length: sizeOf(shape) }, (_, at) => 2 * random.uniform(at) - 1),
-  );
-};
-
-/** The loop written out. */
-function unrolled(
-  turn: (carry: Tensor[], inputs: Tensor[]) => Turn,
-  { carry, sequences = [], turns = sequences[0]!.shape[0]!, reverse = false }: ScanOptions,
-): Required<Turn> {
-  let state = [...carry];
-  const all: Tensor[][] = Array.from({ length: turns }, () => []);
-  for (let step = 0; step < turns; step++) {
-    const at = reverse ? turns - 1 - step : step;
-    const made = turn(
-      state,
-      sequences.map((x) => x.slice(0, at, at + 1).reshape(...x.shape.slice(1))),
-    );
-    state = [...made.carry];
-    all[at] = (made.outputs ?? []).map((x) => x.reshape(1, ...x.shape));
-  }
-  return {
-    carry: state,
-    outputs: all[0]!.map((_, at) =>
-      concat(
-        all.map((outputs) => outputs[at]!),
-        0,
-      ),
-    ),
-  };
-}
-
-type Given = { readonly [name: string]: Tensor };
-type Loop = (given: Given, run: typeof scan) => readonly Tensor[];
-
-/** Recurrences of several kinds over x (turns, 2, 3), h (2, 3), w (3, 3), b (3). */
-const loops: { readonly [name: string]: Loop } = {
-  "a product, a bias and a given row": ({ x, h, w, b }, run) => {
-    const { carry, outputs } = run(
-      ([h], [x]) => {
-        const next = tanh(h!.matmul(w!).add(b!).add(x!));
-        return { carry: [next], outputs: [next] };
-      },
-      { carry: [h!], sequences: [x!] },
-    );
-    return [...carry, ...outputs];
-  },
-  "backward, what was before given out": ({ x, h, w }, run) => {
-    const { carry, outputs } = run(([h], [x]) => ({ carry: [h!.mul(x!).add(w!.sum())], outputs: [h!, x!.square()] }), {
-      carry: [h!],
-      sequences: [x!],
-      reverse: true,
-    });
-    return [...carry, ...outputs];
-  },
-  "two that change places, one that stays": ({ x, h, b }, run) => {
-    const { carry, outputs } = run(([a, c, s], [x]) => ({ carry: [c!, a!.add(x!.mul(s!)), s!], outputs: [a!] }), {
-      carry: [h!, h!.mul(2), b!],
-      sequences: [x!],
-    });
-    return [...carry, ...outputs];
-  },
-  "a weight that is used twice, transposed once": ({ x, h, w }, run) =>
-    run(([h], [x]) => ({ carry: [tanh(h!.matmul(w!).add(x!.matmul(w!.transpose())))] }), {
-      carry: [h!],
-      sequences: [x!],
-    }).carry,
-  "rows that are left as they are": ({ x, h, w, present }, run) => {
-    const { carry, outputs } = run(
-      ([h], [x, here]) => {
-        const next = where(here!, tanh(h!.matmul(w!).mul(x!)), h!);
-        return { carry: [next], outputs: [next.reshape(6)] };
-      },
-      { carry: [h!], sequences: [x!, present!] },
-    );
-    return [...carry, ...outputs];
-  },
-  "no sequence, and a carry that is taken from outside": ({ h, w }, run) => {
-    const { carry, outputs } = run(([h, c]) => ({ carry: [h!.matmul(c!), w!.add(1)], outputs: [c!] }), {
-      carry: [h!, w!],
-      turns: 3,
-    });
-    return [...carry, ...outputs];
-  },
-  "windows with strides, and a nested scan": ({ y, h, w }, run) => {
-    const inner = (x: Tensor) =>
-      run(([s], [row]) => ({ carry: [s!.add(row!)] }), { carry: [zeros([3], x.dtype)], sequences: [x] }).carry[0]!;
-    const { carry, outputs } = run(
-      ([h], [x]) => ({ carry: [tanh(h!.mul(inner(x!)).matmul(w!))], outputs: [x!.mul(h!)] }),
-      {
-        carry: [h!],
-        sequences: [y!.permute(1, 0, 2).slice(2, 1, 4)],
-      },
-    );
-    return [...carry, ...outputs];
-  },
-};
-
-const shapes = { x: [4, 2, 3], y: [2, 4, 5], h: [2, 3], w: [3, 3], b: [3] };
-const names = Object.keys(shapes);
-const feedsIn = (dtype: "f32" | "f64"): Record<string, HostArray> => ({
-  ...Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, draw(name, shape, dtype)])),
-  present: fromNumbers("bool", [4, 2, 1], [1, 1, 1, 0, 0, 1, 1, 0]),
-});
 const feeds = feedsIn("f64");
-
-/** What a loop makes, and the gradients by all that is given of a number that depends on all of it. */
-function traced(loop: Loop, run: typeof scan, dtype: "f32" | "f64" = "f64") {
-  return trace(
-    feedsIn(dtype),
-    (given: Given) => {
-      const made = loop(given, run);
-      const loss = made
-        .map((x, at) => {
-          const weights = draw(`weights ${at}`, x.shape, dtype);
-          return x.mul(constant(weights)).sum();
-        })
-        .reduce((sum, one) => sum.add(one));
-      const by = names.map((name) => given[name]!);
-      const grads = gradients([loss], by);
-      return {
-        loss,
-        ...Object.fromEntries(made.map((x, at) => [`made ${at}`, x])),
-        ...Object.fromEntries(grads.flatMap((grad, at) => (grad ? [[`gradient ${names[at]}`, grad]] : []))),
-      };
-    },
-    { floatDType: dtype },
-  );
-}
 
 describe.each(Object.entries(loops))("%s", (_, loop) => {
   const graph = traced(loop, scan);
@@ -189,5 +59,154 @@ describe.each(Object.entries(loops))("%s", (_, loop) => {
         { absolute: 1e-8, what: `by ${name}` },
       );
     }
+  });
+});
+
+/** A loss of a recurrence over so many turns, with its gradients. */
+function recurrence(turns: number, run: typeof scan) {
+  return trace({ x: { dtype: "f32", shape: [turns, 2, 3] }, w: { dtype: "f32", shape: [3, 3] } }, ({ x, w }) => {
+    const { outputs } = run(
+      ([h], [x]) => {
+        const next = tanh(h!.matmul(w).add(x!));
+        return { carry: [next], outputs: [next] };
+      },
+      { carry: [zeros([2, 3])], sequences: [x] },
+    );
+    const loss = outputs[0]!.sum();
+    return { loss, grad: gradients([loss], [w])[0]! };
+  });
+}
+
+test("the graph is as large for many turns as for few, compiled too, and forward turns run once", () => {
+  const sizeOf = (turns: number) => {
+    const graph = recurrence(turns, scan);
+    const compiled = optimize(graph, referenceTarget);
+    expect(graph.nodesOf("scan").length).toBe(3); // forward, forward with what is kept, backward
+    expect(compiled.nodesOf("scan").length).toBe(2);
+    return [graph.nodes.length, compiled.nodes.length];
+  };
+  expect(sizeOf(1000)).toEqual(sizeOf(3));
+  expect(recurrence(30, unrolled).nodes.length).toBeGreaterThan(8 * recurrence(3, unrolled).nodes.length);
+});
+
+test("its text shows the body", () => {
+  const graph = trace({ x: { dtype: "f32", shape: [4, 2] } }, ({ x }) => {
+    const { carry, outputs } = scan(([s], [x]) => ({ carry: [s!.add(x!)], outputs: [s!] }), {
+      carry: [zeros([2])],
+      sequences: [x],
+    });
+    return { last: carry[0]!, before: outputs[0]! };
+  });
+  expect(graph.toString()).toMatchInlineSnapshot(`
+    "%0:f32[4,2] = input {name=x, dtype=f32, shape=[4, 2]}
+    %1:f32[2] = fill {shape=[2], dtype=f32, value=0}
+    %2:f32[2], %3:f32[4,2] = scan %1 %0 {body=(
+        %0:f32[2] = input {name=0, dtype=f32, shape=[2]}
+        %1:f32[2] = input {name=1, dtype=f32, shape=[2]}
+        %2:f32[2] = add %0 %1
+      ), results=[2, 0], carried=1, sequences=1, turns=4, reverse=false}
+    output last = %2
+    output before = %3"
+  `);
+});
+
+test("one turn is a loop too, and turns may be nested in examples and gradients", () => {
+  const sums = (x: Tensor) =>
+    scan(([s], [x]) => ({ carry: [s!.mul(x!).add(x!)] }), { carry: [zeros([], x.dtype)], sequences: [x] }).carry[0]!;
+  const graph = trace(
+    { x: { dtype: "f64", shape: [2, 3] }, one: { dtype: "f64", shape: [1] } },
+    ({ x, one }) => {
+      const [first] = gradients([vmap(sums)(x).sum()], [x]);
+      const [second] = gradients([first!.square().sum()], [x]);
+      return { all: vmap(sums)(x), second: second!, one: sums(one) };
+    },
+    { floatDType: "f64" },
+  );
+  const found = runReference(graph, {
+    x: fromNumbers("f64", [2, 3], [2, 3, 5, 1, 1, 1]),
+    one: fromNumbers("f64", [1], [7]),
+  });
+  expect(Array.from(found.all!.data)).toEqual([50, 3]); // ((2·3 + 3)·5 + 5), ((1 + 1) + 1)
+  expect(Array.from(found.one!.data)).toEqual([7]);
+  // s = abc + bc + c: grad (bc, ac + c, ab + b + 1); Σ grad² by a, b, c for (2, 3, 5): 2[(ac + c)c + (ab + b + 1)b], …
+  expect(Array.from(found.second!.data).slice(0, 3)).toEqual([
+    2 * (15 * 5 + 10 * 3),
+    2 * (15 * 5 + 10 * 3),
+    2 * (15 * 3 + 15 * 3),
+  ]);
+});
+
+test("what a body asks of the outside is given once: a variable, a setting that varies", () => {
+  const course = { linear: { from: 0, to: 1, until: 10 } } as never;
+  const graph = trace({ x: { dtype: "f32", shape: [3] } }, ({ x }) => {
+    const outer = varying(course) as Tensor;
+    return scan(
+      ([s], [x]) => ({
+        carry: [
+          s!
+            .mul(variable("w", "f32", []))
+            .add(x!)
+            .add(varying(course)),
+        ],
+      }),
+      { carry: [outer], sequences: [x] },
+    ).carry[0]!;
+  });
+  expect(graph.nodesOf("variable").length).toBe(1);
+  expect(graph.nodesOf("input").length).toBe(2);
+});
+
+describe("refused", () => {
+  const run = (fn: (x: Tensor) => unknown) => () =>
+    trace({ x: { dtype: "f32", shape: [4, 2] } }, ({ x }) => {
+      fn(x);
+      return undefined;
+    });
+  const zero = () => zeros([2]);
+  test.each<[string, (x: Tensor) => unknown, string]>([
+    ["no turns", () => scan(([s]) => ({ carry: [s!] }), { carry: [zero()] }), "a scan has no turns"],
+    ["none of them", () => scan(([s]) => ({ carry: [s!] }), { carry: [zero()], turns: 0 }), "got       0"],
+    [
+      "lengths that differ",
+      (x) => scan(([s]) => ({ carry: [s!] }), { carry: [zero()], sequences: [x, x.slice(0, 0, 3)] }),
+      "sequences differ in length",
+    ],
+    [
+      "a carry that changes its shape",
+      (x) => scan(([s]) => ({ carry: [s!.reshape(1, 2)] }), { carry: [zero()], sequences: [x] }),
+      "what is carried changes its type",
+    ],
+    [
+      "a carry that is lost",
+      (x) => scan(() => ({ carry: [] }), { carry: [zero()], sequences: [x] }),
+      "another number of tensors",
+    ],
+    [
+      "a variable written",
+      (x) => scan(([s]) => (assign("v", s!), { carry: [s!] }), { carry: [zero()], sequences: [x] }),
+      "only computes",
+    ],
+    [
+      "a tap",
+      (x) => scan(([s]) => ({ carry: [tap("s", s!)] }), { carry: [zero()], sequences: [x] }),
+      "no assign() and no tap()",
+    ],
+  ])("%s", (_, fn, message) => {
+    expect(run(fn)).toThrow(message);
+  });
+
+  test("a tensor of a body, outside of it", () => {
+    let kept: Tensor | undefined;
+    const leak = (x: Tensor) => {
+      scan(
+        ([s]) => {
+          kept = s;
+          return { carry: [s!] };
+        },
+        { carry: [zero()], sequences: [x] },
+      );
+      kept!.add(1);
+    };
+    expect(run(leak)).toThrow("an input of add belongs to another trace");
   });
 });

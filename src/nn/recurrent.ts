@@ -1,7 +1,7 @@
-// Recurrent layers: a state that is carried from one time to the next, by the equations of PyTorch's RNN, LSTM and GRU. Time is unrolled while
-// tracing; what does not depend on the state is one product over all times.
+// Recurrent layers: a state that is carried from one time to the next, by the equations of PyTorch's RNN, LSTM and GRU. Time is a scan; what does
+// not depend on the state is one product over all times.
 // B batch, T time, I inputs, H width of the state.
-import { concat, sigmoid, type Tensor, tanh, where, zeros } from "../core/index.ts";
+import { scan, sigmoid, type Tensor, tanh, where, zeros } from "../core/index.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 
@@ -53,35 +53,30 @@ export class Recurrent extends Module {
     x: Tensor,
     { initial, present }: { initial?: RecurrentState | undefined; present?: Tensor } = {},
   ): { states: readonly Tensor[]; last: RecurrentState } {
-    const [batch, time] = x.shape as [number, number];
-    const projected = this.project(x); // (B, T, gates · H)
-    const at = (tensor: Tensor, t: number) => tensor.slice(1, t, t + 1).reshape(batch, -1);
-    let state = initial ?? this.zeroState(batch, x.dtype);
-    const times: RecurrentState[] = [];
-    for (let t = 0; t < time; t++) {
-      const next = this.step(at(projected, t), state);
-      const before = state;
-      state = present === undefined ? next : next.map((one, i) => where(at(present, t), one, before[i]!));
-      times.push(state);
-    }
-    const over = (_: Tensor, part: number) =>
-      concat(
-        times.map((one) => one[part]!.reshape(batch, 1, this.width)),
-        1,
-      );
-    return { states: state.map(over), last: state };
+    const sequences = [this.project(x.permute(1, 0, 2))]; // (T, B, gates · H)
+    if (present !== undefined) sequences.push(present.transpose().reshape(...present.transpose().shape, 1)); // (T, B, 1)
+    const { carry, outputs } = scan(
+      (before, [projected, here]) => {
+        const next = this.step(projected!, before);
+        const state = here === undefined ? next : next.map((one, part) => where(here, one, before[part]!));
+        return { carry: state, outputs: state };
+      },
+      { carry: initial ?? this.zeroState(x.shape[0]!, x.dtype), sequences },
+    );
+    return { states: outputs.map((part) => part.permute(1, 0, 2)), last: carry };
   }
 
-  /** The part of the gates that inputs decide: (…, I) → (…, gates · H) */
+  /** The part of the gates that no state decides: (…, I) → (…, gates · H) */
   project(x: Tensor): Tensor {
-    const { weight_ih, bias_ih } = this;
-    return x.matmul(weight_ih.tensor).add(bias_ih.tensor);
+    const { weight_ih, bias_ih, bias_hh } = this;
+    const projected = x.matmul(weight_ih.tensor).add(bias_ih.tensor);
+    return this.cell === "gru" ? projected : projected.add(bias_hh.tensor);
   }
 
   /** The next state, from what inputs decided (B, gates · H) and the state before. */
   step(projected: Tensor, state: RecurrentState): RecurrentState {
     const h = state[0]!;
-    const recurrent = h.matmul(this.weight_hh.tensor).add(this.bias_hh.tensor);
+    const recurrent = h.matmul(this.weight_hh.tensor);
     if (this.cell === "rnn") return [tanh(projected.add(recurrent))];
     if (this.cell === "lstm") {
       const [input, forget, cell, output] = projected.add(recurrent).split(4) as [Tensor, Tensor, Tensor, Tensor];
@@ -91,7 +86,7 @@ export class Recurrent extends Module {
       return [sigmoid(output).mul(tanh(memory)), memory];
     }
     const [r, z, n] = projected.split(3) as [Tensor, Tensor, Tensor];
-    const [hr, hz, hn] = recurrent.split(3) as [Tensor, Tensor, Tensor];
+    const [hr, hz, hn] = recurrent.add(this.bias_hh.tensor).split(3) as [Tensor, Tensor, Tensor];
     const fresh = tanh(n.add(sigmoid(r.add(hr)).mul(hn)));
     return [fresh.add(sigmoid(z.add(hz)).mul(h.sub(fresh)))];
   }
