@@ -43,7 +43,7 @@ export function buildPlan(lowering: Lowering, outputs: readonly NamedPlacement[]
     constants,
     variables,
     feeds,
-    nodes: graphs.flatMap(nodesOf),
+    nodes: graphs.flatMap(({ graph, turns }) => nodesOf(graph, turns)),
     loops: loopsOf(drafts),
   };
 }
@@ -83,11 +83,12 @@ function loopsOf(drafts: readonly Draft[]): readonly PlanLoop[] {
   return [...loops].map(({ first, end, turns }) => ({ first, count: end - first, turns }));
 }
 
-function nodesOf(graph: Graph): Plan["nodes"] {
+/** What a scan computes is told of its body's nodes, for all turns. */
+function nodesOf(graph: Graph, turns: number): Plan["nodes"] {
   const types = (ids: readonly number[]) => ids.map((id) => graph.value(id));
   return graph.nodes.map(({ op, scope, inputs, outputs, attrs }) => ({
     op: op.name,
     scope,
-    flops: op.cost?.(types(inputs), types(outputs), attrs).flops ?? 0, // of a scan's body: of one turn
+    flops: op.name === "scan" ? 0 : turns * (op.cost?.(types(inputs), types(outputs), attrs).flops ?? 0),
   }));
 }

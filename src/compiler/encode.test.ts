@@ -6,8 +6,9 @@ import type { Plan } from "./plan.ts";
 const small: Plan = {
   tensors: [
     { space: "feed", index: 0, offset: 0, dtype: "f32", shape: [2, 3], strides: [3, 1] },
-    { space: "arena", index: 0, offset: 5 * 2 ** 32 + 64, dtype: "bool", shape: [], strides: [] },
+    { space: "arena", index: 0, offset: 5 * 2 ** 32 + 64, dtype: "bool", shape: [], strides: [], step: -64 },
   ],
+  loops: [{ first: 1, count: 2, turns: 5 }],
   code: [
     { kernel: "fill", inputs: [], outputs: [1], params: [0.5, -1e300], node: 7, attrs: {}, commit: false },
     { kernel: "copy", inputs: [0], outputs: [1], params: [], node: 2 ** 40, attrs: {}, commit: true },
@@ -40,7 +41,7 @@ describe("encodePlan", () => {
       1n,
       1n,
       -1n,
-      0n,
+      1n,
       0n,
       0n,
       0n,
@@ -49,7 +50,7 @@ describe("encodePlan", () => {
 
   it("writes tensors with 64-bit offsets", () => {
     const second = words.slice(16 + 22, 16 + 44);
-    expect(second.slice(0, 6)).toEqual([0n, 0n, (5n << 32n) + 64n, 7n, 0n, 0n]);
+    expect(second.slice(0, 6)).toEqual([0n, 0n, (5n << 32n) + 64n, 7n, 0n, -64n]);
     const first = words.slice(16, 16 + 22);
     expect(first).toEqual([2n, 0n, 0n, 1n, 2n, 0n, 2n, 3n, ...Array(6).fill(0n), 3n, 1n, ...Array(6).fill(0n)]);
   });
@@ -66,11 +67,12 @@ describe("encodePlan", () => {
     expect([...new Float64Array(encoded.bytes, 88 * 8, 3)]).toEqual([0.5, -1e300, Number.NaN]);
   });
 
-  it("ends with outputs, signatures and padded constants", () => {
+  it("ends with outputs, signatures, loops and padded constants", () => {
     expect(words[91]).toBe(1n);
     expect(words.slice(92, 95)).toEqual([5n, 1n, 4n]);
     expect(words.slice(102, 106)).toEqual([1n, 2n, 2n, 3n]);
-    expect([...new Uint8Array(encoded.bytes, 112 * 8)]).toEqual([1, 2, 3, 0, 0, 0, 0, 0]);
+    expect(words.slice(112, 115)).toEqual([1n, 2n, 5n]);
+    expect([...new Uint8Array(encoded.bytes, 115 * 8)]).toEqual([1, 2, 3, 0, 0, 0, 0, 0]);
     expect(encoded.variableNames).toEqual(["w"]);
     expect(encoded.feedNames).toEqual(["x"]);
   });

@@ -56,7 +56,7 @@ export class Lowering {
   readonly feeds: PlanType[] = [];
   readonly arena: Buffer[];
   /** Graphs whose nodes instructions name: the program's own, then those of bodies. */
-  readonly graphs: Graph[];
+  readonly graphs: { readonly graph: Graph; readonly turns: number }[];
   readonly constants: { readonly offset: number; readonly bytes: Uint8Array }[] = [];
   constantBytes = 0;
   private readonly placements = new Map<number, Placement>();
@@ -76,8 +76,8 @@ export class Lowering {
     this.drafts = within?.outer.drafts ?? [];
     this.arena = within?.outer.arena ?? [];
     this.graphs = within?.outer.graphs ?? [];
-    this.firstNode = this.graphs.reduce((count, { nodes }) => count + nodes.length, 0);
-    this.graphs.push(graph);
+    this.firstNode = this.graphs.reduce((count, { graph }) => count + graph.nodes.length, 0);
+    this.graphs.push({ graph, turns: within?.loop.turns ?? 1 });
     this.commits = commitNodes(graph);
     this.uses = countUses(graph);
   }

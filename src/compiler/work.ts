@@ -18,7 +18,7 @@ export function workOf(plan: Plan, { kernel, inputs, outputs, node, turns = 1 }:
   const unread = picking.includes(kernel) ? Math.max(0, bytesOf(inputs[0]!) - written) : 0;
   const made = plan.nodes[node];
   // A copy made for the sake of a node computes nothing of it.
-  return { flops: made?.op === kernel ? turns * made.flops : 0, bytes: turns * (sum(inputs) - unread + written) };
+  return { flops: made?.op === kernel ? made.flops : 0, bytes: turns * (sum(inputs) - unread + written) };
 }
 
 /** A broadcast dimension holds one element, however often it is read. */

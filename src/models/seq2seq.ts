@@ -3,7 +3,7 @@
 // N sources, R rows written, S source time, T target time, E width of embeddings and state, V vocabulary. Padding is token −1.
 import { z } from "zod";
 import { parseConfig } from "../base/index.ts";
-import { concat, matmulOf, softmax, type Tensor, tanh, where } from "../core/index.ts";
+import { concat, matmulOf, scan, softmax, type Tensor, tanh, where } from "../core/index.ts";
 import {
   type CellName,
   call,
@@ -107,37 +107,59 @@ export class Seq2seq extends Module {
   private encode(source: Tensor): { memory: Memory; states: readonly RecurrentState[] } {
     checkTokens(source, this.config.context);
     const present = source.greaterEqual(0);
-    const states: RecurrentState[] = [];
-    const values = this.encoder.reduce((x, layer) => {
-      const read = within(layer, () => layer.run(x, { present }));
-      states.push(read.last);
-      return call(this.dropout, read.states[0]!);
-    }, this.embed(source));
+    const { outputs: values, states } = this.stack(this.encoder, this.embed(source), () => ({ present }));
     return { states, memory: { values, present, keys: this.keys === undefined ? values : call(this.keys, values) } };
   }
 
   /** Tokens i32 (B, T) from the states before them → logits (B, T, V) and the states after them. */
   private write(tokens: Tensor, memory: Memory, before: readonly RecurrentState[]) {
-    const [batch, time] = tokens.shape as [number, number];
     const embedded = this.embed(tokens);
-    let states = before;
-    const steps: Tensor[] = [];
-    for (let t = 0; t < time; t++) {
-      const token = embedded.slice(1, t, t + 1); // (B, 1, E)
-      const own = states.at(-1)![0]!.reshape(batch, 1, -1);
-      let x = this.queries === undefined ? token : concat([token, this.look(own, memory)], 2);
-      states = this.decoder.map((layer, at) => {
-        const next = within(layer, () => layer.step(layer.project(x).reshape(batch, -1), states[at]!));
-        x = call(this.dropout, next[0]!.reshape(batch, 1, -1));
-        return next;
-      });
-      steps.push(x);
-    }
-    const outputs = concat(steps, 1); // (B, T, E)
+    const { outputs, states } =
+      this.queries === undefined
+        ? this.stack(this.decoder, embedded, (layer) => ({ initial: before[layer]! }))
+        : this.lookAndStep(embedded, memory, before);
     const { combine } = this;
     const hidden =
       combine === undefined ? outputs : tanh(call(combine, concat([this.look(outputs, memory), outputs], 2)));
     return { states, logits: call(this.lm_head, hidden) };
+  }
+
+  /** Layers one on top of the other, each over all times: (B, T, E) → the same, and the last state of each. */
+  private stack(
+    layers: readonly Recurrent[],
+    x: Tensor,
+    options: (layer: number) => { initial?: RecurrentState; present?: Tensor },
+  ): { outputs: Tensor; states: readonly RecurrentState[] } {
+    const states: RecurrentState[] = [];
+    const outputs = layers.reduce((inputs, layer, at) => {
+      const made = within(layer, () => layer.run(inputs, options(at)));
+      states.push(made.last);
+      return call(this.dropout, made.states[0]!);
+    }, x);
+    return { outputs, states };
+  }
+
+  /** All layers of the decoder time by time, since the first looks at the source by what the last put out before. */
+  private lookAndStep(embedded: Tensor, memory: Memory, before: readonly RecurrentState[]) {
+    const [batch] = embedded.shape as [number];
+    const parts = before[0]!.length;
+    const ofLayers = (flat: readonly Tensor[]): RecurrentState[] =>
+      before.map((_, layer) => flat.slice(layer * parts, (layer + 1) * parts));
+    const { carry, outputs } = scan(
+      (flat, [token]) => {
+        const own = flat.at(-parts)!.reshape(batch, 1, -1);
+        let x = concat([token!.reshape(batch, 1, -1), this.look(own, memory)], 2);
+        const next = ofLayers(flat).map((state, at) => {
+          const layer = this.decoder[at]!;
+          const made = within(layer, () => layer.step(layer.project(x).reshape(batch, -1), state));
+          x = call(this.dropout, made[0]!.reshape(batch, 1, -1));
+          return made;
+        });
+        return { carry: next.flat(), outputs: [x.reshape(batch, -1)] };
+      },
+      { carry: before.flat(), sequences: [embedded.permute(1, 0, 2)] },
+    );
+    return { outputs: outputs[0]!.permute(1, 0, 2), states: ofLayers(carry) };
   }
 
   /** What queries (B, T, E) see of the source: (B, T, E) */

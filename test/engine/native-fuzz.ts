@@ -174,6 +174,9 @@ function largePlan(): Plan {
   const bias = tensors.push({ ...tensors[c]!, shape: [4, 12], strides: [0, 1] }) - 1;
   const turned = tensors.push({ ...tensors[y]!, shape: [12, 4], strides: [1, 12] }) - 1;
   const [t, column, key] = [add("arena", "f32", [12, 4]), add("arena", "f32", [1, 12]), add("arena", "i32", [3])];
+  const moving = (at: number, step: number, offset = 0) =>
+    tensors.push({ ...tensors[at]!, offset: tensors[at]!.offset + offset, shape: [12], strides: [1], step }) - 1;
+  run("copy", [moving(w, 48)], [moving(y, -48, 144)]); // in a loop of four turns
   run("take", [x, ids], [rows]);
   run("matmul", [x, w], [y], [0, 0, 0]);
   run("tape", [y, bias], [z], [0, 2, 26, 2, 0, 1, 0, 4, 3, 2, 0, 0, 3]);
@@ -194,6 +197,7 @@ function largePlan(): Plan {
   return {
     tensors,
     code: code.filter(({ kernel }) => known.has(kernel)),
+    loops: [{ first: 0, count: 1, turns: 4 }],
     arenaBytes,
     constants: new Uint8Array(48),
     variables: [{ name: "w", dtype: "f32", shape: [8, 12] }],
