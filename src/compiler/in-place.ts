@@ -52,13 +52,14 @@ function isFree(to: Buffer, from: Buffer, draft: Draft): boolean {
 function findLifetimes(drafts: readonly Draft[]): void {
   for (const draft of drafts) {
     for (const operand of [...draft.inputs, ...draft.outputs]) {
-      const found = root(operand.buffer);
-      const buffer = found.moving === undefined ? found : root(found.moving.of);
+      const { moving } = operand.buffer;
+      const whole = moving === undefined ? operand.buffer : moving.of;
+      const buffer = root(whole);
       // what a loop does not make anew in every turn must last for all of them
       const isOutside = draft.loop !== undefined && buffer.loop !== draft.loop;
       const { first, end } = isOutside ? draft.loop! : { first: draft.at, end: draft.at };
       buffer.first = Math.min(buffer.first, first);
-      buffer.last = operand.buffer.pinned ? Number.POSITIVE_INFINITY : Math.max(buffer.last, end);
+      buffer.last = whole.pinned ? Number.POSITIVE_INFINITY : Math.max(buffer.last, end);
     }
   }
 }

@@ -135,7 +135,9 @@ function combine(dice: Dice, a: Tensor, b: Tensor): Tensor {
       return dice.chance(0.5) ? f.concat([x, y, x]) : dice.pick(binary)(x.sum(), y);
     }
   };
-  switch (dice.below(4)) {
+  switch (dice.below(5)) {
+    case 4:
+      return a.rank > 0 && a.shape[0]! > 0 ? loop(dice, a, b) : fits();
     case 0: {
       const flat = b.reshape(sizeOf(b.shape));
       // a large eps: rows that are all but constant would be rounding errors blown up
@@ -161,6 +163,29 @@ function combine(dice: Dice, a: Tensor, b: Tensor): Tensor {
     default:
       return fits();
   }
+}
+
+/** A loop over the first axis of `a` that also reads `b`: what it carries changes by the dice, and is given out before, after, or changed. */
+function loop(dice: Dice, a: Tensor, b: Tensor): Tensor {
+  const first = a.slice(0, 0, 1).reshape(...a.shape.slice(1));
+  const { carry, outputs } = f.scan(
+    ([s, t], [x]) => {
+      const next = dice
+        .pick(binary)(dice.pick(binary)(dice.pick([s!, t!]), x!), b.sum())
+        .tanh();
+      const kept = change(dice, dice.pick([s!, next]));
+      const pair = dice.pick([
+        [t!, next],
+        [next, s!],
+        [next, next.sub(t!)],
+        [s!, next],
+      ]);
+      return { carry: pair, outputs: [kept, dice.pick([s!, next, x!])] };
+    },
+    { carry: [first, first.mul(0.5)], sequences: [a], reverse: dice.chance(0.5) },
+  );
+  const [kept, own] = outputs as [Tensor, Tensor];
+  return dice.pick([own, own.add(carry[0]!), kept, kept.sum().add(own), carry[1]!]);
 }
 
 /** A program of about `size` operations with feeds, variables and outputs; without `jumps` all of them are continuous. */
