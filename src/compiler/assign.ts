@@ -40,6 +40,7 @@ function mayWriteDirectly(value: Placement, target: Buffer, guarded: boolean): b
   const { buffer } = value;
   const [maker, ...others] = buffer.writers;
   if (maker === undefined || others.length > 0 || target.writers.length > 0) return false;
+  if (maker.loop !== buffer.loop) return false; // what a loop gives out is made in its turns
   if (buffer.space !== "arena" || root(buffer) !== buffer || buffer.pinned || !isWhole(value)) return false;
   if (guarded && !maker.commit) return false;
   const output = maker.outputs.findIndex((made) => made.buffer === buffer);

@@ -308,8 +308,9 @@ export class Lowering {
     const commit = within === undefined ? this.commits.has(node.id) : within.outer.commits.has(within.node.id);
     const made = { at: drafts.length, node: this.firstNode + node.id, loop: within?.loop };
     const draft = { ...made, kernel, inputs, outputs, params, attrs, commit, inPlace };
-    for (const { buffer } of inputs) buffer.readers.push(draft);
-    for (const { buffer } of outputs) buffer.writers.push(draft);
+    const touched = ({ buffer }: Placement) => (buffer.moving === undefined ? [buffer] : [buffer, buffer.moving.of]);
+    for (const buffer of inputs.flatMap(touched)) buffer.readers.push(draft);
+    for (const buffer of outputs.flatMap(touched)) buffer.writers.push(draft);
     drafts.push(draft);
   }
 
@@ -352,7 +353,8 @@ export class Lowering {
   private writeInto(id: number, window: Placement, node: Node): void {
     const part = this.placementOf(id);
     const [maker, ...others] = part.buffer.writers;
-    if (maker !== undefined && others.length === 0 && isWhole(part) && this.isReadOnce(id)) {
+    const isOwn = maker?.loop === part.buffer.loop; // what a loop gives out is made in its turns
+    if (maker !== undefined && isOwn && others.length === 0 && isWhole(part) && this.isReadOnce(id)) {
       const at = maker.outputs.findIndex((output) => output.buffer === part.buffer);
       const view = stridedOutputs.has(maker.kernel) ? reshapeView(window, maker.outputs[at]!.shape) : undefined;
       if (view !== undefined && part.buffer.readers.length === 0) {
