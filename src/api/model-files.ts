@@ -200,7 +200,9 @@ export async function requireSavePlace(folder: string, replace = false): Promise
     where: folder,
     expected: replace ? "nothing, or a model that save() wrote" : "nothing",
     got: "a file or folder",
-    fix: replace ? "choose another folder" : "choose a new folder, or save(folder, { replace: true })",
+    fix: replace
+      ? "choose another folder"
+      : "choose a new folder, or add --replace; from code save(folder, { replace: true })",
   });
 }
 

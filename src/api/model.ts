@@ -5,6 +5,7 @@ import {
   formatType,
   fromNumbers,
   type HostArray,
+  isFloat,
   sameShape,
   sizeOf,
   toNumbers,
@@ -217,7 +218,8 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
         );
       }
       const computed = asComputed(saved, this.engine);
-      const value = this.quantize === undefined ? computed : fromNumbers("f32", shape, toNumbers(computed));
+      const isWhole = this.quantize === undefined || !isFloat(computed.dtype); // codes were made in training
+      const value = isWhole ? computed : fromNumbers("f32", shape, toNumbers(computed));
       if (value.dtype === "f64") dtype = "f64";
       for (const [part, array] of storedParts(this.built.module, [[name, value]])) {
         this.store.declare([{ name: part, dtype: array.dtype, shape: array.shape }]);

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { fail } from "../base/index.ts";
+import { fail, shellWord } from "../base/index.ts";
 import { type Recipe, readRecipe } from "../recipe/index.ts";
 
 export interface RecipeOptions {
@@ -29,6 +29,11 @@ export function collect(value: string, earlier: readonly string[] = []): string[
 
 export async function recipeOf(path: string, options: RecipeOptions): Promise<Recipe> {
   return await readRecipe(path, { set: options.set ?? [] });
+}
+
+/** The changes of a command, for the next that it names. */
+export function changesAgain({ set = [] }: RecipeOptions): string {
+  return set.map((change) => ` --set ${shellWord(change)}`).join("");
 }
 
 const usualName = "athanor.yaml";

@@ -31,7 +31,8 @@ export function findColumn(table: Table, column: string | number = -1): number {
     expected:
       typeof column === "string" ? `one of ${names.join(", ").slice(0, 300)}` : `an index below ${names.length}`,
     got: String(column),
-    ...(guess === undefined ? {} : { fix: `did you mean ${guess}?` }),
+    fix:
+      guess === undefined ? "name a column that is there; recipes: data.target, data.text" : `did you mean ${guess}?`,
   });
 }
 

@@ -128,6 +128,7 @@ describe("refused before any work", () => {
   test.each([
     ["generate", ["--beams", "2", "--top-k", "3"], "--top-k"],
     ["generate", ["--length-penalty", "2"], "--length-penalty"],
+    ["generate", ["--chat"], "--prompt"],
     ["generate", ["--beams", "2", "--samples", "3"], "--samples"],
     ["eval", ["--stride", "4", "--batch", "2"], "--batch, --stride"],
   ])("%s %j: flags that would do nothing, before the run is looked at", async (command, flags, named) => {
@@ -279,7 +280,9 @@ test("what a classifier is asked that only writers of texts know; a line without
   await runCli(["export", "said", "saved"], folder.path);
   const alone = await runCli(["eval", "saved"], folder.path);
   expect(alone.stderr).toMatch(/\[run\/missing\][\s\S]*fix {7}npx athanor eval saved --task FILE/);
-  expect([searched, gap, nothing, alone].map(({ code }) => code)).toEqual([2, 2, 2, 2]);
+  const tasked = await runCli(["eval", "said", "--task", "two.txt"], folder.path);
+  expect(tasked.stderr).toMatch(/\[model\/task\][\s\S]*fix {7}npx athanor eval said --set data.heldOutPath=FILE/);
+  expect([searched, gap, nothing, alone, tasked].map(({ code }) => code)).toEqual([2, 2, 2, 2, 2]);
   const { stdout } = await runCli(["predict", "said", "two.txt"], folder.path);
   expect(stdout.trim().split("\n")).toHaveLength(2);
 });

@@ -47,6 +47,12 @@ describe.each(quantizedFormats)("%s", (format) => {
     expect(await text(`${format}-merged`)).toBe(await text(format));
   });
 
+  test("its other matrices are made codes where the model is loaded so", async () => {
+    const small = await load(at(format), { quantize: "int8" });
+    const { tokens } = await small.generate("the ", { maxTokens: 30, temperature: 0 });
+    expect(tokens).toHaveLength(30);
+  });
+
   test("a run that was paused ends with the same bytes", async () => {
     const args = ["train", recipeOf(format), "--run-dir", `${format}-paused`] as const;
     expect(await cli(...args, "--init-from", "base", "--until", "10")).toMatchObject({ code: 0 });

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { evaluateRun, heldOutPairs, load, pairsOfFile, readLabelledTask } from "../../api/index.ts";
-import { fail } from "../../base/index.ts";
+import { fail, shellWord } from "../../base/index.ts";
 import { parseTask } from "../../eval/index.ts";
 import { type BleuTokenization, bleuTokenizations } from "../../metrics/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
@@ -73,6 +73,13 @@ async function evaluateTask(
   const { batch, stride, tokenization, raw, set = [], beams, lengthPenalty } = flags;
   const model = await load(folder, { weights: raw ? "raw" : "averaged", onNote: output.note });
   const kind = model.description.task;
+  if (kind === "classification" || kind === "regression")
+    fail("model/task", "a task in a file is for models that write, answer or label words", {
+      where: folder,
+      expected: "a language model, or one that makes texts, answers questions or labels words",
+      got: `a model for ${kind}`,
+      fix: `npx athanor eval ${shellWord(folder)} --set data.heldOutPath=FILE, on rows like those it was trained on`,
+    });
   if (kind !== "sequence-to-sequence") {
     refuseUnused(command, ["beams", "lengthPenalty", "tokenization"], "this model writes no texts from texts");
     if (file !== heldOutTask) refuseUnused(command, ["set"], "a task is run on the model as it is");

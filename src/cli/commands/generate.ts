@@ -97,6 +97,13 @@ async function generate(
   command: Command,
 ): Promise<number> {
   refuseUnusedFlags(command, flags);
+  if (flags.chat === true && command.getOptionValueSource("prompt") !== "cli")
+    fail("cli/argument", "there is no message to answer", {
+      where: "--chat",
+      expected: "--prompt beside it: what the user says",
+      got: "no --prompt",
+      fix: '--chat --prompt "Hello"',
+    });
   const { greedy = false, topK, topP, minP, repetitionPenalty, stop = [], samples } = flags;
   const settings = parseConfig(
     generationSchema,

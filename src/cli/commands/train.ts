@@ -9,7 +9,7 @@ import { tellTrained } from "../../train/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { pathOption, wholeOption } from "../options.ts";
 import { exitCodes, stoppedCode } from "../output.ts";
-import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
+import { changesAgain, type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
 import { StatusLine } from "../status-line.ts";
 
 interface TrainFlags extends RecipeOptions {
@@ -104,18 +104,18 @@ const endings = {
   time: (step: number) => `ended at step ${step}: stop.minutes are over`,
 };
 
-/** The changes of this command, for the next. */
-const changesAgain = ({ set = [] }: TrainFlags): string => set.map((change) => ` --set ${shellWord(change)}`).join("");
-
 /** Three things worth trying with a finished run of a recipe, named with its changes. */
-function nextCommands(named: string, { folder }: { folder: string }, { model, samples, data }: Recipe): string {
+function nextCommands(named: string, { folder }: { folder: string }, { model, samples, data, loss }: Recipe): string {
   const run = shellWord(folder);
-  const writesText = Object.keys(model).some((family) => modelFamily(family).tasks.includes("language-model"));
-  const prompt = samples?.prompt.trim() ?? ""; // one of ours might have a character that the data has not
+  const isScorer = loss?.bradleyTerry !== undefined;
+  const writesText =
+    !isScorer && Object.keys(model).some((family) => modelFamily(family).tasks.includes("language-model"));
+  // one of ours might have a character that the data has not
+  const prompt = samples?.prompt.trim() ?? (data.chat === undefined ? "" : "Hello");
   const asked = data.chat === undefined ? "" : " --chat";
   const use = writesText
     ? `npx athanor generate ${run}${asked}${prompt === "" ? "" : ` --prompt ${shellWord(prompt)}`}`
-    : `npx athanor predict ${run} <file with rows to predict>`;
+    : `npx athanor predict ${run} YOUR-ROWS`;
   return [
     "\ntry next:",
     `  ${use}`,

@@ -13,7 +13,7 @@ import {
 } from "../../study/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
 import { numberOption, wholeOption } from "../options.ts";
-import { type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
+import { changesAgain, type RecipeOptions, recipeOf, withRecipe } from "../recipe-options.ts";
 
 interface RateFlags extends RecipeOptions {
   readonly from?: number;
@@ -101,7 +101,7 @@ async function tuneRate({ output }: CommandContext, path: string, flags: RateFla
       : `trains at ${format(stable)}, no longer at ${format(unstable)}`,
   );
   output.print(`the loss falls fastest at ${format(steepest)}\n`);
-  output.print(`try  npx athanor train ${shellWord(path)} --set ${pc.bold(change)}`);
+  output.print(`try  npx athanor train ${shellWord(path)}${changesAgain(flags)} --set ${pc.bold(change)}`);
   return undefined;
 }
 
@@ -145,7 +145,9 @@ async function tuneOptimizers({ output }: CommandContext, path: string, flags: O
   const equal = ranking.filter(({ behind }) => behind !== undefined && !(behind.mean - behind.half! > 0));
   if (equal.length > 0)
     output.print(`these seeds cannot tell ${equal.map(({ name }) => name).join(", ")} from the first`);
-  output.print(`\ntry  npx athanor train ${shellWord(path)} --set ${pc.bold(shellWord(ranking[0]!.change))}`);
+  output.print(
+    `\ntry  npx athanor train ${shellWord(path)}${changesAgain(flags)} --set ${pc.bold(shellWord(ranking[0]!.change))}`,
+  );
   return undefined;
 }
 
