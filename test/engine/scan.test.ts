@@ -43,6 +43,29 @@ test("a plan is as long, and its memory as large, for many turns as for few; wha
   expect(workOf(many, product)).toEqual({ flops: 3000 * 2 * 8 * 16 * 16, bytes: 3000 * 4 * (2 * 8 * 16 + 16 * 16) });
 });
 
+test("mixed precision stores what products outside of a loop read, and nothing inside of it", async () => {
+  const graph = trace({ x: { dtype: "f32", shape: [5, 8, 16] }, w: { dtype: "f32", shape: [16, 16] } }, ({ x, w }) => {
+    const step = ([s]: Tensor[], [now]: Tensor[]) => ({ carry: [tanh(s!.matmul(w).add(now!))] });
+    return scan(step, { carry: [zeros([8, 16])], sequences: [x.matmul(w)] }).carry[0]!.sum();
+  });
+  const { code, tensors } = compile(graph, nativeEngine()!.target, { storage: "bf16" });
+  const dtypesOf = (isLoop: boolean) =>
+    code
+      .filter(({ turns }) => (turns !== undefined) === isLoop)
+      .flatMap(({ inputs, outputs }) => [...inputs, ...outputs].map((at) => tensors[at]!.dtype));
+  expect(dtypesOf(false)).toContain("bf16");
+  expect(new Set(dtypesOf(true))).toEqual(new Set(["f32"]));
+  const values = (name: string, count: number) =>
+    Array.from({ length: count }, (_, at) => Math.sin(at + name.length) / 4);
+  const feeds = {
+    x: fromNumbers("f32", [5, 8, 16], values("x", 640)),
+    w: fromNumbers("f32", [16, 16], values("ww", 256)),
+  };
+  const [exact, stored] = [await runNative(graph, feeds), await runNative(graph, feeds, { storage: "bf16" })];
+  assertClose(stored.result!, exact.result!, { relative: 0.02, absolute: 0.02, what: "sum" });
+  expect(stored.result!.data).not.toEqual(exact.result!.data);
+});
+
 test("times are those of all turns together", async () => {
   const engine = nativeEngine()!;
   const program = engine.load(planOf(2000), engine.createStore());
