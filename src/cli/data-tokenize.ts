@@ -1,5 +1,6 @@
 // athanor data tokenize: documents into a folder of token shards, by several threads. Stopped or killed, the same command goes on.
 import { mkdir } from "node:fs/promises";
+import { relative } from "node:path";
 import type { Command } from "commander";
 import pc from "picocolors";
 import { fail, formatBytes, formatCount, formatDuration, shellWord } from "../base/index.ts";
@@ -118,7 +119,7 @@ async function documentsOf(paths: string[]) {
     });
   const spec: TokenizerSpec | undefined =
     typeof tokenizer === "string" && tokenizer !== "byte" && tokenizer !== "char" ? { file: tokenizer } : tokenizer;
-  return { paths: [path], tokenizer: spec, text: data.text, invalid: data.invalid };
+  return { paths: [relative(".", path)], tokenizer: spec, text: data.text, invalid: data.invalid };
 }
 
 /** One line that is rewritten on a terminal; on a pipe, a line now and then. */

@@ -230,6 +230,7 @@ describe("refused", () => {
       ["data/token-manifest", '"dtype": "u32"', '"dtype": "u16"'],
       ["data/shard", `"documents": ${shards[0]!.documents + 1}`, `"documents": ${shards[0]!.documents}`],
       ["data/shard", `"tokens": ${shards[0]!.tokens - 1}`, `"tokens": ${shards[0]!.tokens}`],
+      ["data/shard", '"documents": 9007199254740991', `"documents": ${shards[0]!.documents}`],
       ["data/shard", '"vocabSize": 100', `"vocabSize": ${tokenizer.vocabSize}`],
       ["data/stale-tokens", `"sha256": "${"0".repeat(64)}"`, `"sha256": "${tokenizer.sha256}"`],
     ] as const) {

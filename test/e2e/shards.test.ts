@@ -112,6 +112,24 @@ test("a run on shards, paused and resumed, ends in the same bytes; it is evaluat
   done(await cli("generate", "whole", "--prompt", "the ", "--tokens", "4"));
 });
 
+test("a recipe in place of documents means its data; its shards mix, and teach what else texts do", async () => {
+  const recipe = writeRecipe("texts.json", { path: "small.jsonl", packing: true });
+  writeFileSync(join(folder.path, "texts.yaml"), readFileSync(join(folder.path, recipe))); // JSON is YAML
+  done(await cli("data", "tokenize", "texts.yaml", "--output", "named"));
+  expect(contents("named")).toEqual(contents("small"));
+  const mix = [{ path: "small", weight: 3 }, { path: "named" }];
+  for (const packing of [false, true]) done(await cli("train", writeRecipe("mix.json", { mix, packing })));
+  const bert = { layers: 1, heads: 2, width: 16, context: 32 };
+  const masked = {
+    data: { path: "small", task: "masked-language-model" },
+    model: { bert },
+    batch: { size: 4 },
+    steps: 2,
+  };
+  writeFileSync(join(folder.path, "masked.json"), JSON.stringify(masked));
+  done(await cli("train", "masked.json"));
+});
+
 test("refused: another tokenizer than the shards', shards that are damaged or unfinished", async () => {
   const refused = async (code: string, ...args: string[]) => {
     const { code: exit, records } = await cli(...args);

@@ -4,7 +4,14 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { BpeTokenizer, loadTokenizer, trainBpe, WordCounter } from "../../src/data/index.ts";
+import {
+  BpeTokenizer,
+  loadTokenizer,
+  openTokenFolder,
+  tokenizeDocuments,
+  trainBpe,
+  WordCounter,
+} from "../../src/data/index.ts";
 import { readHubModel } from "../../src/hub/index.ts";
 import { amount } from "../amount.ts";
 import { readHostile } from "../support/hostile.ts";
@@ -35,7 +42,7 @@ async function check(
   expect(result.crashes.slice(0, 5)).toEqual([]);
   expect(result.read + result.refused).toBe(times);
   expect(result.refused).toBeGreaterThan(times / 2);
-  const known = /^(safetensors|hub|config|model|checkpoint|tokenizer)\//;
+  const known = /^(safetensors|hub|config|model|checkpoint|tokenizer|data)\//;
   expect([...result.codes].filter((code) => !known.test(code))).toEqual([]);
   expect(result.slowestMs).toBeLessThan(5000);
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 28);
@@ -55,6 +62,16 @@ test("an index of shards", async () => {
   const name = names.find((one) => "model.safetensors.index.json" in golden.cases[one]!.files)!;
   await check("model.safetensors.index.json", filesOf(name), readHubModel, 0.1);
 });
+
+test("a folder of token shards", async () => {
+  const place = join(scratch, "tokens");
+  await tokenizeDocuments("README.md", { tokenizer: "byte", output: place });
+  const files = Object.fromEntries(readdirSync(place).map((name) => [name, readFileSync(join(place, name))]));
+  rmSync(place, { recursive: true });
+  const read = async (folder: string) => await (await openTokenFolder(folder, 0)).tokens.close();
+  await check("shard-00000.bin", files, read, 0.1);
+  await check("manifest.json", files, read, 0.25);
+}, 1_800_000);
 
 test("tokenizer.json", async () => {
   const counter = new WordCounter();
