@@ -3,7 +3,6 @@
 import {
   type DType,
   fail,
-  formatType,
   fromNumbers,
   type HostArray,
   type Shape,
@@ -11,9 +10,10 @@ import {
   sizeOf,
   unreachable,
 } from "../base/index.ts";
-import type { Graph, Node, TapeStep } from "../core/index.ts";
+import type { Graph, Node } from "../core/index.ts";
 import { type Assignment, assignAll } from "./assign.ts";
 import { buildPlan } from "./build-plan.ts";
+import { checkDTypes } from "./check-dtypes.ts";
 import { commitNodes } from "./commits.ts";
 import { shareInPlace } from "./in-place.ts";
 import { lowerScan } from "./loops.ts";
@@ -258,7 +258,7 @@ export class Lowering {
         fix: "run on the reference engine, or express it with other operations",
       });
     }
-    this.checkDTypes(node);
+    checkDTypes(node, this.graph, this.target);
     const inputs = node.inputs.map((id) => this.operand(id, op.layout ?? "dense", node));
     const outputs = node.outputs.map((id) => this.fresh(id));
     const types = node.inputs.map((id) => this.graph.value(id));
@@ -266,33 +266,6 @@ export class Lowering {
       params: op.params?.(attrs, types) ?? [],
       attrs,
       inPlace: tape ? everyPair(outputs.length, inputs.length) : (op.inPlace ?? []),
-    });
-  }
-
-  private checkDTypes({ op, inputs, outputs, attrs, scope }: Node): void {
-    const { computes, name } = this.target;
-    const isForeign = (id: number, mayBeBf16: boolean): boolean => {
-      const { dtype } = this.graph.value(id);
-      return computes !== undefined && !computes.includes(dtype) && !(mayBeBf16 && dtype === "bf16");
-    };
-    const casts =
-      op.name === "tape" &&
-      onlyCastsTouchBf16(
-        attrs.steps as readonly TapeStep[],
-        inputs.length,
-        (at) => this.graph.value(inputs[at]!).dtype,
-      );
-    const id =
-      inputs.find((id, at) => isForeign(id, casts || op.bf16?.inputs.includes(at) === true)) ??
-      outputs.find((id, at) => isForeign(id, casts || op.bf16?.outputs.includes(at) === true));
-    const foreign = id === undefined ? undefined : this.graph.value(id);
-    const copies = op.kind === "view" || op.name === "take"; // whatever the elements are
-    if (foreign === undefined || copies) return;
-    fail("engine/dtype", `the ${name} engine does not compute in ${foreign.dtype}`, {
-      where: scope,
-      expected: computes?.join(", ") ?? "any",
-      got: `${op.name === "tape" ? "arithmetic" : op.name} on ${formatType(foreign.dtype, foreign.shape)}`,
-      fix: 'cast to f32, or choose engine "reference", which computes in every dtype',
     });
   }
 
@@ -421,16 +394,6 @@ export class Lowering {
     this.placements.set(id, placement);
     return placement;
   }
-}
-
-/** True when a chain only converts from and to bf16: its registers are f32. */
-function onlyCastsTouchBf16(steps: readonly TapeStep[], numInputs: number, inputDType: (at: number) => DType): boolean {
-  const dtypeOf = (register: number) =>
-    register < numInputs ? inputDType(register) : steps[register - numInputs]!.dtype;
-  return steps.every(
-    ({ op, args, dtype, value }) =>
-      op === "cast" || value !== undefined || ![dtype, ...args.map(dtypeOf)].includes("bf16"),
-  );
 }
 
 function everyPair(outputs: number, inputs: number): [number, number][] {
