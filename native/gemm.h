@@ -178,7 +178,7 @@ static void multiplyLocal(const Product& p, const Buffers& buffers) {
 // lies; where it is dense in the depth (b = w^T), every element of C is a dot product of two dense vectors.
 
 constexpr int64_t thinRows = 8 * tileRows, dotRows = 2 * tileRows;
-constexpr int streamRows = 4, streamVectors = 6, streamAhead = 8;
+constexpr int streamRows = 8, streamVectors = 6, streamAhead = 48;
 
 ATHANOR_INLINE bool readsBInPlace(const Product& p) {
   if (p.pairs) return p.rows <= dotRows && hasWholePairs(p, p.bDepth, p.bColumn) && hasWholePairs(p, p.aDepth, p.aRow);
@@ -206,7 +206,10 @@ static void dotTile(const Product& p, int64_t row, int64_t column) {
   forEachVector(p.depth, [&](int64_t k, auto mask) {
     V bk[columns];
     ATHANOR_UNROLL(4)
-    for (int j = 0; j < columns; ++j) bk[j] = load(b + j * bColumn + k, mask);
+    for (int j = 0; j < columns; ++j) {
+      __builtin_prefetch(b + (columns + j) * bColumn + k);  // the next columns: each is a stretch of its own
+      bk[j] = load(b + j * bColumn + k, mask);
+    }
     ATHANOR_UNROLL(8)
     for (int i = 0; i < rows; ++i) {
       const V ai = load(a + i * aRow + k, mask);
@@ -260,8 +263,8 @@ ATHANOR_INLINE void multiplyDots(const Product& p) {
   }
 }
 
-// Up to four rows: B comes from beyond L1 once, in stretches wide enough for the memory to keep up. A stretch of the next rows is
-// asked for early, as each may lie on a page of its own.
+// Up to eight rows: B comes from beyond L1 once, in stretches as wide as there are registers for their sums. What follows is asked for
+// early, as each row of a stretch may lie on a page of its own.
 
 /** C's columns [column, column + vectors * LANES). */
 template <int rows, int vectors, class Element>
@@ -281,7 +284,7 @@ static void streamTile(const Product& p, int64_t column) {
     for (int i = 0; i < rows; ++i) ak[i] = set(a[i * aRow]);
     ATHANOR_UNROLL(12)
     for (int j = 0; j < vectors; ++j) {
-      __builtin_prefetch(b + streamAhead * bDepth + j * LANES);
+      __builtin_prefetch(b + streamAhead / vectors * bDepth + j * LANES);
       const V bj = load(b + j * LANES);
       ATHANOR_UNROLL(4)
       for (int i = 0; i < rows; ++i) sum[i][j] = fma(ak[i], bj, sum[i][j]);
@@ -300,16 +303,18 @@ static void streamTile(const Product& p, int64_t column) {
 /** As many columns as whole stretches cover; gives their number. */
 template <int rows, class Element>
 static int64_t streamColumns(const Product& p) {
-  constexpr int vectors = minOf(streamVectors, maxOf(1, tileRows * tileVectors / rows));
-  constexpr int wide = 2 * vectors * rows <= tileRows * tileVectors ? 2 * vectors : vectors;
+  constexpr int most = tileRows * tileVectors / rows;
+  constexpr int vectors = most >= streamVectors ? streamVectors : most >= 3 ? 3 : maxOf(1, most);  // they divide the widest
+  constexpr int wide = 2 * vectors <= most ? 2 * vectors : vectors;
   int64_t column = 0;
   for (; column + wide * LANES <= p.columns; column += wide * LANES) streamTile<rows, wide, Element>(p, column);
   for (; column + vectors * LANES <= p.columns; column += vectors * LANES) streamTile<rows, vectors, Element>(p, column);
   return column;
 }
 template <class Element>
-constexpr int64_t (*streamColumnsOf[streamRows])(const Product&) = {streamColumns<1, Element>, streamColumns<2, Element>,
-                                                                    streamColumns<3, Element>, streamColumns<4, Element>};
+constexpr int64_t (*streamColumnsOf[streamRows])(const Product&) = {
+    streamColumns<1, Element>, streamColumns<2, Element>, streamColumns<3, Element>, streamColumns<4, Element>,
+    streamColumns<5, Element>, streamColumns<6, Element>, streamColumns<7, Element>, streamColumns<8, Element>};
 
 /** Few rows of f32 by a bf16 matrix as it lies: what is left of its columns is a vector at a time. */
 static void multiplyWidening(const Product& p) {

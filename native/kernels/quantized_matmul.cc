@@ -76,21 +76,24 @@ Layout layoutScratch(const Product& p, int numThreads, Scratch& scratch) {
 bool readsCodes(const Call& call) {
   const View& x = call.in[0];
   const bool isNf4 = call.numIn == 5;
-  return x.shape[0] <= fewRows && call.params[0] == 0 && (!isNf4 || x.shape[1] % nf4Block == 0);
+  return x.shape[0] <= 2 * fewRows && call.params[0] == 0 && (!isNf4 || x.shape[1] % nf4Block == 0);
 }
 
 constexpr int64_t chunkCodes = 1 << 15;  // some microseconds
 
-/** As many numbers as `workspace` says are in `halves`. */
+/** Eight rows at a time, while a chunk's codes are at hand. As many numbers as `workspace` says are in `halves`. */
 void multiplyCodes(const Call& call, const Quantized& matrix, float* halves) {
   const View &x = call.in[0], &y = call.out[0];
   const int64_t rows = x.shape[0], depth = x.shape[1], columns = y.shape[1];
   const bool isNf4 = matrix.scaleCodes != nullptr;
   if (isNf4) partHalves(floats(x), rows * depth, halves);
-  const FewRows multiply = (isNf4 ? nf4By : int8By)[rows - 1];
+  const float* from = isNf4 ? halves : floats(x);
   const int64_t step = roundUp(ceilDiv(chunkCodes, depth), 4);
   call.pool->parallelFor(ceilDiv(columns, step), [&](int64_t chunk, int) {
-    multiply(matrix, isNf4 ? halves : floats(x), chunk * step, minOf(columns, (chunk + 1) * step), floats(y), columns);
+    for (int64_t row = 0; row < rows; row += fewRows) {
+      const FewRows multiply = (isNf4 ? nf4By : int8By)[minOf<int64_t>(fewRows, rows - row) - 1];
+      multiply(matrix, from + row * depth, chunk * step, minOf(columns, (chunk + 1) * step), floats(y) + row * columns, columns);
+    }
   });
 }
 

@@ -165,7 +165,10 @@ async function generate(
   const seconds = (performance.now() - started) / 1000;
   output.record({ prompt: flags.prompt, text, tokens: tokens.length, ending, draft: drafted, seconds });
   output.print("");
-  const share = drafted === undefined ? "" : `, ${drafted.accepted} of ${drafted.proposed} draft tokens accepted`;
+  const share =
+    drafted === undefined
+      ? ""
+      : `, ${drafted.accepted} of ${drafted.proposed} draft tokens accepted (${Math.round((100 * drafted.accepted) / drafted.proposed)} %)`;
   output.note(`${tokens.length} tokens, ${(tokens.length / seconds).toFixed(0)} per second${share}`);
   return ending === "aborted" ? exitCodes.interrupted : exitCodes.done;
 }

@@ -90,6 +90,11 @@ export const matmul = defineOp<["a", "b"], Transposed>({
           attrs: { transposeA, transposeB },
         },
         {
+          inputs: [{ shape: at(6, 40, transposeA), low: -0.5, high: 0.5 }, { shape: at(40, 200, transposeB) }],
+          attrs: { transposeA, transposeB },
+          differentiable: [],
+        },
+        {
           inputs: [{ shape: at(65, 130, transposeA), low: -0.2, high: 0.2 }, { shape: at(130, 49, transposeB) }],
           attrs: { transposeA, transposeB },
           differentiable: [],

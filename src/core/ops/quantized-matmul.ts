@@ -80,6 +80,7 @@ export const quantizedMatmul = defineOp<QuantizedInputs, { readonly transpose: b
         [5, 128, 9],
         [8, 100, 6],
         [9, 64, 10],
+        [17, 64, 10],
         [70, 130, 49],
         [0, 4, 3],
       ] as const
