@@ -21,6 +21,7 @@ export {
   type Prediction,
   type TaskOptions,
   TrainedModel,
+  type VectorPrediction,
 } from "./model.ts";
 export { modelLayouts, requireSavePlace, type SaveOptions, savedDTypes } from "./model-files.ts";
 export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan.ts";

@@ -84,12 +84,18 @@ export interface NumberPrediction {
   readonly value: number;
 }
 
+/** What an encoder makes of a text: texts that belong together have vectors of nearly one direction. */
+export interface VectorPrediction {
+  readonly vector: readonly number[];
+}
+
 export type Prediction<Label extends string = string> =
   | ClassPrediction<Label>
   | NumberPrediction
   | TextPrediction
   | AnswerPrediction
-  | LabelPrediction;
+  | LabelPrediction
+  | VectorPrediction;
 
 export interface LoadOptions {
   /** By default the native engine where it is built, else the reference engine. */
@@ -232,7 +238,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   /**
    * Predicts one row, or several. A classifier answers `{ label, probability, probabilities }`, a regression `{ value }`, a model that
    * makes texts from texts `{ text, score }`, as the beams of `options` find it, one that answers questions `{ answer, start, end, score }`,
-   * one that labels words `{ words, labels, entities }`. Errors with `data/unknown-column`, `model/task`.
+   * one that labels words `{ words, labels, entities }`, one of vectors `{ vector }`. Errors with `data/unknown-column`, `model/task`.
    */
   predict(inputs: readonly Row[], options?: BeamOptions): Promise<Prediction<Label>[]>;
   predict(input: Row, options?: BeamOptions): Promise<Prediction<Label>>;
@@ -288,7 +294,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   private encode(rows: readonly PredictInput[]): { [name: string]: HostArray["data"] } {
     const { encoder, tokenizer } = this;
     const { task } = this.description;
-    if (task !== "classification" && task !== "regression") {
+    if (task !== "classification" && task !== "regression" && task !== "embedding") {
       fail("model/task", "this model does not predict rows", {
         where: this.folder,
         expected: "a classifier or a regression",
@@ -337,6 +343,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   private decode(output: Float64Array): Prediction<Label> {
     const { task, classes = [] } = this.description;
     if (task === "regression") return { value: this.encoder?.decodeTarget(output[0]!) ?? output[0]! };
+    if (task === "embedding") return { vector: Array.from(output) };
     const chances = softmaxOf(output);
     const best = chances.indexOf(Math.max(...chances));
     return {

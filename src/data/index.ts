@@ -52,6 +52,8 @@ export type { TextData, TextDataOptions } from "./prepare-text.ts";
 export { prepareText } from "./prepare-text.ts";
 export type { Question, QuestionBatch, QuestionWindow } from "./question-spans.ts";
 export { QuestionDataset, QuestionEncoder, readQuestionFile, readQuestions } from "./question-spans.ts";
+export type { RelatedTextBatch } from "./related-texts.ts";
+export { relatedTexts } from "./related-texts.ts";
 export type { SampleOrder, Sampler } from "./sampler.ts";
 export { makeSampler, sampleOrders } from "./sampler.ts";
 export type { SequenceWindowOptions, WindowCut } from "./sequence-windows.ts";

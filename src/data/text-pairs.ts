@@ -54,7 +54,7 @@ type EncodedPair = readonly [source: Int32Array, target: Int32Array];
 export class TextPairDataset implements DatasetOfLengths<TextPairBatch> {
   readonly unit = "pair";
   readonly fingerprint: string;
-  private readonly pairs: readonly EncodedPair[];
+  readonly pairs: readonly EncodedPair[];
   private readonly layout: PairLayout;
 
   constructor(pairs: readonly EncodedPair[], layout: PairLayout, fingerprint: string) {

@@ -39,7 +39,14 @@ const numberSchemas = {
   quantile: z.strictObject({ q: z.number().gt(0).lt(1).default(0.5).describe("the quantile that is predicted") }),
 };
 
-const textSchemas = { ...preferenceSchemas, ...rewardSchemas, grpo: grpoSchema };
+const vectorSchemas = {
+  infoNce: z.strictObject({
+    temperature: positive("divides the cosines of a batch's pairs", 0.05),
+    symmetric: z.boolean().default(true).describe("what is found picks what it is found by, too"),
+  }),
+};
+
+const textSchemas = { ...preferenceSchemas, ...rewardSchemas, ...vectorSchemas, grpo: grpoSchema };
 
 /** `{ huber: { delta: 0.5 } }`, or a name alone. */
 export const lossSchema = oneOf({

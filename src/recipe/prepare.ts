@@ -27,6 +27,7 @@ import { prepareLabelledWords } from "./prepare-labelled-words.ts";
 import { prepareMaskedText } from "./prepare-masked-text.ts";
 import { preparePairs } from "./prepare-preferences.ts";
 import { prepareQuestions } from "./prepare-questions.ts";
+import { prepareRelatedTexts } from "./prepare-related-texts.ts";
 import { prepareRewardModel } from "./prepare-reward-model.ts";
 import { prepareRewarded } from "./prepare-rewards.ts";
 import { prepareSequenceWindows } from "./prepare-sequence-windows.ts";
@@ -164,6 +165,7 @@ const readers = {
   maskedText: prepareMaskedText,
   labelledWords: prepareLabelledWords,
   questions: prepareQuestions,
+  relatedTexts: prepareRelatedTexts,
   labelledTexts: prepareTextClasses,
   textPairs: prepareSequences,
   hiddenSpans: prepareSequenceWindows,
@@ -177,22 +179,23 @@ const readersOfTasks: { readonly [task: string]: keyof typeof readers } = {
   "masked-language-model": "maskedText",
   "token-classification": "labelledWords",
   "question-answering": "questions",
+  embedding: "relatedTexts",
 };
 
 /** Settings that only some readers look at. */
 const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   "data.cache": ["text", "prefixes", "maskedText", "hiddenSpans", "sourcePrefixes"],
   "data.context": ["text"],
-  "data.format": ["labelledTexts", "textPairs", "table"],
+  "data.format": ["labelledTexts", "textPairs", "relatedTexts", "table"],
   "data.heldOutPath": ["labelledWords", "labelledTexts", "questions", "textPairs", "table", "images"],
-  "data.target": ["labelledTexts", "textPairs", "table"],
-  "data.text": ["separateTexts", "labelledTexts", "textPairs"],
-  "data.header": ["labelledTexts", "textPairs", "table"],
-  "data.separator": ["labelledTexts", "textPairs", "table"],
-  "data.quote": ["labelledTexts", "textPairs", "table"],
-  "data.missingMarkers": ["labelledTexts", "textPairs", "table"],
+  "data.target": ["labelledTexts", "textPairs", "relatedTexts", "table"],
+  "data.text": ["separateTexts", "labelledTexts", "textPairs", "relatedTexts"],
+  "data.header": ["labelledTexts", "textPairs", "relatedTexts", "table"],
+  "data.separator": ["labelledTexts", "textPairs", "relatedTexts", "table"],
+  "data.quote": ["labelledTexts", "textPairs", "relatedTexts", "table"],
+  "data.missingMarkers": ["labelledTexts", "textPairs", "relatedTexts", "table"],
   "data.columns": ["table"],
-  "data.task": ["table", "labelledTexts", "maskedText", "labelledWords", "questions"],
+  "data.task": ["table", "labelledTexts", "maskedText", "labelledWords", "questions", "relatedTexts"],
   "data.masking": ["maskedText"],
   "data.objective": ["prefixes", "hiddenSpans", "sourcePrefixes"],
   "data.spans": ["hiddenSpans"],
@@ -212,10 +215,11 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
     "conversations",
     "labelledTexts",
     "textPairs",
+    "relatedTexts",
     "table",
     "images",
   ],
-  loss: ["pairs", "rewarded", "scored", "labelledTexts", "textPairs", "table", "images"],
+  loss: ["pairs", "rewarded", "scored", "labelledTexts", "textPairs", "relatedTexts", "table", "images"],
   tokenizer: [
     "text",
     "prefixes",
@@ -231,6 +235,7 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
     "conversations",
     "labelledTexts",
     "textPairs",
+    "relatedTexts",
   ],
   samples: ["text", "prefixes", "separateTexts", "pairs", "rewarded", "conversations"],
 };

@@ -165,7 +165,14 @@ export const dataSchema = z
       .default({})
       .describe("table: column types that override what is detected"),
     task: z
-      .enum(["classification", "regression", "masked-language-model", "token-classification", "question-answering"])
+      .enum([
+        "classification",
+        "regression",
+        "masked-language-model",
+        "token-classification",
+        "question-answering",
+        "embedding",
+      ])
       .optional()
       .describe("table, bert: what to learn; left out, by the target's type, and classification for bert"),
     masking: maskingSchema.prefault({}),

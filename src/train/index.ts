@@ -1,6 +1,7 @@
 export { availableMemory } from "./available-memory.ts";
 export * from "./clock.ts";
 export { diagnose } from "./diagnose.ts";
+export { type EmbeddingOptions, embeddingTask } from "./embedding-task.ts";
 export { type EvaluationResult, evaluateAll, figureNames } from "./evaluate.ts";
 export * from "./fit.ts";
 export { type RecomputeMode, type RecomputeOption, recomputeModes } from "./fit-memory.ts";

@@ -141,3 +141,36 @@ test("words are labelled, and questions answered, from files as a user has them"
   expect(wrong.code).not.toBe(0);
   expect(wrong.stderr).toContain("this is not JSON");
 }, 120_000);
+
+test("texts that belong together get vectors of nearly one direction", async () => {
+  const names = ["Ada", "Bob", "Cleo", "Dan", "Emil", "Fay", "Gus", "Hal"];
+  const deeds = ["sings", "sleeps", "reads", "runs", "cooks"];
+  const rows = names.flatMap((name) =>
+    deeds.map((deed) => ({ source: `${name} ${deed}`, target: `here ${deed} ${name}` })),
+  );
+  writeFileSync(join(folder.path, "related.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"));
+  const recipe = {
+    data: { path: "related.jsonl", task: "embedding" },
+    tokenizer: { bpe: 300 },
+    model: { bert: { ...bert, pooling: "mean", dropout: 0 } },
+    loss: { infoNce: { temperature: 0.1 } },
+    ...{ optimizer: { adamw: { lr: 3e-3 } }, batch: { size: 12 }, steps: 80, eval: { every: 40, batch: 4 } },
+  };
+  writeFileSync(join(folder.path, "related.json"), JSON.stringify(recipe));
+  const run = await cli("train", "related.json", "--run-dir", "vectors", "--json");
+  expect(run.code, run.stderr).toBe(0);
+  writeFileSync(join(folder.path, "asked.txt"), rows.map(({ source }) => source).join("\n"));
+  writeFileSync(join(folder.path, "found.txt"), rows.map(({ target }) => target).join("\n"));
+  const vectorsOf = async (file: string) =>
+    (await cli("predict", "vectors", file, "--json")).records.map(({ vector }) => vector as number[]);
+  const [asked, found] = [await vectorsOf("asked.txt"), await vectorsOf("found.txt")];
+  const cosine = (a: number[], b: number[]) => a.reduce((sum, x, at) => sum + x * b[at]!, 0) / Math.hypot(...b);
+  const right = asked.filter((vector, at) => {
+    const scores = found.map((other) => cosine(vector, other));
+    return scores[at] === Math.max(...scores);
+  });
+  expect(asked[0]).toHaveLength(32);
+  expect(right.length).toBeGreaterThan(0.75 * rows.length); // by chance one of forty
+  const wrong = await cli("train", "related.json", "--set", "loss=hinge");
+  expect(wrong.stderr).toContain("the loss infoNce");
+}, 120_000);

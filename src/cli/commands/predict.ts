@@ -58,6 +58,7 @@ function printed(prediction: Prediction): string {
   if ("text" in prediction) return prediction.text;
   if ("entities" in prediction) return prediction.words.map((word, at) => `${word}/${prediction.labels[at]}`).join(" ");
   if ("answer" in prediction) return `${prediction.answer}\t${prediction.score.toFixed(4)}`;
+  if ("vector" in prediction) return prediction.vector.join("\t");
   return "label" in prediction ? `${prediction.label}\t${prediction.probability.toFixed(4)}` : String(prediction.value);
 }
 
