@@ -239,13 +239,6 @@ function published(
       got: "peft",
       fix: "--layout huggingface, which writes the whole model",
     });
-  if (task !== "language-model")
-    return fail("hub/export", "an adapter is written for models of text", {
-      where: "layout",
-      expected: "a language model",
-      got: task,
-      fix: "--layout huggingface, which writes the whole model, adapters merged and the head with it",
-    });
   return peftFiles({ family, config, task, adapter: adapter.lora, tensors: stored, base, files });
 }
 

@@ -2,12 +2,12 @@
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { z } from "zod";
-import { fail, formatType, type HostArray, parseConfig, sameShape } from "../base/index.ts";
+import { fail, formatType, type HostArray, parseConfig, type Shape, sameShape } from "../base/index.ts";
 import { SafetensorsFile } from "../checkpoint/index.ts";
 import { modelFamily } from "../models/index.ts";
 import { Linear, type LoraConfig } from "../nn/index.ts";
 import { parseJson, writeConfig } from "./config.ts";
-import { layerName, partNames, peftConfigName, peftTensorsName } from "./peft.ts";
+import { layerName, moduleOf, partNames, peftConfigName, peftTensorsName } from "./peft.ts";
 import { type HubModel, isHubFolder, type KeepTensor, readHubModel, readTexts, transpose } from "./read.ts";
 
 /** A setting whose other values would mean another computation. */
@@ -31,7 +31,7 @@ const peftSchema = z.looseObject({
   use_qalora: only(false),
   rank_pattern: only({}),
   alpha_pattern: only({}),
-  modules_to_save: only([]),
+  modules_to_save: z.array(z.string()).nullable().default(null),
   layer_replication: only([]),
   target_parameters: only([]),
   trainable_token_indices: only([]),
@@ -68,7 +68,7 @@ export async function readPeftModel(folder: string, base?: string, keep?: KeepTe
     });
   const config = parseConfig(peftSchema, parseJson(await readFile(where, "utf8"), where), where);
   const model = await readHubModel(base ?? (await baseOf(folder, config.base_model_name_or_path)), keep);
-  const { targets, tensors } = await readParts(folder, model, config);
+  const { targets, tensors } = await readParts(folder, model, config, keep);
   const adapter: LoraConfig = {
     rank: config.r,
     alpha: config.lora_alpha,
@@ -98,7 +98,12 @@ export async function baseOf(folder: string, name: string | null): Promise<strin
   });
 }
 
-async function readParts(folder: string, model: HubModel, { r, use_dora: withMagnitude }: z.output<typeof peftSchema>) {
+async function readParts(
+  folder: string,
+  model: HubModel,
+  { r, use_dora: withMagnitude, modules_to_save: saved }: z.output<typeof peftSchema>,
+  keep: KeepTensor = (name, value) => [[name, value]],
+) {
   const { module } = modelFamily(model.family).build(model.config, { task: model.task });
   const { layout } = writeConfig(model, "float32");
   const file = await SafetensorsFile.open(join(folder, peftTensorsName));
@@ -118,16 +123,20 @@ async function readParts(folder: string, model: HubModel, { r, use_dora: withMag
       for (const [part, shape] of Object.entries(wanted) as [keyof typeof partNames, number[]][]) {
         const name = names.get(prefix + partNames[part]);
         const value = name === undefined ? undefined : await file.read(name);
-        if (value === undefined || !sameShape(value.shape, shape))
-          return fail("hub/adapter", "the adapter's tensors are not what its configuration and the model say", {
-            where: join(folder, peftTensorsName),
-            expected: `${prefix}${partNames[part]} [${shape}]`,
-            got: value === undefined ? "no tensor of this name" : formatType(value.dtype, value.shape),
-            fix: "give the model that it was trained beside, or save it again with PEFT",
-          });
+        const found = requireShape(value, shape, prefix + partNames[part], folder);
         names.delete(prefix + partNames[part]);
-        tensors.set(`${path}.lora.${part}`, value.shape.length === 1 ? value : transpose(value));
+        tensors.set(`${path}.lora.${part}`, found.shape.length === 1 ? found : transpose(found));
       }
+    }
+    for (const [name, { shape }] of module.parameters()) {
+      const path = moduleOf(layout.fileName(name));
+      const fileName = `base_model.model.${layout.fileName(name)}`;
+      if (!saved?.some((one) => `.${path}.`.includes(`.${one}.`))) continue;
+      const isTransposed = layout.isTransposed(name, shape);
+      const value = names.has(fileName) ? await file.read(fileName) : undefined;
+      const found = requireShape(value, isTransposed ? shape.toReversed() : shape, fileName, folder);
+      names.delete(fileName);
+      for (const [part, kept] of keep(name, isTransposed ? transpose(found) : found)) tensors.set(part, kept);
     }
     const [unplaced] = names.values();
     if (unplaced !== undefined || targets.length === 0)
@@ -141,4 +150,14 @@ async function readParts(folder: string, model: HubModel, { r, use_dora: withMag
   } finally {
     await file.close();
   }
+}
+
+function requireShape(value: HostArray | undefined, shape: Shape, name: string, folder: string): HostArray {
+  if (value !== undefined && sameShape(value.shape, shape)) return value;
+  return fail("hub/adapter", "the adapter's tensors are not what its configuration and the model say", {
+    where: join(folder, peftTensorsName),
+    expected: `${name} [${shape}]`,
+    got: value === undefined ? "no tensor of this name" : formatType(value.dtype, value.shape),
+    fix: "give the model that it was trained beside, or save it again with PEFT",
+  });
 }

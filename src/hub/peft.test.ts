@@ -142,7 +142,12 @@ test.each([false, true])(
 test.each([
   ["ranks by layer", { rank_pattern: { q_proj: 8 } }, "config/invalid", "rank_pattern"],
   ["biases", { bias: "all" }, "config/invalid", "bias"],
-  ["whole modules beside it", { modules_to_save: ["lm_head"] }, "config/invalid", "modules_to_save"],
+  [
+    "a whole module that is not there",
+    { modules_to_save: ["lm_head"] },
+    "hub/adapter",
+    "base_model.model.lm_head.weight [29,16]",
+  ],
   ["a start that changed the base", { init_lora_weights: "pissa_niter_4" }, "config/invalid", "init_lora_weights"],
   ["another method", { peft_type: "IA3" }, "config/invalid", "peft_type"],
   ["another rank than its tensors", { r: 5 }, "hub/adapter", "[5,"],

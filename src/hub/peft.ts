@@ -1,4 +1,6 @@
-// An adapter alone, in PEFT's layout: adapter_config.json and adapter_model.safetensors. Read in peft-read.ts.
+// An adapter alone, in PEFT's layout: adapter_config.json and adapter_model.safetensors, with the head that was trained beside it. Read in
+// peft-read.ts.
+import { headNames, type TaskName } from "../models/index.ts";
 import { isLoraName, type LoraConfig } from "../nn/index.ts";
 import { type Written, writeConfig } from "./config.ts";
 import type { HubLayout } from "./layout.ts";
@@ -9,12 +11,25 @@ export const peftConfigName = "adapter_config.json";
 export const peftTensorsName = "adapter_model.safetensors";
 
 /** PEFT's name of a layer, which is that of its weight without the end. */
-export const layerName = (layout: HubLayout, path: string): string =>
-  layout.fileName(`${path}.weight`).replace(/\.weight$/, "");
+export const layerName = (layout: HubLayout, path: string): string => moduleOf(layout.fileName(`${path}.weight`));
 
 /** PEFT's names of an adapter's parts. */
 export const partNames = { A: "lora_A.weight", B: "lora_B.weight", magnitude: "lora_magnitude_vector" } as const;
 type Part = keyof typeof partNames;
+
+/** What PEFT calls a task; it reads an adapter of any other, too. */
+const taskTypes: Partial<Record<TaskName, string>> = {
+  "language-model": "CAUSAL_LM",
+  "sequence-to-sequence": "SEQ_2_SEQ_LM",
+  classification: "SEQ_CLS",
+  regression: "SEQ_CLS",
+  "token-classification": "TOKEN_CLS",
+  "question-answering": "QUESTION_ANS",
+  embedding: "FEATURE_EXTRACTION",
+};
+
+/** The module that a parameter of a file is of. */
+export const moduleOf = (fileName: string): string => fileName.replace(/\.(weight|bias)$/, "");
 
 /**
  * Its files. `base` names the model that it stands beside, as PEFT looks for it. What PiSSA takes off again becomes further columns of
@@ -34,7 +49,13 @@ export function peftFiles(
   const parts = [...model.tensors].filter(([name]) => isLoraName(name) && !name.endsWith("0"));
   const pathOf = (name: string) => name.replace(/\.lora\.\w+$/, "");
   const doubled = init === "pissa" ? 2 : 1;
-  const tensors = parts.map(([name, array]) => {
+  const { family, task = "language-model" } = model;
+  const heads = headNames(family, task, model.tensors.keys()).map((name) => {
+    const array = model.tensors.get(name)!;
+    const kept = layout.isTransposed(name, array.shape) ? transposed(array) : array;
+    return { ...kept, name: `base_model.model.${layout.fileName(name)}` };
+  });
+  const narrow = parts.map(([name, array]) => {
     const part = name.slice(name.lastIndexOf(".") + 1) as Part;
     const file = `base_model.model.${layerName(layout, pathOf(name))}.${partNames[part]}`;
     if (part === "magnitude") return { ...array, name: file };
@@ -43,7 +64,7 @@ export function peftFiles(
   });
   const config = {
     peft_type: "LORA",
-    task_type: "CAUSAL_LM",
+    task_type: taskTypes[task] ?? null,
     base_model_name_or_path: model.base,
     r: doubled * rank,
     lora_alpha: alpha * (rankStabilized ? Math.sqrt(doubled) : doubled), // the scale stays
@@ -53,9 +74,12 @@ export function peftFiles(
     target_modules: [...new Set(parts.map(([name]) => layerName(layout, pathOf(name))))],
     fan_in_fan_out: !parts.some(([name, { shape }]) => layout.isTransposed(`${pathOf(name)}.weight`, shape)),
     bias: "none",
+    ...(heads.length === 0
+      ? {}
+      : { modules_to_save: [...new Set(heads.map(({ name }) => moduleOf(name.replace("base_model.model.", ""))))] }),
     inference_mode: true,
   };
-  return adapterFolder(config, tensors, model.files);
+  return adapterFolder(config, [...narrow, ...heads], model.files);
 }
 
 /** An adapter's folder: of the model's `files` those that are carried go along. */

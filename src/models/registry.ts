@@ -40,3 +40,9 @@ export function modelFamily(name: string): ModelFamily {
     })
   );
 }
+
+/** Of parameters' names those of a head that is trained whole beside adapters: that of a task that no text alone has taught. */
+export function headNames(family: string, task: string, names: Iterable<string>): string[] {
+  const { isHead = () => false } = modelFamily(family);
+  return task === "language-model" || task === "masked-language-model" ? [] : [...names].filter(isHead);
+}

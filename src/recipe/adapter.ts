@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { AthanorError, oneOf } from "../base/index.ts";
 import { quantizedFormats } from "../core/index.ts";
-import { addPrefix, addPrompt, modelFamily } from "../models/index.ts";
+import { addPrefix, addPrompt, headNames, modelFamily } from "../models/index.ts";
 import { addLora, frozenBesideLora, loraInits, type Module, promptName, quantizeLayers } from "../nn/index.ts";
 import { type OptimizerConfig, parseOptimizer } from "../optim/index.ts";
 import type { StepDescription } from "../train/index.ts";
@@ -72,15 +72,13 @@ export type AdapterConfig = z.output<typeof adapterSchema>;
 
 /**
  * Gives a model its adapters, and its layers the form in which they are kept. Gives the names of the parameters of a head, which is trained
- * whole beside them: that of a task that no text alone has taught. Errors with `nn/lora`, `nn/quantize`, `model/prompt`.
+ * whole beside them. Errors with `nn/lora`, `nn/quantize`, `model/prompt`.
  */
 export function adapt(model: Module, adapter: AdapterConfig | undefined, family: string, task: string): string[] {
   if (adapter?.prompt !== undefined) addPrompt(model, adapter.prompt.tokens);
   if (adapter?.prefix !== undefined) addPrefix(model, adapter.prefix);
   if (adapter?.lora === undefined) return [];
-  const { isHead = () => false } = modelFamily(family);
-  const isOfText = ["language-model", "masked-language-model"].includes(task);
-  const heads = isOfText ? [] : [...model.parameters().keys()].filter(isHead);
+  const heads = headNames(family, task, model.parameters().keys());
   if (adapter.lora.base !== undefined) quantizeLayers(model, adapter.lora.base, (name) => heads.includes(name));
   addLora(model, adapter.lora);
   return heads;

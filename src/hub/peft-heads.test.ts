@@ -1,0 +1,86 @@
+// Adapters that PEFT wrote beside encoders, with the heads that are trained whole: read, run, written again.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { assertClose } from "../../test/support/close.ts";
+import { runReference } from "../../test/support/run-reference.ts";
+import { fromNumbers, toNumbers } from "../base/index.ts";
+import { SafetensorsFile, writeSafetensors } from "../checkpoint/index.ts";
+import { type Tensor, trace } from "../core/index.ts";
+import { modelFamily } from "../models/index.ts";
+import { addLora, functionalCall } from "../nn/index.ts";
+import { peftFiles, readPeftModel } from "./index.ts";
+
+type Files = { readonly [name: string]: string };
+const goldenOf = (name: string) => JSON.parse(readFileSync(`test/golden/${name}.json`, "utf8"));
+const hub = goldenOf("hub-bert");
+const { cases } = goldenOf("peft-heads") as { cases: { [name: string]: { files: Files; logits: number[] } } };
+
+const scratch = mkdtempSync(join(tmpdir(), "athanor-peft-heads-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+function folderOf(name: string, files: Files): string {
+  const folder = join(scratch, name);
+  mkdirSync(folder, { recursive: true });
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), Buffer.from(text, "base64"));
+  return folder;
+}
+
+describe.each(Object.entries(cases))("%s", (name, { files, logits }) => {
+  folderOf(name, hub.cases[name].files); // the name that the adapter's configuration has
+  const before = folderOf(`${name} adapter`, files);
+
+  test("gives PEFT's logits, the head's own among them", async () => {
+    const { family, config, task, adapter, tensors } = await readPeftModel(before);
+    const { module } = modelFamily(family).build(config, { task });
+    addLora(module, adapter);
+    const values = [...tensors].map(
+      ([key, array]) => [key, fromNumbers("f64", array.shape, toNumbers(array))] as const,
+    );
+    const feeds = { ...Object.fromEntries(values), tokens: fromNumbers("i32", [hub.batch, hub.time], hub.tokens) };
+    const graph = trace(
+      feeds,
+      ({ tokens, ...parameters }: { readonly [name: string]: Tensor }) =>
+        functionalCall(module, new Map(Object.entries(parameters)), () => module.forward(tokens!)) as Tensor,
+      { floatDType: "f64" },
+    );
+    const got = toNumbers(runReference(graph, feeds).result!);
+    assertClose(present(got), present(logits), { absolute: 2e-5, what: "logits" });
+  });
+
+  test("is written as it was: names, bytes, and what PEFT reads of its configuration", async () => {
+    const model = await readPeftModel(before);
+    const { texts, tensorsName, ...rest } = peftFiles({ ...model, base: name, files: new Map() });
+    const after = folderOf(`${name} written`, {});
+    await writeSafetensors(join(after, tensorsName), rest.tensors, rest);
+    const [theirs, ours] = [
+      await SafetensorsFile.open(join(before, tensorsName)),
+      await SafetensorsFile.open(join(after, tensorsName)),
+    ];
+    expect([...ours.names].sort()).toEqual([...theirs.names].sort());
+    for (const tensor of theirs.names) expect(await ours.read(tensor), tensor).toEqual(await theirs.read(tensor));
+    await Promise.all([theirs.close(), ours.close()]);
+    const { target_modules: targets, modules_to_save: saved, ...same } = JSON.parse(texts.get("adapter_config.json")!);
+    const config = JSON.parse(readFileSync(join(before, "adapter_config.json"), "utf8"));
+    expect(config).toMatchObject(same);
+    for (const target of targets) expect(config.target_modules).toContain(target.replace(/^.*\./, ""));
+    for (const module of saved) expect(config.modules_to_save).toContain(module); // PEFT adds names of other models' heads
+  });
+});
+
+/** Of logits by token those of tokens that are there: padding means nothing. */
+function present(values: ArrayLike<number>): number[] {
+  const width = values.length / hub.tokens.length;
+  return Array.from(values).filter((_, at) => width < 1 || hub.tokens[Math.floor(at / width)] >= 0);
+}
+
+test("a head that the configuration names and the file lacks is refused", async () => {
+  const folder = folderOf("without", cases.tokens!.files);
+  const path = join(folder, "adapter_config.json");
+  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), modules_to_save: ["embeddings"] }));
+  await expect(readPeftModel(folder, join(scratch, "tokens"))).rejects.toMatchObject({
+    code: "hub/adapter",
+    expected: "base_model.model.bert.embeddings.word_embeddings.weight [23,8]",
+    got: "no tensor of this name",
+  });
+});
