@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { version } from "../api/index.ts";
 import { fail } from "../base/index.ts";
 import type { CommandContext } from "./command.ts";
+import { withCommands } from "./command-hints.ts";
 import { commands } from "./commands/index.ts";
 import { createOutput, exitCodes, reportError, stoppedCode, toLine } from "./output.ts";
 import { withUsualName } from "./usual-names.ts";
@@ -54,7 +55,7 @@ function wrap<A extends unknown[]>(action: (context: CommandContext, ...args: A)
         });
       process.exitCode = (await action(createContext(json), ...args)) ?? exitCodes.done;
     } catch (error) {
-      process.exitCode = reportError(error, json);
+      process.exitCode = reportError(withCommands(error), json);
     }
   };
 }

@@ -1,4 +1,5 @@
 // Prompt and prefix tuning end to end: what stands before a text alone is trained, resumed, exported, read again, and refused where they have no place.
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { evaluateRun, load } from "../../src/api/index.ts";
@@ -34,6 +35,7 @@ beforeAll(async () => {
   expect(await cli("export", "base", "base-hub", "--layout", "huggingface")).toMatchObject({ code: 0 });
   const tuned = await cli("train", recipe(begun), "--run-dir", "tuned");
   expect(tuned.code, tuned.stderr).toBe(0);
+  expect(await cli("export", "tuned", "peft", "--layout", "peft")).toMatchObject({ code: 0 });
 }, 120_000);
 
 test("they alone are trained, from the rows of the text's tokens, and lower the loss", async () => {
@@ -62,13 +64,26 @@ test("a run that was paused ends with the same bytes", async () => {
 });
 
 test("they go through PEFT's layout without a change of the text that they write, and are not merged", async () => {
-  expect(await cli("export", "tuned", "peft", "--layout", "peft")).toMatchObject({ code: 0 });
   const wanted = await textOf("tuned");
   expect(await textOf("base-hub", "peft")).toBe(wanted);
   expect(await textOf("peft")).toBe(wanted); // its configuration names the base
   expect(await textOf("base")).not.toBe(wanted);
   const merged = await cli("export", "tuned", "merged", "--layout", "huggingface");
   expect(merged.records.at(-1)).toMatchObject({ code: "hub/export" });
+});
+
+test("an adapter beside its model is scored on a task as the run that trained it; without a task it is refused", async () => {
+  writeFileSync(
+    at("texts.jsonl"),
+    `${JSON.stringify({ text: readFileSync(at("corpus.txt"), "utf8").slice(0, 60) })}\n`,
+  );
+  const score = async (...args: string[]) => (await cli("eval", ...args, "--task", "texts.jsonl")).records.at(-1)!.loss;
+  const wanted = await score("tuned");
+  expect(wanted).toEqual(expect.any(Number));
+  expect(await score("base-hub", "--adapter", "peft")).toBe(wanted);
+  expect(await score("base-hub")).not.toBe(wanted);
+  const refused = await cli("eval", "base-hub", "--adapter", "peft");
+  expect(refused.records.at(-1)).toMatchObject({ code: "cli/argument", where: "--adapter" });
 });
 
 test.each([

@@ -6,7 +6,7 @@ import { fail, shellWord } from "../../base/index.ts";
 import { parseTask } from "../../eval/index.ts";
 import { type BleuTokenization, bleuTokenizations } from "../../metrics/index.ts";
 import type { CommandContext, DefineCommand } from "../command.ts";
-import { choiceOption, numberOption, rawHelp, refuseUnused, wholeOption } from "../options.ts";
+import { adapterHelp, choiceOption, numberOption, pathOption, rawHelp, refuseUnused, wholeOption } from "../options.ts";
 import { collect, type RecipeOptions } from "../recipe-options.ts";
 
 export const defineEval: DefineCommand = (program, run) => {
@@ -24,6 +24,7 @@ export const defineEval: DefineCommand = (program, run) => {
     .option("--length-penalty <p>", "pairs: more favours longer texts", numberOption("--length-penalty"), 1)
     .option("--tokenization <name>", "pairs: words of BLEU", choiceOption("--tokenization", bleuTokenizations))
     .option("--set <key=value>", "change a setting, such as data.path=other.txt (repeatable)", collect)
+    .option("--adapter <folder>", `with --task: ${adapterHelp}`, pathOption("--adapter"))
     .option("--raw", rawHelp)
     .action(run(evaluate));
 };
@@ -31,10 +32,11 @@ export const defineEval: DefineCommand = (program, run) => {
 /** In place of a file: the pairs that the run held out. */
 const heldOutTask = "held-out";
 
-const ofTasks = ["batch", "stride", "beams", "lengthPenalty", "tokenization"];
+const ofTasks = ["batch", "stride", "beams", "lengthPenalty", "tokenization", "adapter"];
 
 interface EvalFlags extends RecipeOptions {
   readonly raw?: boolean;
+  readonly adapter?: string;
   readonly task?: string;
   readonly batch?: number;
   readonly stride?: number;
@@ -70,8 +72,8 @@ async function evaluateTask(
   flags: EvalFlags,
   command: Command,
 ): Promise<undefined> {
-  const { batch, stride, tokenization, raw, set = [], beams, lengthPenalty } = flags;
-  const model = await load(folder, { weights: raw ? "raw" : "averaged", onNote: output.note });
+  const { batch, stride, tokenization, adapter, raw, set = [], beams, lengthPenalty } = flags;
+  const model = await load(folder, { adapter, weights: raw ? "raw" : "averaged", onNote: output.note });
   const kind = model.description.task;
   if (kind === "classification" || kind === "regression")
     fail("model/task", "a task in a file is for models that write, answer or label words", {
