@@ -2,7 +2,7 @@
 import { AthanorError } from "../base/index.ts";
 
 const commands: readonly (readonly [call: string, command: string])[] = [
-  ["save(folder, { replace: true })", "--replace"],
+  ["; from code save(folder, { replace: true })", ""],
   ['save(folder, { dtype: "bf16" })', "--dtype bf16"],
   ["call generate(prompt)", "npx athanor generate"],
   ["call predict()", "npx athanor predict"],

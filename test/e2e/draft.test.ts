@@ -63,7 +63,7 @@ test.each([
 test("what an error advises is a command, not a call", async () => {
   expect(await cli("export", "small", "exported")).toMatchObject({ code: 0 });
   const again = await cli("export", "small", "exported");
-  expect(again.records.at(-1)).toMatchObject({ code: "path/exists", fix: "choose a new folder, or --replace" });
+  expect(again.records.at(-1)).toMatchObject({ code: "path/exists", fix: "choose a new folder, or add --replace" });
   const predicted = await cli("predict", "small", "corpus.txt");
   expect(predicted.records.at(-1)).toMatchObject({ fix: expect.stringContaining("npx athanor generate") });
 });
