@@ -45,7 +45,8 @@ export function hubFiles(
   });
   const given = model.files ?? new Map<string, string>();
   const tokenizer = given.get("tokenizer.json");
-  const own = given.has("tokenizer_config.json") || tokenizer === undefined ? undefined : tokenizerConfig(tokenizer);
+  const made = tokenizer === undefined ? undefined : tokenizerConfig(tokenizer);
+  const own = (given.get("tokenizer_config.json") ?? made) === made ? made : undefined; // also where it was read from an export of ours
   const ends = layout.task === undefined && own !== undefined ? endIds(tokenizer!, own) : {};
   const texts = new Map([["config.json", `${JSON.stringify({ ...json, ...ends }, undefined, 2)}\n`]]);
   for (const name of carriedTexts) if (given.has(name)) texts.set(name, given.get(name)!);
