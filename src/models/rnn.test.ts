@@ -8,6 +8,8 @@ import { runReference } from "../../test/support/run-reference.ts";
 import { startOf } from "../../test/support/tiny-gpt.ts";
 import { traceWithNorms } from "../../test/support/trace-with-norms.ts";
 import { fromNumbers, sizeOf, toNumbers } from "../base/index.ts";
+import { iota, type Tensor, trace } from "../core/index.ts";
+import { functionalCall } from "../nn/index.ts";
 import { Rnn, type RnnConfig, rnnFamily, rnnPresets } from "./index.ts";
 
 const { batch, time } = golden;
@@ -52,6 +54,25 @@ test("the presets have the parameters of PyTorch's modules of their sizes, and t
   }
   expect(Math.abs(count(rnnPresets.medium) / 20e6 - 1)).toBeLessThan(0.02);
   expect(Math.abs(count(rnnPresets.large) / 66e6 - 1)).toBeLessThan(0.02);
+});
+
+test("dropout acts on the embeddings and on each layer's outputs, each with masks of its own", () => {
+  const streams = (mode: "train" | "eval", dropout: number) => {
+    const config = { cell: "lstm", layers: 2, vocab: 9, width: 4, context: 5, tiedHead: true, dropout } as const;
+    const model = new Rnn(config);
+    const types = [...model.parameters()].map(([name, { shape }]) => [name, { dtype: "f32", shape }] as const);
+    const graph = trace(
+      { tokens: { dtype: "i32", shape: [2, 5] }, key: { dtype: "i32", shape: [3] }, ...Object.fromEntries(types) },
+      (inputs: { readonly [name: string]: Tensor }) => {
+        const given = new Map(types.map(([name]) => [name, inputs[name]!]));
+        return functionalCall(model, given, () => model.forward(inputs.tokens!));
+      },
+      { mode, random: ({ key }) => ({ key: key!, rows: iota([2], 0) }) },
+    );
+    return graph.nodesOf("dropout").map(({ attrs }) => attrs.stream);
+  };
+  expect(streams("train", 0.5)).toEqual(["dropouts.0", "dropouts.1", "dropouts.2"]);
+  expect(streams("eval", 0.5)).toEqual([]);
 });
 
 test("settings: what is left out follows from what is given, and what cannot be is refused", () => {

@@ -53,7 +53,8 @@ export const rnnPresets = {
 export class Rnn extends Module {
   readonly config: RnnConfig;
   readonly embedding: Embedding;
-  readonly dropout: Dropout;
+  /** Behind the embeddings and behind each layer, each with masks of its own. */
+  readonly dropouts: readonly Dropout[];
   readonly layers: readonly Recurrent[];
   readonly lm_head: Linear | undefined;
 
@@ -62,7 +63,7 @@ export class Rnn extends Module {
     const { vocab, width, cell, layers, dropout, tiedHead } = config;
     this.config = config;
     this.embedding = new Embedding(vocab, width, { init: { name: "normal", std: 0.1 } });
-    this.dropout = new Dropout(dropout);
+    this.dropouts = Array.from({ length: layers + 1 }, () => new Dropout(dropout));
     this.layers = Array.from({ length: layers }, () => new Recurrent(cell, width, width));
     this.lm_head = tiedHead ? undefined : new Linear(width, vocab);
   }
@@ -85,13 +86,13 @@ export class Rnn extends Module {
   private hidden(tokens: Tensor, cache?: KeyValueCache): Tensor {
     const { cell, context, width } = this.config;
     checkTokens(tokens, context);
-    const embedded = call(this.dropout, call(this.embedding, tokens)); // (B, n, C)
+    const embedded = call(this.dropouts[0]!, call(this.embedding, tokens)); // (B, n, C)
     return this.layers.reduce((x, layer, at) => {
       const parts = Array.from({ length: statesOf[cell] }, (_, part) => `layers.${at}.state.${part}`);
       const initial = cache && parts.map((name) => cache.last(name, x.dtype, width));
       const { states } = within(layer, () => layer.run(x, { initial }));
       if (cache) parts.forEach((name, part) => void cache.keep(name, states[part]!));
-      return call(this.dropout, states[0]!);
+      return call(this.dropouts[at + 1]!, states[0]!);
     }, embedded);
   }
 
