@@ -8,6 +8,7 @@ import {
   LengthBatches,
   type Lengths,
   Loader,
+  TextClassDataset,
   TextPairDataset,
 } from "./index.ts";
 
@@ -179,6 +180,16 @@ test("pairs know their lengths with start and end, as far as they are read", asy
     [1, 6],
     [1, 4],
     [1, 4],
+  ]);
+});
+
+test("a text without tokens takes a place of the budget", () => {
+  const texts = [[], [], [], [], [], [5, 6, 7]].map((ids) => Int32Array.from(ids));
+  const data = new TextClassDataset(texts, new Int32Array(6), { width: 4, fingerprint: "x" });
+  const { shapes } = new LengthBatches(data, { tokens: 3, lengths: 2, seed: 1 });
+  expect(shapes).toEqual([
+    { rows: 1, lengths: { tokens: 3 }, batches: 1 },
+    { rows: 3, lengths: { tokens: 1 }, batches: 2 },
   ]);
 });
 

@@ -63,8 +63,9 @@ export class TextClassDataset implements DatasetOfLengths<TextClassBatch> {
     for (const [i, row] of rows.entries()) this.tokens.set(row, i * width);
   }
 
+  /** A text without tokens takes a place all the same: else any number of them would find room in a batch. */
   lengthsOf(position: number): { tokens: number } {
-    return { tokens: this.sizes[position] };
+    return { tokens: Math.max(1, this.sizes[position]) };
   }
 
   collate(positions: readonly number[]): TextClassBatch {
