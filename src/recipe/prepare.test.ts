@@ -324,6 +324,21 @@ test.each(readdirSync("recipes").filter((name) => name.endsWith(".yaml")))(
   },
 );
 
+test.each(readdirSync("recipes/language").filter((name) => name.endsWith(".yaml")))(
+  "recipes/language/%s says where its data is from",
+  async (name) => {
+    expect((await readRecipe(`recipes/language/${name}`)).data.source).toBeDefined();
+  },
+);
+
+test("of a mixture, the source that is missing is named beside where to get it", async () => {
+  const mix = ["a", "b"].map((name) => ({ path: `/absent/${name}.txt`, weight: 1 }));
+  const gpt = { layers: 1, heads: 1, width: 8, context: 8 };
+  const recipe = parseRecipe({ data: { mix, source: "the library" }, tokenizer: "byte", model: { gpt } });
+  const found = { code: "data/no-file", where: "/absent/a.txt", fix: expect.stringContaining("the library") };
+  await expect(prepare(recipe)).rejects.toMatchObject(found);
+});
+
 test("a plateau without evaluations is refused", async () => {
   const optimizer = { sgd: { lr: { plateau: { peak: 0.1 } } } };
   const recipe: RecipeInput = { data: { rows: numbers, target: "y" }, model: { mlp: {} }, optimizer };

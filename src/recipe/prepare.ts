@@ -145,9 +145,9 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
 /** The error again; where data is missing, with the recipe's own word on where to get it. */
 function tellSource(error: unknown, { data: { path, source } }: Recipe): never {
   if (!(error instanceof AthanorError) || error.code !== "data/no-file" || source === undefined) throw error;
-  const { what, got = "no file", fix = "check data.path" } = error;
+  const { what, where, got = "no file", fix = "check data.path" } = error;
   return fail(error.code, what, {
-    where: path ?? "data.path",
+    where: path ?? where ?? "data.path",
     got,
     fix: `${fix}\ndata.source says: ${source}`,
     cause: error,

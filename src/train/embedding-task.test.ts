@@ -1,6 +1,6 @@
 // The loss of pairs of vectors, by its definition in plain numbers, and that rows which fill up a batch are no one's negatives.
 import { expect, test } from "vitest";
-import { concat, constant, type Tensor, take } from "../core/index.ts";
+import { concat, constant, currentTrace, normal, type Tensor, take, withContext } from "../core/index.ts";
 import { evaluate } from "../engine/index.ts";
 import { Module } from "../nn/index.ts";
 import { embeddingTask } from "./embedding-task.ts";
@@ -59,4 +59,26 @@ test.each([true, false])("symmetric %s: of all keys of the batch, the own one is
   }
   expect(there.correct).toBeGreaterThan(0);
   expect(there.correct).toBeLessThan(3);
+});
+
+test("each text of a pair draws its own random numbers", () => {
+  class Noise extends Module {
+    forward(tokens: Tensor): Tensor {
+      const { key, rows } = currentTrace().random!;
+      return normal(key, rows, [tokens.shape[0]!, 2], "noise");
+    }
+  }
+  const task = embeddingTask(1, { temperature: 1, symmetric: false });
+  const ids = (...data: number[]) => ({ dtype: "i32" as const, shape: [data.length], data: Int32Array.from(data) });
+  const same = { dtype: "i32" as const, shape: [3, 1], data: Int32Array.of(1, 1, 1) };
+  const inputs = { key: ids(1, 0, 0), rows: ids(0, 1, 2), queries: same, keys: same, targets: ids(0, 0, 0) };
+  const { data } = evaluate((...[key, rows, queries, keys, targets]) => {
+    const feeds = { queries: queries!, keys: keys!, targets: targets! };
+    const { sum } = withContext({ mode: "train", random: { key: key!, rows: rows! } }, () =>
+      task.loss(new Noise(), feeds),
+    );
+    return sum.reshape(1);
+  }, inputs);
+  // were both texts' numbers the same, every own cosine would be 1, the largest there is
+  expect(data[0]).toBeGreaterThan(3 * Math.log(3));
 });

@@ -1,5 +1,5 @@
 // The task of vectors of texts: of a microbatch's keys, the one that belongs to a query is the nearest (InfoNCE, van den Oord et al. 2018).
-import { concat, iota, type Tensor, where } from "../core/index.ts";
+import { concat, currentTrace, iota, type Tensor, where, withContext } from "../core/index.ts";
 import { infoNceLoss } from "../nn/index.ts";
 import type { Task } from "./task.ts";
 
@@ -21,7 +21,7 @@ export function embeddingTask(context: number, options: EmbeddingOptions): Task 
     },
     loss: (model, { queries, keys, targets }) => {
       const rows = queries!.shape[0]!;
-      const vectors = model.forward(concat([queries!, keys!])) as Tensor; // (2B, C)
+      const vectors = inPairs(() => model.forward(concat([queries!, keys!])) as Tensor); // (2B, C)
       const [asked, found] = [vectors.slice(0, 0, rows), vectors.slice(0, rows, 2 * rows)];
       const mask = targets!.notEqual(-1);
       const float = (x: Tensor) => x.cast(vectors.dtype).sum();
@@ -29,6 +29,13 @@ export function embeddingTask(context: number, options: EmbeddingOptions): Task 
       return { sum: losses.sum(), count: float(mask), extra: { correct: float(nearest(asked, found, mask)) } };
     },
   };
+}
+
+/** Runs `fn` with two rows for each of the batch: the second one's random numbers are those of sample −1 − id, which no other row has. */
+function inPairs<T>(fn: () => T): T {
+  const { random } = currentTrace();
+  if (random === undefined) return fn();
+  return withContext({ random: { ...random, rows: concat([random.rows, random.rows.neg().sub(1)]) } }, fn);
 }
 
 /** bool (B): whether a query's own key has the largest cosine with it, of those in the mask. */

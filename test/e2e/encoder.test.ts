@@ -152,7 +152,7 @@ test("texts that belong together get vectors of nearly one direction", async () 
   const recipe = {
     data: { path: "related.jsonl", task: "embedding" },
     tokenizer: { bpe: 300 },
-    model: { bert: { ...bert, pooling: "mean", dropout: 0 } },
+    model: { bert: { ...bert, pooling: "mean", dropout: 0.1 } },
     loss: { infoNce: { temperature: 0.1 } },
     ...{ optimizer: { adamw: { lr: 3e-3 } }, batch: { size: 12 }, steps: 80, eval: { every: 40, batch: 4 } },
   };
