@@ -44,9 +44,11 @@ interface Memory {
 export class Seq2seq extends Module {
   readonly config: Seq2seqConfig;
   readonly shared: Embedding;
-  readonly dropout: Dropout;
   readonly encoder: readonly Recurrent[];
   readonly decoder: readonly Recurrent[];
+  /** One to a place, which draws masks of its own: behind the embeddings, then behind each layer. */
+  readonly encoderDropouts: readonly Dropout[];
+  readonly decoderDropouts: readonly Dropout[];
   /** Of the encoder's outputs, for scores. */
   readonly keys: Linear | undefined;
   /** Bahdanau's: of the decoder's state. */
@@ -62,10 +64,12 @@ export class Seq2seq extends Module {
     const isBahdanau = attention === "bahdanau";
     this.config = config;
     this.shared = new Embedding(vocab, width, { init: { name: "normal", std: 0.1 } });
-    this.dropout = new Dropout(dropout);
     this.encoder = Array.from({ length: layers }, () => new Recurrent(cell, width, width));
     const inputs = (layer: number) => (layer === 0 && isBahdanau ? 2 * width : width);
     this.decoder = Array.from({ length: layers }, (_, layer) => new Recurrent(cell, inputs(layer), width));
+    const dropouts = () => Array.from({ length: layers + 1 }, () => new Dropout(dropout));
+    this.encoderDropouts = dropouts();
+    this.decoderDropouts = dropouts();
     this.keys = attention === "none" ? undefined : new Linear(width, width, { bias: false });
     this.queries = isBahdanau ? new Linear(width, width) : undefined;
     this.scores = isBahdanau ? new Linear(width, 1, { bias: false }) : undefined;
@@ -107,41 +111,44 @@ export class Seq2seq extends Module {
   private encode(source: Tensor): { memory: Memory; states: readonly RecurrentState[] } {
     checkTokens(source, this.config.context);
     const present = source.greaterEqual(0);
-    const { outputs: values, states } = this.stack(this.encoder, this.embed(source), () => ({ present }));
+    const { outputs: values, states } = this.stack(this.encoder, this.encoderDropouts, source, () => ({ present }));
     return { states, memory: { values, present, keys: this.keys === undefined ? values : call(this.keys, values) } };
   }
 
   /** Tokens i32 (B, T) from the states before them → logits (B, T, V) and the states after them. */
   private write(tokens: Tensor, memory: Memory, before: readonly RecurrentState[]) {
-    const embedded = this.embed(tokens);
     const { outputs, states } =
       this.queries === undefined
-        ? this.stack(this.decoder, embedded, (layer) => ({ initial: before[layer]! }))
-        : this.lookAndStep(embedded, memory, before);
+        ? this.stack(this.decoder, this.decoderDropouts, tokens, (layer) => ({ initial: before[layer]! }))
+        : this.lookAndStep(tokens, memory, before);
     const { combine } = this;
     const hidden =
       combine === undefined ? outputs : tanh(call(combine, concat([this.look(outputs, memory), outputs], 2)));
     return { states, logits: call(this.lm_head, hidden) };
   }
 
-  /** Layers one on top of the other, each over all times: (B, T, E) → the same, and the last state of each. */
+  /** Layers one on top of the other, each over all times: tokens (B, T) → (B, T, E), and the last state of each. */
   private stack(
     layers: readonly Recurrent[],
-    x: Tensor,
+    dropouts: readonly Dropout[],
+    tokens: Tensor,
     options: (layer: number) => { initial?: RecurrentState; present?: Tensor },
   ): { outputs: Tensor; states: readonly RecurrentState[] } {
     const states: RecurrentState[] = [];
-    const outputs = layers.reduce((inputs, layer, at) => {
-      const made = within(layer, () => layer.run(inputs, options(at)));
-      states.push(made.last);
-      return call(this.dropout, made.states[0]!);
-    }, x);
+    const outputs = layers.reduce(
+      (inputs, layer, at) => {
+        const made = within(layer, () => layer.run(inputs, options(at)));
+        states.push(made.last);
+        return call(dropouts[at + 1]!, made.states[0]!);
+      },
+      this.embed(tokens, dropouts),
+    );
     return { outputs, states };
   }
 
   /** All layers of the decoder time by time, since the first looks at the source by what the last put out before. */
-  private lookAndStep(embedded: Tensor, memory: Memory, before: readonly RecurrentState[]) {
-    const [batch] = embedded.shape as [number];
+  private lookAndStep(tokens: Tensor, memory: Memory, before: readonly RecurrentState[]) {
+    const [batch] = tokens.shape as [number];
     const parts = before[0]!.length;
     const ofLayers = (flat: readonly Tensor[]): RecurrentState[] =>
       before.map((_, layer) => flat.slice(layer * parts, (layer + 1) * parts));
@@ -152,12 +159,12 @@ export class Seq2seq extends Module {
         const next = ofLayers(flat).map((state, at) => {
           const layer = this.decoder[at]!;
           const made = within(layer, () => layer.step(layer.project(x).reshape(batch, -1), state));
-          x = call(this.dropout, made[0]!.reshape(batch, 1, -1));
+          x = call(this.decoderDropouts[at + 1]!, made[0]!.reshape(batch, 1, -1));
           return made;
         });
         return { carry: next.flat(), outputs: [x.reshape(batch, -1)] };
       },
-      { carry: before.flat(), sequences: [embedded.permute(1, 0, 2)] },
+      { carry: before.flat(), sequences: [this.embed(tokens, this.decoderDropouts).permute(1, 0, 2)] },
     );
     return { outputs: outputs[0]!.permute(1, 0, 2), states: ofLayers(carry) };
   }
@@ -178,8 +185,8 @@ export class Seq2seq extends Module {
     return matmulOf(softmax(seen), values, false, false);
   }
 
-  private embed(tokens: Tensor): Tensor {
-    return call(this.dropout, call(this.shared, where(tokens.greaterEqual(0), tokens, 0)));
+  private embed(tokens: Tensor, [dropout]: readonly Dropout[]): Tensor {
+    return call(dropout!, call(this.shared, where(tokens.greaterEqual(0), tokens, 0)));
   }
 }
 
