@@ -75,7 +75,10 @@ class EncodeWorker {
         resolve(false);
         this.fail(error);
       });
-      this.worker.on("exit", (code) => this.fail(new Error(`a tokenizing worker ended early (code ${code})`)));
+      this.worker.on("exit", (code) => {
+        resolve(false);
+        this.fail(new Error(`a tokenizing worker ended early (code ${code})`));
+      });
     });
   }
 

@@ -89,8 +89,8 @@ export function quantizeLayers(
 }
 
 /**
- * Keeps in int8 what has a row or an output per id of a vocabulary: the tables of embeddings, and the head, which is the dearest part of a
- * token. For generation; what is trained beside quantized layers keeps its head.
+ * Keeps in int8 what has a row or an output per id of a vocabulary, by its size: the tables of embeddings, and the head, which is the dearest
+ * part of a token. For generation; what is trained beside quantized layers keeps its head.
  */
 export function quantizeVocabulary(model: Module, vocab: number): void {
   for (const part of model.modules().values()) {

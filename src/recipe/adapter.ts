@@ -46,7 +46,7 @@ const promptSchema = z.strictObject({
   tokens: z.number().int().positive().max(4096).describe("trained vectors before every text, of gpt and llama"),
   text: z
     .string()
-    .min(1)
+    .regex(/\S/, "a text with more than spaces")
     .optional()
     .describe("they begin as the rows of this text's tokens, over and over; left out, uniform in ±0.5"),
 });

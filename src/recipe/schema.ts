@@ -63,7 +63,7 @@ const maskingSchema = z.strictObject({
 });
 
 const spansSchema = z.strictObject({
-  noise: share.default(0.15).describe("span-corruption: share of a text's tokens that is hidden"),
+  noise: share.max(0.9).default(0.15).describe("span-corruption: share of a text's tokens that is hidden"),
   meanLength: z.number().min(1).default(3).describe("mean length of a hidden span, in tokens"),
 });
 
