@@ -84,7 +84,7 @@ function failNoModel(folder: string): never {
     where: folder,
     expected: `${configName} and model.safetensors`,
     got: `no ${configName}`,
-    fix: "check the path: the whole folder of the model is needed",
+    fix: "check the path: the whole folder of the model is needed; `athanor export --layout huggingface` writes one",
   });
 }
 
