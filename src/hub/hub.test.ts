@@ -4,12 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { assertClose } from "../../test/support/close.ts";
-import { runReference } from "../../test/support/run-reference.ts";
-import { AthanorError, fromNumbers, toNumbers } from "../base/index.ts";
+import { referenceLogits } from "../../test/support/reference-logits.ts";
+import { AthanorError, fromNumbers } from "../base/index.ts";
 import { SafetensorsFile, writeSafetensors } from "../checkpoint/index.ts";
-import { type Tensor, trace } from "../core/index.ts";
 import { modelFamily } from "../models/index.ts";
-import { functionalCall } from "../nn/index.ts";
 import { hubFiles, isHubFolder, readHubModel, shardsOf } from "./index.ts";
 
 const golden = JSON.parse(readFileSync("test/golden/hub.json", "utf8")) as {
@@ -69,18 +67,8 @@ describe.each(Object.entries(golden.cases))("%s", (name, { logits }) => {
     expect(await isHubFolder(folder)).toBe(true);
     const { family, config, tensors } = await readHubModel(folder);
     const { module } = modelFamily(family).build(config, { task: "language-model" });
-    const values = new Map(
-      [...tensors].map(([key, array]) => [key, fromNumbers("f64", array.shape, toNumbers(array))] as const),
-    );
     const tokens = fromNumbers("i32", [golden.batch, golden.time], golden.tokens);
-    const feeds = { ...Object.fromEntries(values), tokens };
-    const graph = trace(
-      feeds,
-      ({ tokens, ...parameters }: { readonly [name: string]: Tensor }) =>
-        functionalCall(module, new Map(Object.entries(parameters)), () => module.forward(tokens!)) as Tensor,
-      { floatDType: "f64" },
-    );
-    assertClose(toNumbers(runReference(graph, feeds).result!), logits, { absolute: 2e-5, what: "logits" });
+    assertClose(referenceLogits(module, tensors, tokens), logits, { absolute: 2e-5, what: "logits" });
   });
 
   test("is written as it was: the same configuration, names, types and bytes", async () => {

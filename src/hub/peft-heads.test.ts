@@ -4,12 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { assertClose } from "../../test/support/close.ts";
-import { runReference } from "../../test/support/run-reference.ts";
-import { fromNumbers, toNumbers } from "../base/index.ts";
+import { referenceLogits } from "../../test/support/reference-logits.ts";
+import { fromNumbers } from "../base/index.ts";
 import { SafetensorsFile, writeSafetensors } from "../checkpoint/index.ts";
-import { type Tensor, trace } from "../core/index.ts";
 import { modelFamily } from "../models/index.ts";
-import { addLora, functionalCall } from "../nn/index.ts";
+import { addLora } from "../nn/index.ts";
 import { peftFiles, readPeftModel } from "./index.ts";
 
 type Files = { readonly [name: string]: string };
@@ -34,17 +33,8 @@ describe.each(Object.entries(cases))("%s", (name, { files, logits }) => {
     const { family, config, task, adapter, tensors } = await readPeftModel(before);
     const { module } = modelFamily(family).build(config, { task });
     addLora(module, adapter);
-    const values = [...tensors].map(
-      ([key, array]) => [key, fromNumbers("f64", array.shape, toNumbers(array))] as const,
-    );
-    const feeds = { ...Object.fromEntries(values), tokens: fromNumbers("i32", [hub.batch, hub.time], hub.tokens) };
-    const graph = trace(
-      feeds,
-      ({ tokens, ...parameters }: { readonly [name: string]: Tensor }) =>
-        functionalCall(module, new Map(Object.entries(parameters)), () => module.forward(tokens!)) as Tensor,
-      { floatDType: "f64" },
-    );
-    const got = toNumbers(runReference(graph, feeds).result!);
+    const tokens = fromNumbers("i32", [hub.batch, hub.time], hub.tokens);
+    const got = referenceLogits(module, tensors, tokens);
     assertClose(present(got), present(logits), { absolute: 2e-5, what: "logits" });
   });
 

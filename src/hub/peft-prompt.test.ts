@@ -4,12 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { assertClose } from "../../test/support/close.ts";
-import { runReference } from "../../test/support/run-reference.ts";
-import { fromNumbers, toNumbers } from "../base/index.ts";
+import { referenceLogits } from "../../test/support/reference-logits.ts";
+import { fromNumbers } from "../base/index.ts";
 import { SafetensorsFile, writeSafetensors } from "../checkpoint/index.ts";
-import { type Tensor, trace } from "../core/index.ts";
 import { addPrefix, addPrompt, modelFamily } from "../models/index.ts";
-import { functionalCall } from "../nn/index.ts";
 import { type PromptedHubModel, peftPromptFiles, readPeftFolder } from "./index.ts";
 
 const golden = (name: string) => JSON.parse(readFileSync(`test/golden/${name}.json`, "utf8"));
@@ -40,17 +38,8 @@ describe.each(["prompt", "prefix", "prefix of gpt2"])("%s", (name) => {
     const { module } = modelFamily(family).build(config, { task: "language-model" });
     if (prefix === undefined) addPrompt(module, prompt!.tokens);
     else addPrefix(module, prefix);
-    const values = [...tensors].map(
-      ([key, array]) => [key, fromNumbers("f64", array.shape, toNumbers(array))] as const,
-    );
-    const feeds = { ...Object.fromEntries(values), tokens: fromNumbers("i32", [hub.batch, hub.time], hub.tokens) };
-    const graph = trace(
-      feeds,
-      ({ tokens, ...parameters }: { readonly [name: string]: Tensor }) =>
-        functionalCall(module, new Map(Object.entries(parameters)), () => module.forward(tokens!)) as Tensor,
-      { floatDType: "f64" },
-    );
-    assertClose(toNumbers(runReference(graph, feeds).result!), logits, { absolute: 2e-5, what: "logits" });
+    const tokens = fromNumbers("i32", [hub.batch, hub.time], hub.tokens);
+    assertClose(referenceLogits(module, tensors, tokens), logits, { absolute: 2e-5, what: "logits" });
   });
 
   test("is written as it was: bytes, and what PEFT reads of its configuration", async () => {
