@@ -74,3 +74,11 @@ test("a head that the configuration names and the file lacks is refused", async 
     got: "no tensor of this name",
   });
 });
+
+test("an adapter of a task that PEFT was not seen to read is not written", async () => {
+  folderOf("tokens", hub.cases.tokens.files);
+  const model = await readPeftModel(folderOf("tokens adapter", cases.tokens!.files));
+  expect(() => peftFiles({ ...model, task: "embedding", base: "tokens", files: new Map() })).toThrowError(
+    /hub\/export.*an adapter of this task is not written alone/s,
+  );
+});

@@ -1,5 +1,6 @@
 // An adapter alone, in PEFT's layout: adapter_config.json and adapter_model.safetensors, with the head that was trained beside it. Read in
 // peft-read.ts.
+import { fail } from "../base/index.ts";
 import { headNames, type TaskName } from "../models/index.ts";
 import { isLoraName, type LoraConfig } from "../nn/index.ts";
 import { type Written, writeConfig } from "./config.ts";
@@ -17,15 +18,13 @@ export const layerName = (layout: HubLayout, path: string): string => moduleOf(l
 export const partNames = { A: "lora_A.weight", B: "lora_B.weight", magnitude: "lora_magnitude_vector" } as const;
 type Part = keyof typeof partNames;
 
-/** What PEFT calls a task; it reads an adapter of any other, too. */
+/** What PEFT calls the tasks of which it was seen to read our adapters. */
 const taskTypes: Partial<Record<TaskName, string>> = {
   "language-model": "CAUSAL_LM",
-  "sequence-to-sequence": "SEQ_2_SEQ_LM",
   classification: "SEQ_CLS",
   regression: "SEQ_CLS",
   "token-classification": "TOKEN_CLS",
   "question-answering": "QUESTION_ANS",
-  embedding: "FEATURE_EXTRACTION",
 };
 
 /** The module that a parameter of a file is of. */
@@ -50,6 +49,14 @@ export function peftFiles(
   const pathOf = (name: string) => name.replace(/\.lora\.\w+$/, "");
   const doubled = init === "pissa" ? 2 : 1;
   const { family, task = "language-model" } = model;
+  const taskType =
+    taskTypes[task] ??
+    fail("hub/export", "an adapter of this task is not written alone", {
+      where: "layout",
+      expected: Object.keys(taskTypes).join(", "),
+      got: task,
+      fix: "--layout huggingface, which writes the whole model, adapters merged",
+    });
   const heads = headNames(family, task, model.tensors.keys()).map((name) => {
     const array = model.tensors.get(name)!;
     const kept = layout.isTransposed(name, array.shape) ? transposed(array) : array;
@@ -64,7 +71,7 @@ export function peftFiles(
   });
   const config = {
     peft_type: "LORA",
-    task_type: taskTypes[task] ?? null,
+    task_type: taskType,
     base_model_name_or_path: model.base,
     r: doubled * rank,
     lora_alpha: alpha * (rankStabilized ? Math.sqrt(doubled) : doubled), // the scale stays
