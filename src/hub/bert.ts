@@ -2,7 +2,8 @@
 // Linear layers are [out, in] there; old files call a norm's weight and bias gamma and beta.
 import { z } from "zod";
 import type { BertModelConfig, TaskName } from "../models/index.ts";
-import type { HubConfig, HubLayout } from "./layout.ts";
+import { classesOf, labels, namedClasses } from "./classifiers.ts";
+import type { HubLayout } from "./layout.ts";
 
 const size = z.number().int().positive().max(2_147_483_648);
 const share = z.number().min(0).lt(1);
@@ -21,23 +22,9 @@ const schema = z.looseObject({
   hidden_act: z.literal("gelu", { error: "only gelu is known here" }).default("gelu"),
   position_embedding_type: z.literal("absolute", { error: "only absolute is known here" }).default("absolute"),
   is_decoder: z.literal(false, { error: "a BERT that writes text is not known here" }).default(false),
-  id2label: z.record(z.string(), z.string()).optional(),
+  ...namedClasses,
 });
 type Theirs = z.output<typeof schema>;
-
-/** Names by id; a file without them has two classes, by Transformers' default. */
-function classesOf({ id2label = { 0: "LABEL_0", 1: "LABEL_1" } }: Theirs): string[] {
-  return Object.entries(id2label)
-    .sort(([a], [b]) => Number(a) - Number(b))
-    .map(([, name]) => name);
-}
-
-function labels(classes: readonly string[]): HubConfig {
-  return {
-    id2label: Object.fromEntries(classes.map((name, id) => [id, name])),
-    label2id: Object.fromEntries(classes.map((name, id) => [name, id])),
-  };
-}
 
 /** Masks of positions, copies of tied tables, and parts of the first training that a head has no use for. */
 const unused = /(^|\.)position_ids$|^cls\.predictions\.decoder\.|^cls\.seq_relationship\./;
@@ -69,7 +56,7 @@ const layoutOf = (architecture: string, task: TaskName): HubLayout<BertModelConf
       choices: 4,
     }),
     ...(hasClasses ? { classes: classesOf } : {}),
-    write: (config, classes = Array.from({ length: config.outputs ?? 0 }, (_, id) => `LABEL_${id}`)) => ({
+    write: (config, classes) => ({
       vocab_size: config.vocab,
       max_position_embeddings: config.context,
       hidden_size: config.width,
@@ -82,8 +69,8 @@ const layoutOf = (architecture: string, task: TaskName): HubLayout<BertModelConf
       layer_norm_eps: config.eps,
       ...(config.initStd === undefined ? {} : { initializer_range: config.initStd }),
       hidden_act: "gelu",
-      ...(hasClasses ? labels(classes) : {}),
-      ...(task === "regression" ? { ...labels(["LABEL_0"]), problem_type: "regression" } : {}),
+      ...(hasClasses ? labels(config.outputs, classes) : {}),
+      ...(task === "regression" ? { ...labels(1), problem_type: "regression" } : {}),
     }),
     holds: ({ pooling }) => !hasPooler || pooling === "pooler",
     fileName,

@@ -2,12 +2,16 @@
 import { didYouMean, fail, parseConfig } from "../base/index.ts";
 import type { TaskName } from "../models/index.ts";
 import { bertLayouts } from "./bert.ts";
+import { scoreLayouts } from "./classifiers.ts";
 import { gpt2Layout } from "./gpt2.ts";
 import type { HubConfig, HubLayout } from "./layout.ts";
 import { llamaLayouts } from "./llama.ts";
 import { t5Layout } from "./t5.ts";
 
-const layouts = [gpt2Layout, ...llamaLayouts, ...bertLayouts, t5Layout] as readonly HubLayout[];
+const layouts = [
+  ...[gpt2Layout, ...llamaLayouts, ...bertLayouts, t5Layout],
+  ...[...scoreLayouts(gpt2Layout), ...llamaLayouts.flatMap(scoreLayouts)],
+] as readonly HubLayout[];
 
 /** Model types that can be read and written. */
 export const hubModelTypes: readonly string[] = [...new Set(layouts.map(({ modelType }) => modelType))];

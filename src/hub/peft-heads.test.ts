@@ -1,4 +1,4 @@
-// Adapters that PEFT wrote beside encoders, with the heads that are trained whole: read, run, written again.
+// Adapters that PEFT wrote beside encoders and a model that writes text, with the heads that are trained whole: read, run, written again.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,7 +13,8 @@ import { peftFiles, readPeftModel } from "./index.ts";
 
 type Files = { readonly [name: string]: string };
 const goldenOf = (name: string) => JSON.parse(readFileSync(`test/golden/${name}.json`, "utf8"));
-const hub = goldenOf("hub-bert");
+const [encoders, writers] = [goldenOf("hub-bert"), goldenOf("hub-classifiers")];
+const hubOf = (name: string) => (name === "llama" ? writers : encoders);
 const { cases } = goldenOf("peft-heads") as { cases: { [name: string]: { files: Files; logits: number[] } } };
 
 const scratch = mkdtempSync(join(tmpdir(), "athanor-peft-heads-"));
@@ -26,6 +27,7 @@ function folderOf(name: string, files: Files): string {
 }
 
 describe.each(Object.entries(cases))("%s", (name, { files, logits }) => {
+  const hub = hubOf(name);
   folderOf(name, hub.cases[name].files); // the name that the adapter's configuration has
   const before = folderOf(`${name} adapter`, files);
 
@@ -35,7 +37,7 @@ describe.each(Object.entries(cases))("%s", (name, { files, logits }) => {
     addLora(module, adapter);
     const tokens = fromNumbers("i32", [hub.batch, hub.time], hub.tokens);
     const got = referenceLogits(module, tensors, tokens);
-    assertClose(present(got), present(logits), { absolute: 2e-5, what: "logits" });
+    assertClose(present(got, hub), present(logits, hub), { absolute: 2e-5, what: "logits" });
   });
 
   test("is written as it was: names, bytes, and what PEFT reads of its configuration", async () => {
@@ -59,9 +61,9 @@ describe.each(Object.entries(cases))("%s", (name, { files, logits }) => {
 });
 
 /** Of logits by token those of tokens that are there: padding means nothing. */
-function present(values: ArrayLike<number>): number[] {
-  const width = values.length / hub.tokens.length;
-  return Array.from(values).filter((_, at) => width < 1 || hub.tokens[Math.floor(at / width)] >= 0);
+function present(values: ArrayLike<number>, { tokens }: { tokens: readonly number[] }): number[] {
+  const width = values.length / tokens.length;
+  return Array.from(values).filter((_, at) => width < 1 || tokens[Math.floor(at / width)]! >= 0);
 }
 
 test("a head that the configuration names and the file lacks is refused", async () => {
@@ -76,7 +78,7 @@ test("a head that the configuration names and the file lacks is refused", async 
 });
 
 test("an adapter of a task that PEFT was not seen to read is not written", async () => {
-  folderOf("tokens", hub.cases.tokens.files);
+  folderOf("tokens", encoders.cases.tokens.files);
   const model = await readPeftModel(folderOf("tokens adapter", cases.tokens!.files));
   expect(() => peftFiles({ ...model, task: "embedding", base: "tokens", files: new Map() })).toThrowError(
     /hub\/export.*an adapter of this task is not written alone/s,

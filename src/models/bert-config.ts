@@ -14,7 +14,7 @@ import {
   type BertPooling,
 } from "./bert-heads.ts";
 import type { BuiltModel, DataFacts, ModelFamily } from "./family.ts";
-import { settleVocab } from "./tokens.ts";
+import { settleOutputs, settleVocab } from "./tokens.ts";
 
 /** A BERT whole: its encoder, and what its head needs to know. */
 export interface BertModelConfig extends BertConfig {
@@ -98,14 +98,9 @@ export const bertFamily: ModelFamily<BertModelConfig> = {
   build: (config, facts) => {
     const { presetVocab, vocab: given, ...rest } = parseConfig(bertSchema, config, "model.bert");
     const vocab = settleVocab("model.bert.vocab", { given, preset: presetVocab, tokenizer: facts.vocab });
-    const outputs = classTasks.includes(facts.task) ? (rest.outputs ?? facts.outputs) : undefined;
-    if (classTasks.includes(facts.task) && (outputs === undefined || outputs < (facts.outputs ?? 0)))
-      fail("model/bert", "model and data do not fit", {
-        where: "model.bert.outputs",
-        expected: `at least ${facts.outputs ?? 1}, the data's classes`,
-        got: outputs === undefined ? "not known" : String(outputs),
-        fix: "leave outputs out, so that the data decides",
-      });
+    const outputs = classTasks.includes(facts.task)
+      ? settleOutputs("model.bert.outputs", rest.outputs, facts.outputs)
+      : undefined;
     const complete: BertModelConfig = { vocab, ...rest, ...(outputs === undefined ? {} : { outputs }) };
     const head = heads[facts.task];
     if (head === undefined)

@@ -1,10 +1,10 @@
 // Settings of the GPT family: the published sizes, what a recipe may write, and the family's entry. The model is in gpt.ts.
 import { z } from "zod";
 import { parseConfig, varyingSchema } from "../base/index.ts";
-import { activationNames } from "../nn/index.ts";
+import { activationNames, poolings } from "../nn/index.ts";
 import type { ModelFamily } from "./family.ts";
 import { Gpt, type GptConfig, GptForScores } from "./gpt.ts";
-import { settleVocab } from "./tokens.ts";
+import { settleOutputs, settleVocab } from "./tokens.ts";
 
 const published = {
   vocab: 50257,
@@ -68,6 +68,8 @@ const gptSchema = z
     activation: z.enum(activationNames).default(published.activation),
     tiedHead: z.boolean().default(published.tiedHead).describe("the output head is the token table"),
     eps: z.number().positive().default(published.eps).describe("of the norms"),
+    pooling: z.enum(poolings).optional().describe("classes of texts: how a text becomes one vector; left out, last"),
+    outputs: size.optional().describe("classes of texts; left out, the data's"),
   })
   .transform(({ preset, ...given }, { addIssue }) => {
     const base: Partial<GptConfig> = preset === undefined ? {} : gptPresets[preset];
@@ -95,11 +97,11 @@ const gptSchema = z
 /** What a recipe may write under `model.gpt`. */
 export type GptInput = z.input<typeof gptSchema>;
 
-/** GPT-2 and its sizes, for language modelling. */
+/** GPT-2 and its sizes, for language modelling and classes of texts. */
 export const gptFamily: ModelFamily<GptConfig> = {
   name: "gpt",
   doc: "decoder-only transformer of the GPT-2 family, for text",
-  tasks: ["language-model", "regression"],
+  tasks: ["language-model", "classification", "regression"],
   isHead: (name) => /^(score|lm_head)\./.test(name),
   positionTable: "wpe.weight",
   reads: "texts",
@@ -108,9 +110,11 @@ export const gptFamily: ModelFamily<GptConfig> = {
   build: (config, facts) => {
     const { presetVocab, vocab: given, ...rest } = parseConfig(gptSchema, config, "model.gpt");
     const vocab = settleVocab("model.gpt.vocab", { given, preset: presetVocab, tokenizer: facts.vocab });
-    const complete: GptConfig = { vocab, ...rest };
+    const outputs =
+      facts.task === "classification" ? settleOutputs("model.gpt.outputs", rest.outputs, facts.outputs) : undefined;
+    const complete: GptConfig = { vocab, ...rest, ...(outputs === undefined ? {} : { outputs }) };
     return {
-      module: facts.task === "regression" ? new GptForScores(complete) : new Gpt(complete),
+      module: facts.task === "language-model" ? new Gpt(complete) : new GptForScores(complete, outputs),
       config: complete,
       inputs: { tokens: { dtype: "i32", shape: [complete.context] } },
     };

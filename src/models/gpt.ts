@@ -15,6 +15,7 @@ import {
   LayerNorm,
   Linear,
   Module,
+  type Pooling,
   poolTokens,
   type VirtualTokens,
   within,
@@ -39,6 +40,10 @@ export interface GptConfig {
   /** The output head is the token table; else it has a table of its own, `lm_head.weight`. */
   readonly tiedHead: boolean;
   readonly eps: number;
+  /** How a text that is scored becomes one vector; default last. */
+  readonly pooling?: Pooling | undefined;
+  /** Classes of texts. */
+  readonly outputs?: number | undefined;
 }
 
 const std = 0.02; // of every matrix, as the published code
@@ -205,18 +210,18 @@ export class Gpt extends Module {
   }
 }
 
-/** A number for a text, read off its last token: tokens i32 (B, T), −1 behind a text's end → (B, 1). A reward model is one. */
+/** Scores of a text, of each class or one of a reward model: tokens i32 (B, T), −1 behind a text's end → (B, outputs). */
 export class GptForScores extends Gpt {
   readonly score: Linear;
 
-  constructor(config: GptConfig) {
+  constructor(config: GptConfig, outputs = 1) {
     super({ ...config, tiedHead: true }); // there is no head of tokens
-    this.score = new Linear(config.width, 1, { bias: false, init: { name: "normal", std } });
+    this.score = new Linear(config.width, outputs, { bias: false, init: { name: "normal", std } });
   }
 
   override forward(tokens: Tensor): Tensor {
     const present = tokens.greaterEqual(0);
     const hidden = call(this.ln_f, this.hidden(where(present, tokens, 0)));
-    return call(this.score, poolTokens(hidden, present, "last"));
+    return call(this.score, poolTokens(hidden, present, this.config.pooling ?? "last"));
   }
 }

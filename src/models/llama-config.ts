@@ -1,10 +1,10 @@
 // Settings of the Llama family: the published sizes, what a recipe may write, and the family's entry. The model is in llama.ts.
 import { z } from "zod";
 import { parseConfig } from "../base/index.ts";
-import type { RotaryScaling } from "../nn/index.ts";
+import { poolings, type RotaryScaling } from "../nn/index.ts";
 import type { ModelFamily } from "./family.ts";
 import { Llama, type LlamaConfig, LlamaForScores } from "./llama.ts";
-import { settleVocab } from "./tokens.ts";
+import { settleOutputs, settleVocab } from "./tokens.ts";
 
 const plain = { window: 0, attentionBias: false, headNorm: false, tiedHead: false, eps: 1e-5 } as const;
 const llama3 = { type: "llama3", lowFrequency: 1, highFrequency: 4, originalContext: 8192 } as const;
@@ -128,6 +128,8 @@ const llamaSchema = z
       .optional()
       .describe("rotary positions: base, and scaling for contexts beyond that of the first training"),
     experts: expertsSchema.optional().describe("feed-forward parts of which each token goes through a few"),
+    pooling: z.enum(poolings).optional().describe("classes of texts: how a text becomes one vector; left out, last"),
+    outputs: size.optional().describe("classes of texts; left out, the data's"),
   })
   .transform(({ preset, vocab, ...given }, { addIssue }) => {
     const { vocab: presetVocab, ...base }: Partial<LlamaConfig> = preset === undefined ? {} : llamaPresets[preset];
@@ -164,11 +166,11 @@ function withoutUndefined<T extends object>(value: T): Partial<T> {
 /** What a recipe may write under `model.llama`. */
 export type LlamaInput = z.input<typeof llamaSchema>;
 
-/** Llama and what is shaped like it, for language modelling. */
+/** Llama and what is shaped like it, for language modelling and classes of texts. */
 export const llamaFamily: ModelFamily<LlamaConfig> = {
   name: "llama",
   doc: "decoder-only transformer with rotary positions, gated feed-forward parts and shared key and value heads, for text",
-  tasks: ["language-model", "regression"],
+  tasks: ["language-model", "classification", "regression"],
   isHead: (name) => /^(score|lm_head)\./.test(name),
   reads: "texts",
   packs: true,
@@ -176,9 +178,11 @@ export const llamaFamily: ModelFamily<LlamaConfig> = {
   build: (config, facts) => {
     const { presetVocab, vocab: given, ...rest } = parseConfig(llamaSchema, config, "model.llama");
     const vocab = settleVocab("model.llama.vocab", { given, preset: presetVocab, tokenizer: facts.vocab });
-    const complete: LlamaConfig = { vocab, ...rest };
+    const outputs =
+      facts.task === "classification" ? settleOutputs("model.llama.outputs", rest.outputs, facts.outputs) : undefined;
+    const complete: LlamaConfig = { vocab, ...rest, ...(outputs === undefined ? {} : { outputs }) };
     return {
-      module: facts.task === "regression" ? new LlamaForScores(complete) : new Llama(complete),
+      module: facts.task === "language-model" ? new Llama(complete) : new LlamaForScores(complete, outputs),
       config: complete,
       inputs: { tokens: { dtype: "i32", shape: [complete.context] } },
     };

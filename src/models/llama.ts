@@ -15,6 +15,7 @@ import {
   type KeyValuePrefix,
   Linear,
   Module,
+  type Pooling,
   poolTokens,
   RmsNorm,
   type RotaryConfig,
@@ -50,6 +51,10 @@ export interface LlamaConfig {
   readonly rotary: RotaryConfig;
   /** Feed-forward parts that a token is sent to a few of (Mixtral); left out, one that all tokens go through. */
   readonly experts?: ExpertsConfig | undefined;
+  /** How a text that is scored becomes one vector; default last. */
+  readonly pooling?: Pooling | undefined;
+  /** Classes of texts. */
+  readonly outputs?: number | undefined;
 }
 
 const init: Init = { name: "normal", std: 0.02 }; // of every matrix, as the published code
@@ -295,17 +300,18 @@ export class Llama extends Module {
   }
 }
 
-/** A number for a text, read off its last token: tokens i32 (B, T), −1 behind a text's end → (B, 1). A reward model is one. */
+/** Scores of a text, of each class or one of a reward model: tokens i32 (B, T), −1 behind a text's end → (B, outputs). */
 export class LlamaForScores extends Llama {
   readonly score: Linear;
 
-  constructor(config: LlamaConfig) {
+  constructor(config: LlamaConfig, outputs = 1) {
     super({ ...config, tiedHead: true }); // there is no head of tokens
-    this.score = new Linear(config.width, 1, { bias: false, init });
+    this.score = new Linear(config.width, outputs, { bias: false, init });
   }
 
   override forward(tokens: Tensor): Tensor {
     const present = tokens.greaterEqual(0);
-    return call(this.score, poolTokens(this.hidden(where(present, tokens, 0)), present, "last"));
+    const hidden = this.hidden(where(present, tokens, 0));
+    return call(this.score, poolTokens(hidden, present, this.config.pooling ?? "last"));
   }
 }

@@ -29,6 +29,18 @@ export function pickPosition(hidden: Tensor, at: Tensor): Tensor {
   return take(hidden.reshape(batch * time, width), at.add(iota([batch], 0).mul(time)));
 }
 
+/** Classes of a head: as many as are given, else the data's. Errors with `model/outputs`. */
+export function settleOutputs(where: string, given: number | undefined, data: number | undefined): number {
+  const outputs = given ?? data;
+  if (outputs !== undefined && outputs >= (data ?? 0)) return outputs;
+  return fail("model/outputs", "model and data do not fit", {
+    where,
+    expected: `at least ${data ?? 1}, the data's classes`,
+    got: outputs === undefined ? "not known" : String(outputs),
+    fix: "leave outputs out, so that the data decides",
+  });
+}
+
 /** Rows of a token table: as many as are given, else the tokenizer's, else a preset's. Errors with `model/vocab`. */
 export function settleVocab(
   where: string,

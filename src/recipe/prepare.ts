@@ -124,8 +124,9 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
   const windows = objective === undefined ? "textPairs" : objective === "prefix" ? "sourcePrefixes" : "hiddenSpans";
   const records = tasks.includes("sequence-to-sequence") ? windows : "labelledTexts";
   const read = readersOfTasks[task ?? ""] ?? records;
-  const reader = tasks.includes("language-model") ? written : reads === "texts" ? read : rows;
-  if (task !== undefined && !tasks.includes("language-model") && !tasks.includes(task))
+  const writes = tasks.includes("language-model") && task !== "classification";
+  const reader = writes ? written : reads === "texts" ? read : rows;
+  if (task !== undefined && !tasks.includes(task))
     fail("config/task", "this model does not learn that", {
       where: "data.task",
       expected: tasks.join(", "),

@@ -174,7 +174,9 @@ export const dataSchema = z
         "embedding",
       ])
       .optional()
-      .describe("table, bert: what to learn; left out, by the target's type, and classification for bert"),
+      .describe(
+        "table, bert; gpt, llama: classification: what to learn; left out, by the target's type, classification for bert, and next tokens for gpt and llama",
+      ),
     masking: maskingSchema.prefault({}),
     objective: z
       .enum(textObjectives)
