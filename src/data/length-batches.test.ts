@@ -62,6 +62,27 @@ test.each([1, 2, 3, 5, 40])("no choice of %i lengths has less padding", (most) =
   }
 });
 
+test("of hundreds of widths too, by the plain recurrence over all of them", () => {
+  const widths = [...new Set(drawn(600, 900, 11))].sort((a, b) => a - b);
+  const rows = widths.flatMap((tokens, at) => new Array<number>(1 + ((at * at) % 7)).fill(tokens));
+  const upTo = widths.map((width) => rows.filter((one) => one <= width).length);
+  // least[j]: fewest tokens of the j smallest widths in as many lengths as there were rounds
+  let least = widths.map((width, j) => upTo[j]! * width);
+  for (let most = 1; most <= 12; most++) {
+    const chosen = choosePaddedLengths(
+      rows.map((tokens) => ({ tokens })),
+      most,
+    ).map(({ tokens }) => tokens!);
+    const taken = rows.map((one) => chosen.find((length) => length >= one)!);
+    expect(chosen.length).toBe(most);
+    expect(taken.reduce((sum, one) => sum + one, 0)).toBe(least.at(-1));
+    least = widths.map((width, j) =>
+      Math.min(least[j]!, ...widths.slice(0, j).map((_, i) => least[i]! + (upTo[j]! - upTo[i]!) * width)),
+    );
+  }
+  expect(widths.length).toBeGreaterThan(250);
+});
+
 test("lengths of two feeds rise together, and hold every row", () => {
   const rows = drawn(200, 20, 7).map((source, at) => ({ source, tokens: drawn(200, 30, 8)[at]!, targets: 1 }));
   const chosen = choosePaddedLengths(rows, 4) as Lengths[];

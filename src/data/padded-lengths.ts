@@ -26,19 +26,26 @@ export function choosePaddedLengths(rows: readonly Lengths[], most: number): Len
   for (const width of widths) holding.push(union(holding.at(-1) ?? longest.get(width)!, longest.get(width)!));
   const upTo = [0];
   for (const width of widths) upTo.push(upTo.at(-1)! + counts.get(width)!);
-  // cost[k][j]: fewest tokens of the first j widths in k + 1 lengths; from[k][j]: where the last of them begins
+  // cost[k][j]: fewest tokens of the first j widths in k + 1 lengths; from[k][j]: where the last of them begins. What rows take grows with their
+  // number and with the width that holds them, so that it never begins earlier for more widths (the quadrangle inequality: Yao 1980): the one
+  // in the middle halves where the others are looked for, and a length takes n log n steps.
   const numWidths = widths.length;
   const room = holding.map(widthOf);
   const [cost, from]: [Float64Array[], Int32Array[]] = [[], []];
+  const fill = (k: number, low: number, high: number, first: number, last: number): void => {
+    if (low > high) return;
+    const j = (low + high) >> 1;
+    for (let i = first; i <= Math.min(last, j - 1); i++) {
+      const tokens = (k === 0 ? 0 : cost[k - 1]![i]!) + (upTo[j]! - upTo[i]!) * room[j - 1]!;
+      if (tokens < cost[k]![j]!) [cost[k]![j], from[k]![j]] = [tokens, i];
+    }
+    fill(k, low, j - 1, first, from[k]![j]!);
+    fill(k, j + 1, high, from[k]![j]!, last);
+  };
   for (let k = 0; k < Math.min(most, numWidths); k++) {
     cost.push(new Float64Array(numWidths + 1).fill(Number.POSITIVE_INFINITY));
     from.push(new Int32Array(numWidths + 1));
-    for (let j = 1; j <= numWidths; j++) {
-      for (let i = 0; i < (k === 0 ? 1 : j); i++) {
-        const tokens = (k === 0 ? 0 : cost[k - 1]![i]!) + (upTo[j]! - upTo[i]!) * room[j - 1]!;
-        if (tokens < cost[k]![j]!) [cost[k]![j], from[k]![j]] = [tokens, i];
-      }
-    }
+    fill(k, k + 1, numWidths, k, k === 0 ? 0 : numWidths);
   }
   const chosen: Lengths[] = [];
   for (let [k, j] = [cost.length - 1, numWidths]; j > 0; j = from[k--]![j]!) chosen.unshift(holding[j - 1]!);
