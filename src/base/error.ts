@@ -32,11 +32,14 @@ export class AthanorError extends Error {
 
   /** The same error told with a place, when it knew none. */
   at(where: string): AthanorError {
-    if (this.where !== undefined) return this;
-    const placed = new AthanorError(this.code, this.what, { ...definedFields(this), where });
-    // the frames stay those of the fault, not of whoever knew the place
-    if (this.stack !== undefined) placed.stack = this.stack.replace(this.message, () => placed.message);
-    return placed;
+    return this.where === undefined ? this.with({ where }) : this;
+  }
+
+  /** The same error with other fields; its cause and frames stay those of the fault, not of whoever tells it. */
+  with(fields: ErrorFields): AthanorError {
+    const told = new AthanorError(this.code, this.what, { ...definedFields(this), ...fields });
+    if (this.stack !== undefined) told.stack = this.stack.replace(this.message, () => told.message);
+    return told;
   }
 
   toJSON(): Record<string, string | undefined> {
@@ -46,7 +49,8 @@ export class AthanorError extends Error {
 }
 
 function definedFields(error: AthanorError): ErrorFields {
-  const fields: { expected?: string; got?: string; fix?: string; cause?: unknown } = {};
+  const fields: { -readonly [Field in keyof ErrorFields]: ErrorFields[Field] } = {};
+  if (error.where !== undefined) fields.where = error.where;
   if (error.expected !== undefined) fields.expected = error.expected;
   if (error.got !== undefined) fields.got = error.got;
   if (error.fix !== undefined) fields.fix = error.fix;

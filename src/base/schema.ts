@@ -66,9 +66,20 @@ function explain(schema: z.ZodType, value: unknown, issue: z.core.$ZodIssue, abo
   }
   const actual = at(value, path);
   const told = messageOf(issue);
+  const wantsObject = issue.code === "invalid_type" && issue.expected === "object" && told === "expected object";
   const message =
-    actual === undefined && issue.code === "invalid_type" ? `missing; ${told}` : `${told}, got ${shown(actual)}`;
+    actual === undefined && issue.code === "invalid_type"
+      ? `missing; ${told}`
+      : `${told}, got ${shown(actual)}${wantsObject ? exampleOf(schema, path, actual) : ""}`;
   return [{ path: path.join("."), message: issue.code === "custom" ? issue.message : message }];
+}
+
+/** How a plain value is written where an object belongs: under the first key that takes it. */
+function exampleOf(schema: z.ZodType, path: Path, value: unknown): string {
+  const keys = objectsAt(schema, path).flatMap(({ shape }) => Object.entries(shape as z.core.$ZodLooseShape));
+  const [taker] = keys.find(([, inner]) => z.safeParse(inner, value).success) ?? [];
+  if (taker !== undefined && path.length > 0) return `; such as ${String(path.at(-1))}: { ${taker}: ${shown(value)} }`;
+  return keys.length === 0 ? "" : `; known: ${keys.map(([key]) => key).join(", ")}`;
 }
 
 function messageOf(issue: z.core.$ZodIssue): string {
@@ -109,6 +120,10 @@ function shown(value: unknown): string {
 
 /** Known keys of the object that a schema describes at a path. */
 function keysAt(schema: z.core.$ZodType, path: Path): string[] {
+  return [...new Set(objectsAt(schema, path).flatMap((object) => Object.keys(object.shape)))];
+}
+
+function objectsAt(schema: z.core.$ZodType, path: Path): z.ZodObject[] {
   const objects = (one: z.core.$ZodType): z.ZodObject[] => {
     if (one instanceof z.ZodObject) return [one];
     if (one instanceof z.ZodUnion) return one.options.flatMap(objects);
@@ -125,7 +140,7 @@ function keysAt(schema: z.core.$ZodType, path: Path): string[] {
   let found = objects(schema);
   for (const key of path)
     found = found.flatMap((object) => (object.shape[String(key)] ? objects(object.shape[String(key)]!) : []));
-  return [...new Set(found.flatMap((object) => Object.keys(object.shape)))];
+  return found;
 }
 
 /** The names that there are, and the one that was meant: by its letters, or by its initials, as `mse` is meanSquaredError. */

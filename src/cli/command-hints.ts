@@ -1,20 +1,16 @@
 // What an error advises programs to call, in the words of the command line.
 import { AthanorError } from "../base/index.ts";
 
-const commands: readonly (readonly [call: string, command: string])[] = [
-  ["; from code save(folder, { replace: true })", ""],
-  ['save(folder, { dtype: "bf16" })', "--dtype bf16"],
-  ["call generate(prompt)", "npx athanor generate"],
-  ["call predict()", "npx athanor predict"],
+/** Calls as errors write them, and the command or the options that do the same. */
+const commands: readonly (readonly [call: RegExp, command: string])[] = [
+  [/; from code \w+\([^)]*\)/g, ""],
+  [/\bsave\(\w+, \{ (\w+): true \}\)/g, "--$1"],
+  [/\bsave\(\w+, \{ (\w+): "([^"]+)" \}\)/g, "--$1 $2"],
+  [/\bcall (generate|predict)\([^)]*\)/g, "npx athanor $1"],
 ];
 
 /** The same error, whose `fix` names commands and options where it named functions. */
 export function withCommands(error: unknown): unknown {
   if (!(error instanceof AthanorError) || error.fix === undefined) return error;
-  const fix = commands.reduce((text, [call, command]) => text.replaceAll(call, command), error.fix);
-  const { code, what, where, expected, got } = error;
-  return fix === error.fix ? error : new AthanorError(code, what, withoutUndefined({ where, expected, got, fix }));
+  return error.with({ fix: commands.reduce((text, [call, command]) => text.replace(call, command), error.fix) });
 }
-
-const withoutUndefined = <T extends object>(fields: T) =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));

@@ -16,10 +16,7 @@ const program = new Command("athanor")
   .showHelpAfterError("(--help tells how it is used)")
   .configureHelp({ showGlobalOptions: true })
   .exitOverride()
-  .configureOutput({
-    writeErr: (text) => void process.stderr.write(text),
-    outputError: (text, write) => write(withUsualName(text)),
-  });
+  .configureOutput({ writeErr: (text) => void process.stderr.write(text) });
 
 const stop = new AbortController();
 let stoppedBy: NodeJS.Signals | undefined;
@@ -60,6 +57,12 @@ function wrap<A extends unknown[]>(action: (context: CommandContext, ...args: A)
   };
 }
 
+/** Each command's errors name the options that it has itself. */
+function tellUsualNames(command: Command): void {
+  command.configureOutput({ outputError: (text, write) => write(withUsualName(text, command)) });
+  command.commands.forEach(tellUsualNames);
+}
+
 // A reader that went away (`| head`, a terminal that was closed) wants no more: what can be saved is saved, nothing more is said.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
@@ -68,6 +71,7 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 for (const define of commands) define(program, wrap);
+tellUsualNames(program);
 
 try {
   await program.parseAsync();

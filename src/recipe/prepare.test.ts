@@ -158,6 +158,7 @@ describe("objectives of texts", () => {
     expect(await error(gpt, "data.objective=span-corruption")).toMatchObject({
       code: "config/unread",
       where: "data.objective",
+      fix: "take it out, or choose another model: seq2seq, t5, transformer",
     });
     expect(await error(gpt, "data.spans.noise=0.3")).toMatchObject({ code: "config/unread", where: "data.spans" });
     expect(await error(gpt, "data.context=4")).toMatchObject({ code: "config/unread", where: "data.context" });
@@ -184,6 +185,15 @@ describe("settings that nothing reads are refused", () => {
       code: "config/unread",
       where: key,
     });
+  });
+
+  test("and the families that take all of them are named, as far as they learn the task", async () => {
+    const fixOf = (recipe: RecipeInput, ...set: string[]) =>
+      prepare(parseRecipe(recipe, { set })).catch(({ fix }) => fix);
+    expect(await fixOf(gpt, "data.quote=none", "data.masking.share=0.3")).toBe("take them out");
+    expect(await fixOf(gpt, "data.bins=3")).toBe("take it out, or choose another model: mlp");
+    const masked = { ...gpt, model: { bert: { layers: 1, heads: 1, width: 8, context: 8 } } };
+    expect(await fixOf(masked, "data.task=masked-language-model", "data.target=x")).toBe("take it out");
   });
 
   test("and what is read is not", async () => {

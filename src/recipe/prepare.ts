@@ -3,7 +3,7 @@
 import { freezeCopies } from "../align/index.ts";
 import { AthanorError, type Clock, fail, parseBytes } from "../base/index.ts";
 import type { ChatFormat, TextPair, Tokenizer } from "../data/index.ts";
-import { type BuiltModel, modelFamily, type TaskName } from "../models/index.ts";
+import { type BuiltModel, type ModelFamily, modelFamilies, modelFamily, type TaskName } from "../models/index.ts";
 import {
   type BatchSizes,
   clockOf,
@@ -110,10 +110,11 @@ export interface PrepareOptions {
   readonly time?: <T>(part: "optimizer", work: () => T) => T;
 }
 
-/** The reader that fits the model's inputs and tasks. */
-async function readData(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
-  const [name] = chosenModel(recipe);
-  const { tasks, reads } = modelFamily(name);
+type Reader = keyof typeof readers;
+
+/** The reader that fits a model's inputs and tasks. */
+function readerOf(recipe: Recipe, family: string): Reader {
+  const { tasks, reads } = modelFamily(family);
   const rows = readsImages(recipe) ? "images" : "table";
   const { task, chat, packing, objective } = recipe.data;
   const plain = objective === "prefix" ? "prefixes" : "text";
@@ -125,7 +126,14 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
   const records = tasks.includes("sequence-to-sequence") ? windows : "labelledTexts";
   const read = readersOfTasks[task ?? ""] ?? records;
   const writes = tasks.includes("language-model") && task !== "classification";
-  const reader = writes ? written : reads === "texts" ? read : rows;
+  return writes ? written : reads === "texts" ? read : rows;
+}
+
+async function readData(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
+  const [name] = chosenModel(recipe);
+  const { tasks } = modelFamily(name);
+  const { task } = recipe.data;
+  const reader = readerOf(recipe, name);
   if (task !== undefined && !tasks.includes(task))
     fail("config/task", "this model does not learn that", {
       where: "data.task",
@@ -133,7 +141,7 @@ async function readData(recipe: Recipe, options: PrepareOptions): Promise<Prepar
       got: task,
       fix: "name one of these, or choose another model",
     });
-  refuseUnread(recipe, reader, name);
+  refuseUnread(recipe, name);
   // With a trained model's encoders no batch is trained on: the data may well be smaller than one.
   const { files } = options;
   const settled = files === undefined ? recipe : { ...recipe, data: { ...recipe.data, onShort: "wrap" as const } };
@@ -176,7 +184,7 @@ const readers = {
 };
 
 /** Those that a task of an encoder has to itself. */
-const readersOfTasks: { readonly [task: string]: keyof typeof readers } = {
+const readersOfTasks: { readonly [task: string]: Reader } = {
   "masked-language-model": "maskedText",
   "token-classification": "labelledWords",
   "question-answering": "questions",
@@ -184,7 +192,7 @@ const readersOfTasks: { readonly [task: string]: keyof typeof readers } = {
 };
 
 /** Settings that only some readers look at. */
-const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
+const readBy: { readonly [key: string]: readonly Reader[] } = {
   "data.cache": ["text", "prefixes", "maskedText", "hiddenSpans", "sourcePrefixes"],
   "data.context": ["text"],
   "data.format": ["labelledTexts", "textPairs", "relatedTexts", "table"],
@@ -241,22 +249,34 @@ const readBy: { readonly [key: string]: readonly (keyof typeof readers)[] } = {
   samples: ["text", "prefixes", "separateTexts", "pairs", "rewarded", "conversations"],
 };
 
-/** A setting that nothing reads is a mistake, not a decoration. Errors with `config/unread`. */
-function refuseUnread(recipe: Recipe, reader: keyof typeof readers, family: string): void {
+/** Settings of a recipe that a model of another family may read, and this one does not. */
+function unreadBy(recipe: Recipe, family: string): string[] {
   const defaults = dataSchema.parse({});
-  const unread = Object.entries(readBy).flatMap(([key, by]) => {
+  const reader = readerOf(recipe, family);
+  return Object.entries(readBy).flatMap(([key, by]) => {
     const [first, second] = key.split(".") as ["data", keyof Recipe["data"]] | [keyof Recipe];
     const value = second === undefined ? recipe[first] : recipe.data[second];
     const usual = second === undefined ? undefined : defaults[second];
     const isTaught = key === "loss" && recipe.loss?.distillation !== undefined; // any task of classes or tokens
     return isTaught || by.includes(reader) || JSON.stringify(value) === JSON.stringify(usual) ? [] : [key];
   });
+}
+
+/** A setting that nothing reads is a mistake, not a decoration. Errors with `config/unread`. */
+function refuseUnread(recipe: Recipe, family: string): void {
+  const unread = unreadBy(recipe, family);
   if (unread.length === 0) return;
+  const { task } = recipe.data;
+  const learns = ({ tasks }: ModelFamily) => task === undefined || tasks.includes(task);
+  const others = [...modelFamilies.values()]
+    .filter((other) => learns(other) && unreadBy(recipe, other.name).length === 0)
+    .map(({ name }) => name);
+  const out = `take ${unread.length === 1 ? "it" : "them"} out`;
   fail("config/unread", `${unread.length === 1 ? "a setting has" : "settings have"} no meaning for this model`, {
     where: unread.join(", "),
     expected: `settings that model.${family} reads`,
     got: unread.join(", "),
-    fix: "take them out, or choose another model",
+    fix: others.length === 0 ? out : `${out}, or choose another model: ${others.join(", ")}`,
   });
 }
 
