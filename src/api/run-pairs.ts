@@ -22,9 +22,12 @@ export async function heldOutPairs(folder: string, { set = [], onNote }: Evaluat
   });
 }
 
+/** Files that say themselves how they are read. */
+const isNamed = /\.(csv|tsv|jsonl|ndjson)(\.gz)?$/;
+
 /**
- * The pairs of a file (CSV, TSV, JSON lines), in columns of the names that the run in `folder` read; of a saved model, `source` and `target`.
- * Errors as `readTextPairs`.
+ * The pairs of a file (CSV, TSV, JSON lines; by its ending, else as the run's own were), in columns of the names that the run in `folder` read; of
+ * a saved model, `source` and `target`. Errors as `readTextPairs`.
  */
 export async function pairsOfFile(
   folder: string,
@@ -34,13 +37,24 @@ export async function pairsOfFile(
   const { text, target, invalid, ...data }: Partial<Recipe["data"]> = await recipeOfRun(folder, set).then(
     (recipe) => recipe.data,
     (error) => {
-      if (error instanceof AthanorError && error.code === "run/missing") return {};
-      throw error;
+      if (!(error instanceof AthanorError) || error.code !== "run/missing") throw error;
+      if (set.length === 0) return {};
+      throw error.with({ fix: "leave out --set, and name the file's columns source and target" });
     },
   );
-  const { format: _, ...reading } = given(data as Recipe["data"], readingSettings);
-  const columns = { source: text, target: target as string | undefined, invalid };
-  const { pairs } = await readTextPairs({ path }, { ...reading, ...given(columns, ["source", "target", "invalid"]) });
+  const { format, ...reading } = given(data as Recipe["data"], readingSettings);
+  const isAsked = format !== undefined && (!isNamed.test(path) || set.some((change) => change.startsWith("data.format=")));
+  const columns = { source: text ?? "source", target: (target as string | undefined) ?? "target" };
+  const options = { ...reading, ...columns, ...given({ invalid }, ["invalid"]), ...(isAsked ? { format } : {}) };
+  const { pairs } = await readTextPairs({ path }, options).catch((error) => {
+    if (!(error instanceof AthanorError) || error.code !== "data/unknown-column") throw error;
+    const { source, target } = columns;
+    throw error.with({
+      fix: `--task reads columns named as the model's pairs were: call them ${source} and ${target}${
+        data.path === undefined ? "" : ", or name others with --set data.text=COLUMN --set data.target=COLUMN"
+      }`,
+    });
+  });
   return bySource(pairs);
 }
 

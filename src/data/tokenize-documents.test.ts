@@ -162,7 +162,12 @@ describe("refused", () => {
     await again();
     const untouched = contents("changing");
     await expect(again({ shardBytes: 2 ** 21 })).rejects.toMatchObject(refusal("data/settings"));
-    await expect(again({ tokenizer: { bpe: 300 } })).rejects.toMatchObject(refusal("data/settings"));
+    await expect(again({ tokenizer: { bpe: 300 }, invalid: "skip" })).rejects.toMatchObject({
+      ...refusal("data/settings"),
+      expected: "tokenizer: byte, invalid: error",
+      got: "tokenizer: {bpe: 300}, invalid: skip",
+      fix: "give tokenizer, invalid as before, or another --output",
+    });
     const other = byteTokenizer(["</s>"]);
     await tokenizeDocuments(copy, { ...settings, output: at("given"), tokenizer: byteTokenizer(["<eos>"]) });
     await expect(tokenizeDocuments(copy, { ...settings, output: at("given"), tokenizer: other })).rejects.toMatchObject(

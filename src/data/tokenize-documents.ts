@@ -158,13 +158,15 @@ async function goOn(
   options: TokenizeOptions,
 ): Promise<[Tokenizer, TokenManifest]> {
   const { output, tokenizer: spec } = options;
-  const [was, is] = [JSON.stringify(manifest.settings), JSON.stringify(settings)];
-  if (was !== is)
+  const keys = Object.keys(settings) as (keyof typeof settings)[];
+  const others = keys.filter((key) => JSON.stringify(manifest.settings[key]) !== JSON.stringify(settings[key]));
+  const told = (of: typeof settings) => others.map((key) => `${key}: ${shown(of[key])}`).join(", ");
+  if (others.length > 0)
     fail("data/settings", "the folder was begun with other settings", {
       where: output,
-      expected: was,
-      got: is,
-      fix: "give those of before, or another --output",
+      expected: told(manifest.settings),
+      got: told(settings),
+      fix: `give ${others.join(", ")} as before, or another --output`,
     });
   const tokenizer = await loadTokenizer(join(output, tokenizerName));
   for (const one of [tokenizer, await givenTokenizer(spec)])
@@ -185,6 +187,9 @@ async function goOn(
   }
   return [tokenizer, manifest];
 }
+
+const shown = (setting: unknown): string =>
+  setting === "given" ? "a tokenizer.json" : JSON.stringify(setting).replaceAll('"', "").replaceAll(/[:,]/g, "$& ");
 
 async function encodeRest(
   begun: TokenManifest,
