@@ -151,11 +151,13 @@ test("what it does not go with is refused", async () => {
     where: "batch.tokens",
   });
   expect(await error({ ...kinds.classes!, batch: { tokens: 20 } })).toMatchObject({ code: "data/batch-tokens" });
-  for (const batch of [{ size: 8 }, { microbatch: 2 }, { coupling: "linear" as const }])
+  for (const batch of [{ size: 8 }, { size: 32 }, { microbatch: 2 }, { coupling: "linear" as const }])
     expect(await error({ ...kinds.classes!, batch: { tokens: 80, ...batch } })).toMatchObject({
       code: "config/invalid",
     });
   expect(await error({ ...text, batch: { lengths: 3 } })).toMatchObject({ code: "config/invalid" });
+  const once = parseRecipe(kinds.classes!);
+  expect(parseRecipe(once as RecipeInput)).toEqual(once); // a recipe that was read is one that may be written
   const notes: string[] = [];
   await prepare(parseRecipe(kinds.classes!), { onNote: (note) => void notes.push(note) });
   expect(notes.join()).toMatch(/batches of up to 80 tokens: .* of them padding, instead of/);

@@ -13,7 +13,7 @@ import {
 } from "../data/index.ts";
 import { type BatchSizeConfig, type BatchSizes, createBatchSizes, namedSizes } from "../optim/index.ts";
 import { type BatchSource, rowsPerLane } from "../train/index.ts";
-import type { Recipe } from "./schema.ts";
+import { type Recipe, usualSize } from "./schema.ts";
 
 export interface SourceOptions {
   readonly order: SampleOrder;
@@ -31,8 +31,9 @@ export function trainingSource<B extends Batch>(
     return sourceByTokens(dataset as DatasetOfLengths, recipe, recipe.batch.tokens);
   const { samplesPerEpoch = dataset.length } = options;
   const { onShort } = recipe.data;
-  const isWhole = recipe.batch.size === "all";
-  const size = isWhole ? dataset.length : (recipe.batch.size as BatchSizeConfig);
+  const named = batchSizeOf(recipe);
+  const isWhole = named === "all";
+  const size = isWhole ? dataset.length : named;
   const order = isWhole ? "sequential" : options.order; // sums in one order, whatever the seed
   const largest = Math.max(...namedSizes(size));
   // refuses or cuts what the data is too short for
@@ -130,9 +131,14 @@ export function batchesOf(
   return { microbatch, sizes: createBatchSizes(size, { multipleOf: lanes * microbatch, most }) };
 }
 
+/** Rows of a step; the usual number where they are counted in tokens. */
+export const batchSizeOf = ({ batch: { size = usualSize } }: Recipe): "all" | BatchSizeConfig => size;
+
 /** Rows of an evaluation batch. */
-export const evaluationRows = ({ eval: { batch }, batch: { size } }: Recipe): number =>
-  batch ?? (size === "all" ? 256 : Math.min(...namedSizes(size)));
+export function evaluationRows(recipe: Recipe): number {
+  const size = batchSizeOf(recipe);
+  return recipe.eval.batch ?? (size === "all" ? 256 : Math.min(...namedSizes(size)));
+}
 
 /** Every held-out row once. Padding rows have targets that no loss counts: −1, or NaN for numbers. */
 export async function* heldOutBatches<B extends Batch>(dataset: Dataset<B>, batchSize: number): AsyncGenerator<Batch> {

@@ -1,4 +1,5 @@
 export { type AdapterConfig, adapt, variantOf } from "./adapter.ts";
+export { batchSizeOf } from "./batches.ts";
 export { compareRecipes, compareSchedules, forkKeys, freeOnResume, recipeJson, recipeSettings } from "./compare.ts";
 export { coursesOf } from "./courses.ts";
 export { given, readingSettings } from "./given.ts";

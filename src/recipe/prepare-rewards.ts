@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { addReference, fillReference, GrpoSource, grpoTask, preparePrompts, type Reward } from "../align/index.ts";
 import { fail } from "../base/index.ts";
 import { modelFamily } from "../models/index.ts";
-import { batchesOf, evaluationRows } from "./batches.ts";
+import { batchesOf, batchSizeOf, evaluationRows } from "./batches.ts";
 import { chosenModel, contextOf, roomOf } from "./chosen-model.ts";
 import { keepsReference } from "./loss.ts";
 import { counted, tellInvalid } from "./notes.ts";
@@ -54,8 +54,9 @@ export async function prepareRewarded(recipe: Recipe, options: PrepareOptions): 
 }
 
 /** Completions of a step: whole groups. Errors with `config/grpo`. */
-function batchSize({ batch: { size }, loss }: Recipe): number {
-  const { group } = loss!.grpo!;
+function batchSize(recipe: Recipe): number {
+  const { group } = recipe.loss!.grpo!;
+  const size = batchSizeOf(recipe);
   if (typeof size === "number" && size % group === 0) return size;
   return fail("config/grpo", "a step is made of whole groups of completions", {
     where: "batch.size",

@@ -14,14 +14,19 @@ import { tokenizerSchema } from "./tokenizer.ts";
 const positive = z.number().int().positive();
 const share = z.number().gt(0).lt(1);
 
-const [usualSize, usualLengths] = [32, 4];
+/** Rows of a step, and padded lengths, where a recipe says nothing. */
+export const usualSize = 32;
+const usualLengths = 4;
 
 const batchSchema = z
   .strictObject({
     size: z
       .union([z.literal("all"), ...batchSizeSchema.options])
-      .default(usualSize)
-      .describe("rows of one step: all of them in their order, a number, or a schedule, see below"),
+      .optional()
+      .meta({
+        description: "rows of one step: all of them in their order, a number, or a schedule, see below",
+        default: usualSize,
+      }),
     tokens: positive
       .optional()
       .describe(
@@ -40,12 +45,13 @@ const batchSchema = z
       .describe("what a learning rate does as batches change: nothing, as they do, as their root does"),
   })
   .check(({ value: { tokens, size, lengths, microbatch, coupling }, issues }) => {
-    const beside = { size: size !== usualSize, microbatch: microbatch !== undefined, coupling: coupling !== "none" };
+    const beside = { size: size !== undefined, microbatch: microbatch !== undefined, coupling: coupling !== "none" };
     const isSet = tokens === undefined ? { lengths: lengths !== usualLengths } : beside;
     const message = tokens === undefined ? "has no meaning without tokens" : "has no meaning beside tokens";
     for (const [key] of Object.entries(isSet).filter(([, set]) => set))
       issues.push({ code: "custom", path: [key], message, input: key });
-  });
+  })
+  .transform(({ size, ...rest }) => ({ ...(rest.tokens === undefined ? { size: size ?? usualSize } : {}), ...rest }));
 /** `batch: 64` and `batch: all` name the size. */
 const sizeAlone = (value: unknown): unknown =>
   typeof value === "number" || typeof value === "string" ? { size: value } : value;

@@ -2,7 +2,7 @@
 // several seeds. Trains in memory; nothing is saved.
 import { fail } from "../base/index.ts";
 import { couplings, namedSizes } from "../optim/index.ts";
-import type { Recipe } from "../recipe/index.ts";
+import { batchSizeOf, type Recipe } from "../recipe/index.ts";
 import { ShortTraining } from "./short-training.ts";
 import { type MeanInterval, meanInterval } from "./student.ts";
 
@@ -43,7 +43,7 @@ export async function compareBatchSizes(
   options: BatchComparisonOptions = {},
 ): Promise<BatchComparison> {
   const { sizes = [1, 10, 100, 1000], seeds: numSeeds = 3, onNote } = options;
-  const { size, coupling } = recipe.batch;
+  const size = batchSizeOf(recipe);
   const largest = Math.max(...sizes);
   const own = size === "all" ? largest : namedSizes(size)[0]!;
   const samples = options.samples ?? Math.floor((recipe.steps * own) / largest) * largest;
@@ -52,7 +52,7 @@ export async function compareBatchSizes(
   const compared: ComparedBatch[] = [];
   // the largest first: where the data is too short for it, nothing has been trained yet
   for (const one of [...sizes].sort((a, b) => b - a)) {
-    const factor = couplings[coupling](one, own);
+    const factor = couplings[recipe.batch.coupling](one, own);
     const trained: number[][] = [];
     for (const seed of seeds) trained.push(await lossesOf({ ...recipe, seed }, one, samples, factor));
     const losses = comparedAfter.map((_, at) => intervalOf(trained.map((of) => of[at]!)));

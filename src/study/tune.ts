@@ -2,7 +2,7 @@
 import { chooseEngine } from "../api/index.ts";
 import { fail } from "../base/index.ts";
 import { type NormPair, namedSizes } from "../optim/index.ts";
-import { prepare, type Recipe } from "../recipe/index.ts";
+import { batchSizeOf, prepare, type Recipe } from "../recipe/index.ts";
 import { StepPrograms } from "../train/index.ts";
 import { type NoiseScale, noiseScale, requireTwoSizes } from "./noise-scale.ts";
 import { type RangeTest, type RangeTestOptions, rangeTest, requireRange } from "./range-test.ts";
@@ -51,7 +51,8 @@ export interface TunedBatch extends NoiseScale {
  */
 export async function tuneBatchSize(recipe: Recipe, options: BatchTuneOptions = {}): Promise<TunedBatch> {
   const { after = Math.min(100, recipe.steps), rounds = 20, onNote } = options;
-  const { size, tokens } = recipe.batch;
+  const { tokens } = recipe.batch;
+  const size = batchSizeOf(recipe);
   if (tokens !== undefined)
     fail("config/unread", "the noise is measured between batches of so many rows", {
       where: "batch.tokens",
