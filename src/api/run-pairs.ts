@@ -43,7 +43,8 @@ export async function pairsOfFile(
     },
   );
   const { format, ...reading } = given(data as Recipe["data"], readingSettings);
-  const isAsked = format !== undefined && (!isNamed.test(path) || set.some((change) => change.startsWith("data.format=")));
+  const isAsked =
+    format !== undefined && (!isNamed.test(path) || set.some((change) => change.startsWith("data.format=")));
   const columns = { source: text ?? "source", target: (target as string | undefined) ?? "target" };
   const options = { ...reading, ...columns, ...given({ invalid }, ["invalid"]), ...(isAsked ? { format } : {}) };
   const { pairs } = await readTextPairs({ path }, options).catch((error) => {

@@ -49,7 +49,9 @@ test("every problem is told, each once, at its place", () => {
 });
 
 test("a plain value in an object's place is shown under the first key that takes it, else the keys are", () => {
-  expect(problems({ nested: { deep: 2 } })).toEqual(["nested.deep: expected object, got 2; such as deep: { count: 2 }"]);
+  expect(problems({ nested: { deep: 2 } })).toEqual([
+    "nested.deep: expected object, got 2; such as deep: { count: 2 }",
+  ]);
   expect(problems({ nested: { deep: "two" } })).toEqual(['nested.deep: expected object, got "two"; known: count']);
 });
 
@@ -60,5 +62,7 @@ test("a union tells what it takes when no branch was meant", () => {
   expect(problems({ rate: { cosine: { peak: 1 }, constant: {} } })).toEqual([
     "rate: expected exactly one of cosine, constant, got cosine and constant",
   ]);
-  expect(problems("no object")).toEqual(['(the whole): expected object, got "no object"; known: size, rate, mode, nested']);
+  expect(problems("no object")).toEqual([
+    '(the whole): expected object, got "no object"; known: size, rate, mode, nested',
+  ]);
 });

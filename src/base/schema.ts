@@ -152,9 +152,12 @@ function noSuchChoice(given: string, names: readonly string[]): string {
 
 /**
  * The schema of a choice written as `{ name: options }`, such as `{ adamw: { lr: 1e-3 } }`: exactly one key.
- * A name alone, `adamw`, stands for `{ adamw: {} }`.
+ * A name alone, `adamw`, stands for `{ adamw: {} }`. `elsewhere` says of other names where that is found.
  */
-export function oneOf<const Choices extends Record<string, z.ZodType>>(choices: Choices) {
+export function oneOf<const Choices extends Record<string, z.ZodType>>(
+  choices: Choices,
+  elsewhere: { readonly [name: string]: string } = {},
+) {
   const names = Object.keys(choices);
   const shape = Object.fromEntries(Object.entries(choices).map(([name, schema]) => [name, schema.optional()]));
   const choice = z.strictObject(shape as { [K in keyof Choices]: z.ZodOptional<Choices[K]> }, {
@@ -162,7 +165,12 @@ export function oneOf<const Choices extends Record<string, z.ZodType>>(choices: 
       code === "invalid_type" && typeof input === "string" ? noSuchChoice(input, names) : undefined,
   });
   return z.preprocess(
-    (value) => (typeof value === "string" && names.includes(value) ? { [value]: {} } : value),
+    (value, { addIssue }) => {
+      const given = typeof value === "string" ? [value] : Object.keys(value ?? {});
+      for (const name of given)
+        if (Object.hasOwn(elsewhere, name)) addIssue({ code: "custom", message: elsewhere[name]!, input: value });
+      return typeof value === "string" && names.includes(value) ? { [value]: {} } : value;
+    },
     choice.check((context) => {
       const given = Object.keys(context.value).filter(
         (name) => context.value[name as keyof typeof context.value] !== undefined,

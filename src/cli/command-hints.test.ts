@@ -10,7 +10,10 @@ test.each([
   ["call predict()", "npx athanor predict"],
   ['save(folder, { dtype: "bf16" }), which reaches as far as f32', "--dtype bf16, which reaches as far as f32"],
   ['save(to, { layout: "peft" })', "--layout peft"],
-  ["choose a new folder, or add --replace; from code save(folder, { replace: true })", "choose a new folder, or add --replace"],
+  [
+    "choose a new folder, or add --replace; from code save(folder, { replace: true })",
+    "choose a new folder, or add --replace",
+  ],
   ["check the path", "check the path"],
 ])("%s", (fix, told) => {
   const cause = new TypeError("below");

@@ -365,6 +365,10 @@ export const optimizerSchema = oneOf(
       NonNullable<Parameters<(typeof presets)[K]>[0]>
     >;
   },
+  {
+    lbfgs:
+      "L-BFGS searches along lines over all rows, and has no steps of a run; from code lbfgs(programs, rows) on a small model, here batch: all with adam",
+  },
 );
 export type OptimizerInput = z.input<typeof optimizerSchema>;
 export type OptimizerConfig = z.output<typeof optimizerSchema>;
