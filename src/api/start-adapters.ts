@@ -47,19 +47,13 @@ function startPrompt({ graphs, store }: StepPrograms, { recipe, files }: Prepare
   const { tokens = 0, text } = recipe.adapter?.prompt ?? {};
   if (text === undefined) return;
   const ids = parseTokenizer(files["tokenizer.json"]!).encode(text);
-  const table = store.read(tokenTableName(graphs.description.model));
-  const width = table.shape[1]!;
-  const values = toNumbers(table);
-  const rows = Array.from({ length: tokens }, (_, at) => ids[at % ids.length]! * width);
+  const name = tokenTableName(graphs.description.model);
+  const width = store.typeOf(name).shape[1]!;
+  const row = (id: number) => toNumbers(store.read(name, undefined, { start: id * width, step: 1, count: width }));
+  const rows = Array.from(ids.subarray(0, tokens), row);
   const { dtype, shape } = store.typeOf(promptName);
-  store.write(
-    promptName,
-    fromNumbers(
-      dtype,
-      shape,
-      rows.flatMap((start) => [...values.subarray(start, start + width)]),
-    ),
-  );
+  const values = Array.from({ length: tokens }, (_, at) => [...rows[at % ids.length]!]).flat();
+  store.write(promptName, fromNumbers(dtype, shape, values));
 }
 
 function columnLengths(weight: HostArray): Float64Array {
