@@ -130,7 +130,7 @@ const tasks = {
     const model = new athanor.Gpt(athanor.gptPresets.gpt2);
     if (weights === "int8" || weights === "nf4") {
       athanor.quantizeLayers(model, weights);
-      athanor.quantizeVocabulary(model, model.config.vocab);
+      athanor.quantizeVocabulary(model.vocabulary);
     }
     const { engine } = athanor.chooseEngine({
       precision: "f32",

@@ -172,7 +172,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     if (quantize !== undefined) {
       const { module } = this.built;
       quantizeLayers(module, quantize);
-      if (isCachedLanguageModel(module)) quantizeVocabulary(module, module.config.vocab);
+      if (isCachedLanguageModel(module)) quantizeVocabulary(module.vocabulary);
     }
     this.store = engine.createStore();
     const dtype = this.fillStore(files.tensors, parameters);

@@ -5,11 +5,20 @@ import { fromNumbers, toNumbers } from "../base/index.ts";
 import { compile } from "../compiler/index.ts";
 import { assign, type Tensor, take, trace, variable, zeros } from "../core/index.ts";
 import type { Engine, Program, Store } from "../engine/index.ts";
-import { functionalCall, KeyValueCache, type Module, storedParameters } from "../nn/index.ts";
+import {
+  type Embedding,
+  functionalCall,
+  KeyValueCache,
+  type Linear,
+  type Module,
+  storedParameters,
+} from "../nn/index.ts";
 
 /** A model that can be asked for the logits (B, V) at one of each row's tokens given, the earlier ones being in a cache. */
 export interface CachedLanguageModel extends Module {
   readonly config: { readonly context: number; readonly vocab: number };
+  /** The layers with a row or an output per token. */
+  readonly vocabulary: readonly (Embedding | Linear)[];
   decodeAt(tokens: Tensor, cache: KeyValueCache, at: Tensor): Tensor;
   /** The logits (B, n, V) at all of the tokens. */
   decode(tokens: Tensor, cache: KeyValueCache): Tensor;

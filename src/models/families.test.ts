@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { fromNumbers, type HostArray, sizeOf, toNumbers } from "../base/index.ts";
 import { gradients, type Tensor } from "../core/index.ts";
 import { evaluate } from "../engine/index.ts";
+import { isCachedLanguageModel } from "../generate/index.ts";
 import { functionalCall, initialize } from "../nn/index.ts";
 import { type BuiltModel, type DataFacts, modelFamilies, modelFamily, textClassifierFamily } from "./index.ts";
 
@@ -197,3 +198,20 @@ test("a perceptron's hidden layers start as the recipe says, and a model built a
     expect(product(2, 2)).toBeGreaterThan(0.1);
   }
 });
+
+test.each([
+  ["gpt", { layers: 1, heads: 2, width: 8, context: 8, tiedHead: false }, ["wte", "lm_head"]],
+  ["llama", { layers: 1, heads: 2, width: 8, hidden: 8, context: 8 }, ["model.embed_tokens", "lm_head"]],
+  ["llama", { layers: 1, heads: 2, width: 8, hidden: 8, context: 8, tiedHead: true }, ["model.embed_tokens"]],
+  ["rnn", { layers: 1, width: 8, context: 8 }, ["embedding", "lm_head"]],
+])(
+  "%s %o: its vocabulary is what has a row or an output per token, and nothing else of that size",
+  (name, settings, paths) => {
+    const { module } = modelFamily(name).build(settings, { task: "language-model", vocab: 8 });
+    if (!isCachedLanguageModel(module)) throw new Error("no language model");
+    const found = [...module.modules()].filter(([, layer]) =>
+      (module.vocabulary as readonly unknown[]).includes(layer),
+    );
+    expect(found.map(([path]) => path)).toEqual(paths);
+  },
+);

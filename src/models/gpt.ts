@@ -11,16 +11,14 @@ import {
   Embedding,
   type Init,
   type KeyValueCache,
-  type KeyValuePrefix,
   LayerNorm,
   Linear,
   Module,
   type Pooling,
   poolTokens,
-  type VirtualTokens,
   within,
 } from "../nn/index.ts";
-import { checkRows, checkTokens, pickPosition } from "./tokens.ts";
+import { Decoder } from "./decoder.ts";
 
 export interface GptConfig {
   readonly vocab: number;
@@ -111,7 +109,7 @@ class GptBlock extends Module {
  * const model = new Gpt(gptPresets["gpt2"]);
  * ```
  */
-export class Gpt extends Module {
+export class Gpt extends Decoder {
   readonly config: GptConfig;
   readonly wte: Embedding;
   readonly wpe: Embedding;
@@ -119,10 +117,6 @@ export class Gpt extends Module {
   readonly h: readonly GptBlock[];
   readonly ln_f: LayerNorm;
   readonly lm_head: Embedding | undefined;
-  /** Trained vectors before every text, which take up places of the context. */
-  prompt: VirtualTokens | undefined;
-  /** The same as keys and values of each layer. */
-  prefix: KeyValuePrefix | undefined;
 
   constructor(config: GptConfig) {
     super();
@@ -136,26 +130,14 @@ export class Gpt extends Module {
     this.lm_head = tiedHead ? undefined : new Embedding(vocab, width, { init: { name: "normal", std } });
   }
 
-  /**
-   * `positions` i32 (B, T), default 0 … T − 1; `documents` i32 (B, T): a token sees those of its own document alone.
-   * Errors with `model/context` when T is greater than the context.
-   */
-  forward(tokens: Tensor, positions?: Tensor, documents?: Tensor): Tensor {
-    return this.logits(this.hidden(tokens, positions, documents));
+  protected get table(): Embedding {
+    return this.wte;
   }
 
-  /** Places of the context that are taken before every text. */
-  get start(): number {
-    return (this.prompt ?? this.prefix)?.count ?? 0;
-  }
-
-  /** What the blocks make of tokens: (B, T, C), before the last norm. */
+  /** Before the last norm. */
   protected hidden(tokens: Tensor, positions?: Tensor, documents?: Tensor): Tensor {
     const { prompt, prefix, start } = this;
-    checkTokens(tokens, this.config.context, start);
-    checkRows(positions, start);
-    const own = call(this.wte, tokens);
-    const all = prompt === undefined ? own : call(prompt, own);
+    const all = this.embed(tokens, positions);
     const { table } = this.wpe;
     const placed =
       positions === undefined
@@ -169,19 +151,6 @@ export class Gpt extends Module {
     return prompt === undefined ? hidden : prompt.takeOff(hidden);
   }
 
-  /**
-   * The next tokens of a sequence whose beginning is in `cache`: tokens i32 (B, n) at positions `cache.position` on → logits
-   * (B, n, V). What they add is written into the cache.
-   */
-  decode(tokens: Tensor, cache: KeyValueCache): Tensor {
-    return this.logits(this.decodeHidden(tokens, cache));
-  }
-
-  /** The same for one of each row's n tokens alone, chosen by `at` (i32 (B)): logits (B, V). The head is the dearest part. */
-  decodeAt(tokens: Tensor, cache: KeyValueCache, at: Tensor): Tensor {
-    return this.logits(pickPosition(this.decodeHidden(tokens, cache), at));
-  }
-
   /** Puts what stands before all texts into the cache. */
   decodeStart(cache: KeyValueCache): void {
     const { prompt, prefix, h } = this;
@@ -191,19 +160,14 @@ export class Gpt extends Module {
       cache.begin(call(prefix), { layers: h.map(({ attn }) => attn), sizes: [heads, width / heads] });
   }
 
-  private decodeHidden(tokens: Tensor, cache: KeyValueCache): Tensor {
-    checkTokens(tokens, this.config.context);
-    return this.decodeEmbedded(call(this.wte, tokens), cache);
-  }
-
-  private decodeEmbedded(embedded: Tensor, cache: KeyValueCache): Tensor {
+  protected decodeEmbedded(embedded: Tensor, cache: KeyValueCache): Tensor {
     // Filling behind a short prompt may stand beyond the table: its rows are never looked at, any position will do.
     const positions = minimum(cache.positions(embedded.shape[1]!), this.config.context - 1);
     const placed = embedded.add(call(this.wpe, positions)); // (B, n, C)
     return this.h.reduce((x, block) => within(block, () => block.decode(x, cache)), placed);
   }
 
-  private logits(hidden: Tensor): Tensor {
+  protected logits(hidden: Tensor): Tensor {
     const normed = call(this.ln_f, hidden);
     const head = this.lm_head ?? this.wte;
     return within(head, () => head.attend(normed));

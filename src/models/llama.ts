@@ -12,7 +12,6 @@ import {
   type ExpertsConfig,
   type Init,
   type KeyValueCache,
-  type KeyValuePrefix,
   Linear,
   Module,
   type Pooling,
@@ -22,10 +21,9 @@ import {
   type Routing,
   rotaryFrequencies,
   routerLoss,
-  type VirtualTokens,
   within,
 } from "../nn/index.ts";
-import { checkRows, checkTokens, pickPosition } from "./tokens.ts";
+import { Decoder } from "./decoder.ts";
 
 export interface LlamaConfig {
   readonly vocab: number;
@@ -219,14 +217,10 @@ class LlamaModel extends Module {
  * const model = new Llama(llamaPresets["llama-3.2-1b"]);
  * ```
  */
-export class Llama extends Module {
+export class Llama extends Decoder {
   readonly config: LlamaConfig;
   readonly model: LlamaModel;
   readonly lm_head: Linear | undefined;
-  /** Trained vectors before every text, which take up places of the context. */
-  prompt: VirtualTokens | undefined;
-  /** The same as keys and values of each layer. */
-  prefix: KeyValuePrefix | undefined;
 
   constructor(config: LlamaConfig) {
     super();
@@ -235,40 +229,17 @@ export class Llama extends Module {
     this.lm_head = config.tiedHead ? undefined : new Linear(config.width, config.vocab, { bias: false, init });
   }
 
-  /**
-   * `positions` i32 (B or 1, T), default 0 … T − 1; `documents` i32 (B, T): a token sees those of its own document alone.
-   * Errors with `model/context` when T is greater than the context.
-   */
-  forward(tokens: Tensor, positions?: Tensor, documents?: Tensor): Tensor {
-    return this.logits(this.hidden(tokens, positions, documents));
+  protected get table(): Embedding {
+    return this.model.embed_tokens;
   }
 
-  /** Places of the context that are taken before every text. */
-  get start(): number {
-    return (this.prompt ?? this.prefix)?.count ?? 0;
-  }
-
-  /** What the trunk makes of tokens: (B, T, C). */
   protected hidden(tokens: Tensor, positions?: Tensor, documents?: Tensor): Tensor {
-    const { prompt, prefix, start } = this;
-    checkTokens(tokens, this.config.context, start);
-    checkRows(positions, start);
-    const own = call(this.model.embed_tokens, tokens);
-    const all = prompt === undefined ? own : call(prompt, own);
+    const { prompt, prefix } = this;
+    const all = this.embed(tokens, positions);
     const placed = positions ?? iota([1, all.shape[1]!], 1).add(prefix?.count ?? 0);
     const before = prefix && call(prefix);
     const hidden = within(this.model, () => this.model.forward(all, placed, documents, before));
     return prompt === undefined ? hidden : prompt.takeOff(hidden);
-  }
-
-  /** The next tokens, i32 (B, n), of a sequence whose beginning is in `cache` → logits (B, n, V). */
-  decode(tokens: Tensor, cache: KeyValueCache): Tensor {
-    return this.logits(this.decodeHidden(tokens, cache));
-  }
-
-  /** The same for one of each row's n tokens alone, chosen by `at` (i32 (B)): logits (B, V). */
-  decodeAt(tokens: Tensor, cache: KeyValueCache, at: Tensor): Tensor {
-    return this.logits(pickPosition(this.decodeHidden(tokens, cache), at));
   }
 
   /** Puts what stands before all texts into the cache. */
@@ -283,16 +254,11 @@ export class Llama extends Module {
       });
   }
 
-  private decodeHidden(tokens: Tensor, cache: KeyValueCache): Tensor {
-    checkTokens(tokens, this.config.context);
-    return this.decodeEmbedded(call(this.model.embed_tokens, tokens), cache);
-  }
-
-  private decodeEmbedded(embedded: Tensor, cache: KeyValueCache): Tensor {
+  protected decodeEmbedded(embedded: Tensor, cache: KeyValueCache): Tensor {
     return within(this.model, () => this.model.decode(embedded, cache));
   }
 
-  private logits(hidden: Tensor): Tensor {
+  protected logits(hidden: Tensor): Tensor {
     const { lm_head: head, model } = this;
     return head === undefined
       ? within(model.embed_tokens, () => model.embed_tokens.attend(hidden))

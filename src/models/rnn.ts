@@ -68,6 +68,11 @@ export class Rnn extends Module {
     this.lm_head = tiedHead ? undefined : new Linear(width, vocab);
   }
 
+  /** The layers with a row or an output per token. */
+  get vocabulary(): (Embedding | Linear)[] {
+    return this.lm_head === undefined ? [this.embedding] : [this.embedding, this.lm_head];
+  }
+
   /** Errors with `model/context` when T is greater than the context. */
   forward(tokens: Tensor): Tensor {
     return this.logits(this.hidden(tokens));

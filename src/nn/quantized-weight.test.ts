@@ -84,7 +84,7 @@ describe.each(quantizedFormats)("%s", (format) => {
 test("a vocabulary's table and head are kept in int8: rows, scores and initial codes are those of the rounded table", () => {
   class Tied extends Module {
     readonly words = new Embedding(9, 6);
-    readonly places = new Embedding(4, 6);
+    readonly places = new Embedding(9, 6); // as large, and no vocabulary
     readonly head = new Linear(6, 9);
 
     forward(): Tensor {
@@ -106,7 +106,7 @@ test("a vocabulary's table and head are kept in int8: rows, scores and initial c
     ),
   );
   const quantized = new Tied();
-  quantizeVocabulary(quantized, 9);
+  quantizeVocabulary([quantized.words, quantized.head]);
   expect([...quantized.parameters().keys()]).toEqual([
     ...["words.weight.codes", "words.weight.scales", "places.weight"],
     ...["head.weight.codes", "head.weight.scales", "head.bias"],

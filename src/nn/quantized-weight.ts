@@ -89,14 +89,13 @@ export function quantizeLayers(
 }
 
 /**
- * Keeps in int8 what has a row or an output per id of a vocabulary, by its size: the tables of embeddings, and the head, which is the dearest
- * part of a token. For generation; what is trained beside quantized layers keeps its head.
+ * Keeps in int8 what has a row or an output per id of a vocabulary, as a model's `vocabulary` names it: the table of tokens, and the head, which is
+ * the dearest part of a token. For generation; what is trained beside quantized layers keeps its head.
  */
-export function quantizeVocabulary(model: Module, vocab: number): void {
-  for (const part of model.modules().values()) {
-    if (!(part instanceof Linear || part instanceof Embedding) || !(part.weight instanceof Parameter)) continue;
-    const isTable = part instanceof Embedding;
-    if (part.weight.shape[isTable ? 0 : 1] === vocab) part.weight = new QuantizedWeight("int8", part.weight, isTable);
+export function quantizeVocabulary(layers: Iterable<Embedding | Linear>): void {
+  for (const layer of layers) {
+    if (layer.weight instanceof Parameter)
+      layer.weight = new QuantizedWeight("int8", layer.weight, layer instanceof Embedding);
   }
 }
 
