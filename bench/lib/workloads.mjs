@@ -36,6 +36,11 @@ export const workloads = [
     shape: { model: "bert", layers: 12, heads: 12, width: 768, context: 128, batch: 8, vocab: 30522 },
     large: true,
   },
+  {
+    name: "lstm",
+    title: "LSTM 512, context 128, batch 16",
+    shape: { model: "lstm", layers: 1, heads: 1, width: 512, context: 128, batch: 16, vocab: 65 },
+  },
 ].map((workload) => ({ precisions: ["f32", "bf16"], large: false, ...workload }));
 
 function mlp(batch) {

@@ -64,6 +64,38 @@ def make_gpt(matmul, vocab, context, layers, heads, width, batch, **_):
     return parameters, (tokens[:, :-1], tokens[:, 1:]), loss
 
 
+def make_lstm(matmul, vocab, context, layers, width, batch, **_):
+    """Parameters, the batch, and the loss of both: PyTorch's equations, each layer a scan behind one product for all its inputs."""
+    matrix = lambda *shape: jnp.asarray(random.uniform(-1, 1, shape) * width**-0.5, jnp.float32)
+    layer = lambda: {
+        "ih": matrix(width, 4 * width), "hh": matrix(width, 4 * width), "b": matrix(4 * width), "c": matrix(4 * width),
+    }  # fmt: skip
+    parameters = {
+        "embedding": normal(vocab, width, std=1), "layers": [layer() for _ in range(layers)],
+        "head": matrix(width, vocab), "bias": matrix(vocab),
+    }  # fmt: skip
+
+    def run(x, p):
+        def turn(state, now):
+            h, memory = state
+            i, f, g, o = jnp.split(now + matmul(h, p["hh"]), 4, -1)
+            memory = nn.sigmoid(f) * memory + nn.sigmoid(i) * jnp.tanh(g)
+            h = nn.sigmoid(o) * jnp.tanh(memory)
+            return (h, memory), h
+
+        start = (jnp.zeros((batch, width)), jnp.zeros((batch, width)))
+        return jax.lax.scan(turn, start, matmul(x, p["ih"]) + p["b"] + p["c"])[1]
+
+    def loss(p, tokens, targets):
+        x = p["embedding"][tokens.T]
+        for one in p["layers"]:
+            x = run(x, one)
+        return cross_entropy(matmul(x, p["head"]) + p["bias"], targets.T)
+
+    tokens = integers(vocab, batch, context + 1)
+    return parameters, (tokens[:, :-1], tokens[:, 1:]), loss
+
+
 def make_perceptron(matmul, context, layers, width, batch, vocab, **_):
     dims = [context, *(width >> at for at in range(layers)), vocab]
     parameters = [(normal(a, b, std=a**-0.5), jnp.zeros(b)) for a, b in zip(dims, dims[1:])]
@@ -92,7 +124,7 @@ def make_step(shape, precision):
         return jnp.matmul(a, b, preferred_element_type=jnp.float32)
 
     kind = shape["model"]
-    make = {"gpt": make_gpt, "mlp": make_perceptron, "logreg": make_logistic}[kind]
+    make = {"gpt": make_gpt, "lstm": make_lstm, "mlp": make_perceptron, "logreg": make_logistic}[kind]
     parameters, batch, loss = make(matmul, **{key: value for key, value in shape.items() if key != "model"})
 
     def update(state, batch):
@@ -100,7 +132,7 @@ def make_step(shape, precision):
         value, grads = jax.value_and_grad(loss)(p, *batch)
         if kind == "logreg":
             return (jax.tree.map(lambda p, g: p - 0.1 * g, p, grads), m, v, count), value
-        if kind == "gpt":
+        if kind in ("gpt", "lstm"):
             length = jnp.sqrt(sum((g**2).sum() for g in jax.tree.leaves(grads)))
             grads = jax.tree.map(lambda g: g * jnp.minimum(1, 1 / (length + 1e-6)), grads)
         decay = 1e-2 if kind == "gpt" else 0

@@ -83,6 +83,20 @@ class Bert(nn.Module):
         return F.cross_entropy(logits.float(), targets)
 
 
+class Lstm(nn.Module):
+    """Embeddings, `nn.LSTM`, a head of its own; every row begins with a state of zeros."""
+
+    def __init__(self, vocab, layers, width, **_):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab, width)
+        self.lstm = nn.LSTM(width, width, layers, batch_first=True)
+        self.head = nn.Linear(width, vocab)
+
+    def forward(self, tokens, targets):
+        logits = self.head(self.lstm(self.embedding(tokens))[0])
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+
 class Perceptron(nn.Module):
     def __init__(self, dims):
         super().__init__()
@@ -107,10 +121,10 @@ def make_model(shape):
     """The model and one batch of random data: inputs, targets."""
     model, batch, context, vocab = (shape[key] for key in ("model", "batch", "context", "vocab"))
     torch.manual_seed(0)
-    if model == "gpt":
+    if model in ("gpt", "lstm"):
         tokens = torch.randint(vocab, (batch, context + 1))
         sizes = {key: value for key, value in shape.items() if key != "model"}
-        return GPT(**sizes), (tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous())
+        return (GPT if model == "gpt" else Lstm)(**sizes), (tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous())
     if model == "bert":
         masked = max(1, round(0.15 * context))  # of a row: 15 %
         places = torch.arange(batch * masked) * context // masked
@@ -124,18 +138,18 @@ def make_model(shape):
 def make_optimizer(kind, parameters):
     if kind == "logreg":
         return torch.optim.SGD(parameters, lr=0.1)
-    if kind == "mlp":
+    if kind in ("mlp", "lstm"):
         return torch.optim.Adam(parameters, lr=1e-3, fused=True)
     return torch.optim.AdamW(parameters, lr=1e-3, fused=True)
 
 
 def make_step(shape, precision="f32", compiled=False):
-    """`step()` trains once (forward, backward, clip to global norm 1 for transformers, update) and gives the loss."""
+    """`step()` trains once (forward, backward, clip to global norm 1 but for perceptrons, update) and gives the loss."""
     model, batch = make_model(shape)
     parameters = list(model.parameters())
     optimizer = make_optimizer(shape["model"], parameters)
     loss_of = torch.compile(model) if compiled else model
-    clips = shape["model"] in ("gpt", "bert")
+    clips = shape["model"] in ("gpt", "bert", "lstm")
 
     def step():
         optimizer.zero_grad(set_to_none=True)

@@ -4,7 +4,7 @@ import { chooseEngine } from "../api/index.ts";
 import { fail, type HostArray, RandomStream, sizeOf } from "../base/index.ts";
 import { constant, crossEntropy, take } from "../core/index.ts";
 import { type Engine, type Feeds, Profiler } from "../engine/index.ts";
-import { BertForMaskedLM, Gpt } from "../models/index.ts";
+import { BertForMaskedLM, Gpt, Rnn } from "../models/index.ts";
 import { call, Mlp, type Module } from "../nn/index.ts";
 import { adam, adamw, type Optimizer, sgd } from "../optim/index.ts";
 import {
@@ -25,15 +25,16 @@ const sizes = ["layers", "heads", "width", "context", "batch", "vocab"] as const
 export const stepSizes = {
   gpt: sizes,
   bert: sizes,
+  lstm: ["layers", "width", "context", "batch", "vocab"],
   mlp: ["layers", "width", "context", "batch", "vocab"],
   logreg: ["context", "batch", "vocab"],
 } as const satisfies { readonly [model: string]: readonly (typeof sizes)[number][] };
 
 export interface StepShape {
   readonly model: keyof typeof stepSizes;
-  /** Blocks; hidden layers of a perceptron, of which logistic regression has none. */
+  /** Blocks or recurrent layers; hidden layers of a perceptron, of which logistic regression has none. */
   readonly layers: number;
-  /** Of attention; a perceptron has none. */
+  /** Of attention; the others have none. */
   readonly heads: number;
   /** Of a perceptron's first hidden layer; each further one is half as wide. */
   readonly width: number;
@@ -50,6 +51,7 @@ export const stepShapes = {
   c2: { model: "gpt", layers: 4, heads: 4, width: 128, context: 64, batch: 12, vocab: 65 },
   c3: { model: "gpt", layers: 4, heads: 4, width: 256, context: 256, batch: 4, vocab: 50304 },
   bert: { model: "bert", layers: 12, heads: 12, width: 768, context: 128, batch: 8, vocab: 30522 },
+  lstm: { model: "lstm", layers: 1, heads: 1, width: 512, context: 128, batch: 16, vocab: 65 },
   mlp: { model: "mlp", layers: 2, heads: 1, width: 512, context: 784, batch: 128, vocab: 10 },
   logreg: { model: "logreg", layers: 0, heads: 1, width: 1, context: 100, batch: 256, vocab: 2 },
 } as const satisfies { readonly [name: string]: StepShape };
@@ -81,7 +83,8 @@ export class StepBench {
 
   /**
    * As the peers train. GPT: no biases in linear layers, exact GELU, tied head, AdamW, global norm clipped at 1. BERT: as published
-   * but without dropout, guessing 15 % of the positions, AdamW, clipped. The others have biases, and Adam or, for logistic regression, SGD.
+   * but without dropout, guessing 15 % of the positions, AdamW, clipped. LSTM: a head of its own, Adam, clipped. The others have
+   * biases, and Adam or, for logistic regression, SGD.
    * Errors with `plan/memory` before it makes any data, and `engine/missing`.
    */
   constructor(shape: StepShape, { threads, precision = "f32" }: StepBenchOptions = {}) {
@@ -97,10 +100,13 @@ export class StepBench {
       [...model.parameters()].reduce((sum, [name, { shape }]) => sum + share(name) * sizeOf(shape), 0);
     this.numParameters = count(() => 1);
     this.itemsPerStep = shape.batch * task.itemsPerRow;
-    // Tables of positions and types are only looked up and added; BERT's head is for the masked positions alone.
+    // Tables of positions, types and an LSTM's tokens are only looked up; BERT's head is for the masked positions alone.
     const headShare = numMasked(shape.context) / shape.context;
-    const share = (name: string) => (/wpe|position_|type_/.test(name) ? 0 : /^cls|word_/.test(name) ? headShare : 1);
-    const attention = task.name === "language-model" ? 12 * shape.layers * shape.width * shape.context : 0;
+    const share = (name: string) =>
+      /wpe|position_|type_|^embedding/.test(name) ? 0 : /^cls|word_/.test(name) ? headShare : 1;
+    const attention = (stepSizes[shape.model] as readonly string[]).includes("heads")
+      ? 12 * shape.layers * shape.width * shape.context
+      : 0;
     this.flopsPerStep = this.itemsPerStep * (6 * count(share) + attention);
     if (this.engine.name === "reference" && this.flopsPerStep > 1e9) {
       fail("engine/missing", "the reference engine would need minutes for each of these steps", {
@@ -183,10 +189,17 @@ function workload(shape: StepShape): { model: Module; task: Task; feeds: () => F
     const feeds = () => ({ tokens: tokens(), places: places(), targets: whole(guesses.shape) });
     return { model, task: { ...task, feeds: types, loss }, feeds, optimizer };
   }
-  const choices = { bias: false, normBias: true, activation: "gelu", tiedHead: true, eps: 1e-5 } as const;
   const feeds = () => {
     const data = tokens();
     return { tokens: data, targets: data };
   };
+  if (shape.model === "lstm")
+    return {
+      model: new Rnn({ ...sizes, cell: "lstm", tiedHead: false }),
+      task,
+      feeds,
+      optimizer: adam({ lr: 1e-3, clip: 1 }),
+    };
+  const choices = { bias: false, normBias: true, activation: "gelu", tiedHead: true, eps: 1e-5 } as const;
   return { model: new Gpt({ ...sizes, ...choices }), task, feeds, optimizer };
 }

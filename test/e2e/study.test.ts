@@ -54,6 +54,7 @@ describe("athanor prove", () => {
     [["bench", "step", "--layers", "1001"], "--layers is too large"],
     [["bench", "step", "--model", "logreg", "--layers", "3"], "logreg has no layers"],
     [["bench", "step", "--model", "mlp", "--heads", "3"], "mlp has no heads"],
+    [["bench", "step", "--model", "lstm", "--heads", "3"], "lstm has no heads"],
     [["bench", "step", "--model", "constructor"], "no such model"],
     [["bench", "step", "--batch", "2147483647"], "plan/memory"],
     [["bench", "step", "--model", "bert", "--layers", "1", "--vocab", "2147483647"], "plan/memory"],
@@ -85,6 +86,17 @@ describe("athanor bench", () => {
     // 3 of 20 positions are guessed
     const flops = 2 * (20 * (6 * (32 + block) + 12 * 16 * 20) + 3 * 6 * (words + head));
     expect(gflops! * msPerStep! * 1e6).toBeCloseTo(flops, 3);
+  });
+
+  test("times a step of an LSTM, whose tokens are only looked up", async () => {
+    const small = "--layers 1 --width 16 --context 20 --batch 2 --vocab 11 --rounds 1 --steps 3 --json";
+    const { code, records } = await runCli(["bench", "step", "--model", "lstm", ...small.split(" ")], folder.path);
+    expect(code).toBe(0);
+    const { parameters, msPerStep, gflops } = records[0] as Record<string, number>;
+    const layer = 4 * 16 * (16 + 16 + 2);
+    const head = 11 * 17;
+    expect(parameters).toBe(11 * 16 + layer + head);
+    expect(gflops! * msPerStep! * 1e6).toBeCloseTo(2 * 20 * 6 * (layer + head), 3);
   });
 
   test("times a step and tells where its time went", async () => {

@@ -164,7 +164,7 @@ function toPrecision(dtype: string): "f32" | "bf16" {
 function render(figures: StepFigures): string {
   const { shape, profile } = figures;
   const sizes = stepSizes[shape.model].map((name) => `${name} ${shape[name]}`).join(", ");
-  const items = shape.model === "gpt" || shape.model === "bert" ? "tokens" : "rows";
+  const items = shape.model === "mlp" || shape.model === "logreg" ? "rows" : "tokens";
   return [
     `${shape.model} ${sizes}: ${formatCount(figures.parameters)} parameters, ${figures.precision}, ${figures.engine}`,
     `ms per step      ${figures.msPerStep.toFixed(2)} median, ${figures.bestMsPerStep.toFixed(2)} best of ${figures.steps}`,
