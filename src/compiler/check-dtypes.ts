@@ -8,7 +8,7 @@ export function checkDTypes({ op, inputs, outputs, attrs, scope }: Node, graph: 
   const { computes, name } = target;
   const isForeign = (id: number, mayBeBf16: boolean): boolean => {
     const { dtype } = graph.value(id);
-    return computes !== undefined && !computes.includes(dtype) && !(mayBeBf16 && dtype === "bf16");
+    return computes !== undefined && !computes.includes(dtype) && !((mayBeBf16 || op.ownBf16) && dtype === "bf16");
   };
   const casts =
     op.name === "tape" &&

@@ -10,11 +10,12 @@ import { expandFused } from "./passes/expand.ts";
 import { foldCasts } from "./passes/fold-casts.ts";
 import { foldConstants } from "./passes/fold-constants.ts";
 import { fuseElementwise, singleTapes } from "./passes/fuse.ts";
+import { hoist } from "./passes/hoist.ts";
 import { settleLoops } from "./passes/loops.ts";
 import { orderEffectsLast } from "./passes/order.ts";
 import { type Recompute, recompute } from "./passes/recompute.ts";
 import { simplify } from "./passes/simplify.ts";
-import { storeBf16 } from "./passes/store-bf16.ts";
+import { storeBf16, storeBf16InTurns } from "./passes/store-bf16.ts";
 import type { Plan } from "./plan.ts";
 import type { Pass } from "./rewrite.ts";
 import { bodyTarget, type Target } from "./target.ts";
@@ -39,7 +40,12 @@ export function passesFor(target: Target, options: CompileOptions = {}): readonl
   const { optimize = true, storage } = options;
   const storing = storage === "bf16" ? [storeBf16] : [];
   const forgetting = !options.recompute ? [] : [recompute(options.recompute), removeDeadCode];
-  const loops = settleLoops((body) => runPasses(body, passesFor(bodyTarget(target), { optimize })));
+  const loops = settleLoops((body, scan) =>
+    runPasses(body, [
+      ...(storage === "bf16" ? [storeBf16InTurns(scan)] : []),
+      ...passesFor(bodyTarget(target), { optimize }),
+    ]),
+  );
   if (!optimize) {
     const tapes = target.tapes ? [singleTapes] : [];
     return [...storing, expandFused(target), removeDeadCode, loops, orderEffectsLast, ...forgetting, ...tapes];
@@ -60,6 +66,7 @@ export function passesFor(target: Target, options: CompileOptions = {}): readonl
     ...(target.tapes ? [foldCasts, removeDeadCode] : []),
     ...forgetting,
     ...(target.tapes ? [fuseElementwise, removeDeadCode] : []),
+    hoist(target),
   ];
 }
 

@@ -111,6 +111,8 @@ export interface OpSpec<In extends readonly string[], A extends Attrs> {
   readonly layout?: "strided" | "rows" | "dense";
   /** Positions of the f32 operands that a native kernel also takes, or gives, as bf16: it computes in f32 all the same. */
   readonly bf16?: { readonly inputs: readonly number[]; readonly outputs: readonly number[] };
+  /** Whether its native kernel takes bf16 as a dtype like others, not in the place of f32. */
+  readonly ownBf16?: boolean;
   /**
    * How it takes a leading axis of examples (vmap): as one more dimension of all its operands, `lead`, or so and with its axes and shapes
    * moved up, `axes`. Left out: `lead` for elementwise ops, `axes` for views and reductions, for others their composition, if any.

@@ -103,6 +103,16 @@ export const loops: { readonly [name: string]: Loop } = {
     });
     return [...carry, ...outputs];
   },
+  "what no turn changes, used, carried and given out": ({ x, h, w, b }, run) => {
+    const { carry, outputs } = run(
+      ([h], [x]) => ({
+        carry: [h!.matmul(w!.square().transpose()).add(x!.mul(b!.exp())), b!.exp()],
+        outputs: [w!.square(), h!.mul(w!.sum())],
+      }),
+      { carry: [h!, b!], sequences: [x!] },
+    );
+    return [...carry, ...outputs];
+  },
   "windows with strides, and a nested scan": ({ y, h, w }, run) => {
     const inner = (x: Tensor) =>
       run(([s], [row]) => ({ carry: [s!.add(row!)] }), { carry: [zeros([3], x.dtype)], sequences: [x] }).carry[0]!;

@@ -3,7 +3,7 @@
 import { Graph, type Node, type ScanAttrs } from "../../core/index.ts";
 import { countUses, type Pass, type Rewriter, rewrite } from "../rewrite.ts";
 
-export function settleLoops(optimizeBody: (body: Graph) => Graph): Pass {
+export function settleLoops(optimizeBody: (body: Graph, scan: ScanAttrs) => Graph): Pass {
   return {
     name: "loops",
     doc: "makes one of scans that share their turns, and optimizes what a turn does",
@@ -27,7 +27,8 @@ export function settleLoops(optimizeBody: (body: Graph) => Graph): Pass {
     );
     const wanted = [...results.slice(0, carried), ...new Set(given)];
     const outputs = new Map(wanted.map((id, at) => [String(at), id]));
-    const settled = optimizeBody(Object.assign(new Graph(), { nodes: body.nodes, values: body.values, outputs }));
+    const whole = Object.assign(new Graph(), { nodes: body.nodes, values: body.values, outputs });
+    const settled = optimizeBody(whole, attrs as ScanAttrs);
     const next = { ...attrs, body: settled, results: [...settled.outputs.values()] };
     const ids = rewriter.add(op, inputs.map(rewriter.map), next, scope);
     for (const { attrs, outputs } of group)

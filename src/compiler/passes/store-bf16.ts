@@ -2,8 +2,9 @@
 // elementwise operations and to each other, is rounded to bf16 and widened again; every operation computes in f32, sums in f32
 // and knows nothing of it. Weights, their gradients, slots, norms, the residual stream and losses stay f32
 // (Micikevicius et al. 2018). Not for programs whose own outputs are asked for in f32: those are left as they are.
-import { allOps, type Graph, type Node, type Op } from "../../core/index.ts";
+import { allOps, type Graph, type Node, type Op, type ScanAttrs } from "../../core/index.ts";
 import { isEffect, type Pass, type Rewriter, rewrite } from "../rewrite.ts";
+import { varyingValues } from "./hoist.ts";
 
 const rounding = new Set(["matmul", "attention", "attentionGrad"]);
 
@@ -26,6 +27,22 @@ export const storeBf16: Pass = {
     });
   },
 };
+
+/** The same in the body of a scan, for what products read there alone, and only where a matrix is rounded once for all turns. */
+export function storeBf16InTurns(scan: ScanAttrs): Pass {
+  return {
+    ...storeBf16,
+    run: (graph) => {
+      const varying = varyingValues(graph, scan);
+      return rewrite(graph, (node, rewriter) => {
+        const { op, inputs, attrs, scope } = node;
+        if (op.name !== "matmul" || varying.has(inputs[1]!)) return undefined;
+        const operands = inputs.map((id) => rounded(rewriter, rewriter.map(id), node));
+        return rewriter.add(op, operands, attrs, scope);
+      });
+    },
+  };
+}
 
 /** A value as it is after it was stored in bf16. Others than f32 stay as they are. */
 function rounded({ graph, add }: Rewriter, id: number, { scope }: Node): number {

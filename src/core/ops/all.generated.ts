@@ -10,6 +10,7 @@ import * as linearCrossEntropyModule from "./linear-cross-entropy.ts";
 import * as logicModule from "./logic.ts";
 import * as matmulModule from "./matmul.ts";
 import * as normModule from "./norm.ts";
+import * as panelsModule from "./panels.ts";
 import * as quantizedMatmulModule from "./quantized-matmul.ts";
 import * as randomModule from "./random.ts";
 import * as reduceModule from "./reduce.ts";
@@ -32,6 +33,7 @@ export const allOpModules = [
   logicModule,
   matmulModule,
   normModule,
+  panelsModule,
   quantizedMatmulModule,
   randomModule,
   reduceModule,
