@@ -11,7 +11,7 @@ import { hoist } from "./hoist.ts";
 type Given = { readonly [name: string]: Tensor };
 
 /** A loop over x (3, rows, 4), with w (4, 6), v (4) and b (5). */
-const traced = (rows: number, body: (given: Given) => Tensor | readonly Tensor[]): Graph =>
+const traced = (rows: number, body: (given: Given) => Tensor | Given): Graph =>
   trace(
     Object.fromEntries(
       Object.entries({ x: [3, rows, 4], w: [4, 6], v: [4], b: [5] }).map(([name, shape]) => [
@@ -51,7 +51,7 @@ test("what is the same in every turn moves out; views and what follows from the 
       outputs: [v!.exp(), s!],
     });
     const { carry, outputs } = scan(step, { carry: [zeros([2, 4])], sequences: [x!] });
-    return [...carry, ...outputs];
+    return Object.fromEntries([...carry, ...outputs].map((made, at) => [`made ${at}`, made]));
   });
   expect(`\n${after(graph)}\n`).toMatchInlineSnapshot(`
     "
@@ -80,9 +80,9 @@ test("what is the same in every turn moves out; views and what follows from the 
         %9:f32[2,4] = add %5 %8
         %10:f32[4] = input {name=4, dtype=f32, shape=[4]}
       ), results=[9, 10, 0], carried=1, sequences=1, turns=3, reverse=false}
-    output 0 = %12
-    output 1 = %13
-    output 2 = %14
+    output made 0 = %12
+    output made 1 = %13
+    output made 2 = %14
     "
   `);
 });

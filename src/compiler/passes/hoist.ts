@@ -56,23 +56,16 @@ class Hoisting {
     const { node, attrs, rewriter, body } = this;
     const turning = attrs.carried + attrs.sequences;
     this.inputs.push(...node.inputs.slice(0, turning).map(rewriter.map));
-    for (const one of attrs.body.nodes) if (this.varying.has(one.outputs[0]!)) this.visit(one);
+    for (const one of attrs.body.nodes)
+      if (this.varying.has(one.outputs[0]!) && !this.multiplyPanels(one)) this.copy(one);
     const results = attrs.results.map((id) => this.within(id));
     return rewriter.add(node.op, this.inputs, { ...attrs, body, results }, node.scope);
   }
 
-  private visit(one: Node): void {
-    if (!this.multiplyPanels(one)) this.copy(one);
-  }
-
   /** A node of the old body in the new one. */
   private copy({ op, attrs, inputs, outputs, scope }: Node): void {
-    const made = this.body.add(
-      op,
-      inputs.map((id) => this.within(id)),
-      attrs,
-      scope,
-    );
+    const operands = inputs.map((id) => this.within(id));
+    const made = this.body.add(op, operands, attrs, scope);
     outputs.forEach((id, at) => void this.inside.set(id, made[at]!));
   }
 
@@ -87,22 +80,15 @@ class Hoisting {
   }
 
   /** A value that is the same in every turn, outside. */
-  private without(id: number): number {
+  private readonly without = (id: number): number => {
     if (!this.outside.has(id)) {
       const { op, attrs, inputs, outputs, scope } = this.attrs.body.producer(id);
-      const made =
-        op.name === "input"
-          ? [this.rewriter.map(this.node.inputs[Number(attrs.name)]!)]
-          : this.rewriter.add(
-              op,
-              inputs.map((input) => this.without(input)),
-              attrs,
-              scope,
-            );
-      outputs.forEach((output, at) => void this.outside.set(output, made[at]!));
+      const made = () => this.rewriter.add(op, inputs.map(this.without), attrs, scope);
+      const ids = op.name === "input" ? [this.rewriter.map(this.node.inputs[Number(attrs.name)]!)] : made();
+      outputs.forEach((output, at) => void this.outside.set(output, ids[at]!));
     }
     return this.outside.get(id)!;
-  }
+  };
 
   private leaf(outer: number): number {
     const known = this.leaves.get(outer);
@@ -117,7 +103,7 @@ class Hoisting {
   /** Makes a product with panels of a matrix that is the same in every turn; false where this is not one, or would gain nothing. */
   private multiplyPanels({ op, attrs, inputs, outputs, scope }: Node): boolean {
     if (!this.packs || op.name !== "matmul" || attrs.transposeA || this.varying.has(inputs[1]!)) return false;
-    const [x, matrix] = inputs.map((id) => this.attrs.body.value(id)) as [ValueType, ValueType];
+    const [x, matrix] = inputs.map((id): ValueType => this.attrs.body.value(id)) as [ValueType, ValueType];
     const [rows, depth] = x.shape as [number, number];
     const isEven = x.dtype === "f32" || depth % 2 === 0;
     if (x.shape.length !== 2 || x.dtype !== matrix.dtype || !isEven || rows < leastRows || rows > mostRows)

@@ -11,6 +11,12 @@ const panelColumns = 32;
 /** Rows whose elements lie side by side: products of bf16 take two at once. */
 const rowsTogether = (dtype: DType) => (dtype === "bf16" ? 2 : 1);
 
+/** Matrices of samples, of whatever is tested and of bf16. */
+const sizes = (...all: readonly (readonly [number, number])[]) =>
+  all.flatMap(([depth, columns]) =>
+    [{}, { dtype: "bf16" as const }].map((dtype: { dtype?: "bf16" }) => ({ depth, columns, dtype })),
+  );
+
 export const packPanels = defineOp<["matrix"], { readonly transpose: boolean }>({
   name: "packPanels",
   kind: "fused",
@@ -40,30 +46,12 @@ export const packPanels = defineOp<["matrix"], { readonly transpose: boolean }>(
   },
   params: ({ transpose }) => [Number(transpose)],
   vjp: "none",
-  samples: [
-    ...(
-      [
-        [5, 40],
-        [64, 96],
-        [513, 31],
-        [0, 3],
-        [4, 0],
-      ] as const
-    ).flatMap(([depth, columns]) => [
-      { inputs: [{ shape: [depth, columns] }], attrs: { transpose: false } },
-      { inputs: [{ shape: [columns, depth] }], attrs: { transpose: true } },
-    ]),
-    ...(
-      [
-        [6, 40],
-        [64, 97],
-        [34, 31],
-      ] as const
-    ).flatMap(([depth, columns]) => [
-      { inputs: [{ shape: [depth, columns], dtype: "bf16" as const }], attrs: { transpose: false } },
-      { inputs: [{ shape: [columns, depth], dtype: "bf16" as const }], attrs: { transpose: true } },
-    ]),
-  ],
+  samples: sizes([6, 40], [64, 97], [514, 31], [0, 3], [4, 0]).flatMap(({ depth, columns, dtype }) =>
+    [false, true].map((transpose) => ({
+      inputs: [{ shape: transpose ? [columns, depth] : [depth, columns], ...dtype }],
+      attrs: { transpose },
+    })),
+  ),
 });
 
 export const matmulPanels = defineOp<["x", "panels"], { readonly columns: number }>({
@@ -100,26 +88,14 @@ export const matmulPanels = defineOp<["x", "panels"], { readonly columns: number
   },
   vjp: "none",
   cost: ([x], [y]) => ({ flops: 2 * sizeOf(x!.shape) * y!.shape[1]! }),
-  samples: (
-    [
-      [3, 5, 40],
-      [16, 130, 100],
-      [70, 64, 96],
-      [9, 300, 1],
-      [0, 4, 3],
-      [2, 0, 3],
-      [4, 2, 0],
-    ] as const
-  ).flatMap(([rows, depth, columns]) =>
-    (["f32", "bf16"] as const).map((dtype) => {
-      const together = rowsTogether(dtype);
-      const even = Math.ceil(depth / together);
-      const given = dtype === "bf16" ? { dtype } : {}; // else whatever is tested
-      const panels = [Math.ceil(columns / panelColumns), even, panelColumns * together];
+  samples: sizes([6, 40], [130, 100], [64, 96], [300, 1], [0, 3], [2, 0]).flatMap(({ depth, columns, dtype }) =>
+    [3, 16, 70, 0].map((rows) => {
+      const together = rowsTogether(dtype.dtype ?? "f32");
+      const panels = [Math.ceil(columns / panelColumns), depth / together, panelColumns * together];
       return {
         inputs: [
-          { shape: [rows, even * together], ...given },
-          { shape: panels, ...given },
+          { shape: [rows, depth], ...dtype },
+          { shape: panels, ...dtype },
         ],
         attrs: { columns },
       };
