@@ -1,6 +1,6 @@
 // A trained model in a program: what save() writes, load() reads; rows together are rows one by one; wrong uses are named.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -187,6 +187,25 @@ describe("texts", () => {
       [{ body: "yes" }, "nothing there, in a row of body"],
     ] as const)
       await expect(model.predict(row as never)).rejects.toMatchObject({ code: "data/record", where: "row 1", got });
+  });
+
+  test("models without a tokenizer say what is missing", async () => {
+    for (const [golden, name, use] of [
+      ["hub", "llama", (model: TrainedModel) => model.generate("a")],
+      ["hub", "llama", (model: TrainedModel) => model.evaluateOn({ kind: "text", rows: [{ text: "a" }] })],
+      ["hub-t5", "second", (model: TrainedModel) => model.predict("a")],
+      ["hub-bert", "spans", (model: TrainedModel) => model.predict({ question: "a", context: "b" })],
+    ] as const) {
+      const { cases } = JSON.parse(readFileSync(`test/golden/${golden}.json`, "utf8"));
+      const place = join(folder, golden);
+      mkdirSync(place, { recursive: true });
+      for (const [file, text] of Object.entries(cases[name].files as { [name: string]: string }))
+        if (!file.startsWith("token")) writeFileSync(join(place, file), Buffer.from(text, "base64"));
+      await expect(use(await loadHere(golden))).rejects.toMatchObject({
+        ...{ code: "model/tokenizer", where: place, expected: "tokenizer.json", got: "none" },
+        fix: expect.stringContaining("save_pretrained"),
+      });
+    }
   });
 
   test("a classifier remembers the column of its texts", async () => {

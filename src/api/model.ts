@@ -1,4 +1,5 @@
 // A trained model inside a program: predict(), generate(), save(). Loaded from a run, a checkpoint, or a saved folder.
+import { join } from "node:path";
 import {
   type FloatDType,
   fail,
@@ -190,7 +191,8 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     const { engine, note } =
       options.engine === undefined ? chooseEngine(anyEngine) : { engine: options.engine, note: undefined };
     if (note !== undefined) options.onNote?.(note);
-    const parsed = tokenizer === undefined ? undefined : parseTokenizer(tokenizer);
+    const place = join(files.place, "tokenizer.json");
+    const parsed = tokenizer === undefined ? undefined : parseTokenizer(tokenizer, place);
     return new TrainedModel<Label, Row>(files, engine, parsed, options.quantize);
   }
 
@@ -260,14 +262,12 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
 
   /** Answers to questions, and labels of words; undefined for models of other tasks. */
   private async answer(rows: readonly PredictInput[]): Promise<(AnswerPrediction | LabelPrediction)[] | undefined> {
-    const { tokenizer, predictor } = this;
+    const { predictor } = this;
     const { task, classes = [] } = this.description;
-    const length = this.built.inputs.tokens?.shape[0];
-    if (tokenizer === undefined || length === undefined) return undefined;
+    if (task !== "question-answering" && task !== "token-classification") return undefined;
+    const [length, tokenizer] = [this.built.inputs.tokens!.shape[0]!, this.requireTokenizer()];
     if (task === "question-answering") return await answerQuestions(rows, { predictor, tokenizer, length });
-    return task === "token-classification"
-      ? await labelWords(rows, { predictor, tokenizer, length, classes })
-      : undefined;
+    return await labelWords(rows, { predictor, tokenizer, length, classes });
   }
 
   /** The texts of an encoder–decoder; undefined for other models. */
@@ -279,10 +279,10 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   }
 
   private sequenceTexts(): SequenceTexts | undefined {
-    const { tokenizer, engine, store } = this;
+    const { engine, store } = this;
     const model = this.built.module;
-    if (tokenizer === undefined || !isSequenceModel(model)) return undefined;
-    this.sequences ??= new SequenceTexts({ engine, store, model, tokenizer });
+    if (!isSequenceModel(model)) return undefined;
+    this.sequences ??= new SequenceTexts({ engine, store, model, tokenizer: this.requireTokenizer() });
     return this.sequences;
   }
 
@@ -292,7 +292,7 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   }
 
   private encode(rows: readonly PredictInput[]): { [name: string]: HostArray["data"] } {
-    const { encoder, tokenizer } = this;
+    const { encoder } = this;
     const { task } = this.description;
     if (task !== "classification" && task !== "regression" && task !== "embedding") {
       fail("model/task", "this model does not predict rows", {
@@ -312,9 +312,10 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
     if (this.images !== undefined) return { features: encodeImages(rows, this.images) };
     const length = this.built.inputs.tokens!.shape[0]!;
     const special = this.special;
+    const tokenizer = this.requireTokenizer();
     const tokens = new Int32Array(rows.length * length).fill(-1);
     rows.forEach((row, at) => {
-      const ids = tokenizer!.encode(this.textOf(row, at));
+      const ids = tokenizer.encode(this.textOf(row, at));
       tokens.set(special === undefined ? ids.subarray(0, length) : frameTokens(ids, special, length), at * length);
     });
     return { tokens };
@@ -431,8 +432,9 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
       return { ...(await scoreWrittenTexts(write, task.rows, more)) };
     }
     const generator = this.generator();
-    const { engine, store, tokenizer } = this;
-    const encode = (text: string) => tokenizer!.encode(text);
+    const { engine, store } = this;
+    const tokenizer = this.requireTokenizer();
+    const encode = (text: string) => tokenizer.encode(text);
     if (task.kind === "exact match") return { ...(await scoreExactMatch(generator, task.rows, more)) };
     const scorer = new TokenScorer({ engine, store, model: this.built.module as LanguageModel, batch });
     if (task.kind === "choices") return { ...(await scoreChoices(scorer, encode, task.rows)) };
@@ -464,11 +466,22 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
 
   /** What a language model writes with. Errors with `model/task` for others. */
   private writer() {
-    const { tokenizer, engine, store } = this;
+    const { engine, store } = this;
     const model = this.built.module;
     const writes = this.description.task === "language-model";
-    if (tokenizer === undefined || !writes || !isCachedLanguageModel(model)) return this.refuseTask("a language model");
-    return { engine, store, model, tokenizer };
+    if (!writes || !isCachedLanguageModel(model)) return this.refuseTask("a language model");
+    return { engine, store, model, tokenizer: this.requireTokenizer() };
+  }
+
+  /** Errors with `model/tokenizer` for a folder without one, such as a Hugging Face folder may be. */
+  private requireTokenizer(): Tokenizer {
+    if (this.tokenizer !== undefined) return this.tokenizer;
+    return fail("model/tokenizer", "there is no tokenizer beside this model", {
+      where: this.folder,
+      expected: "tokenizer.json",
+      got: "none",
+      fix: "put the one that it was trained with there: its repository has it, or AutoTokenizer's save_pretrained writes it",
+    });
   }
 
   private refuseTask(expected: string): never {

@@ -23,7 +23,7 @@ export async function heldOutPairs(folder: string, { set = [], onNote }: Evaluat
 }
 
 /** Files that say themselves how they are read. */
-const isNamed = /\.(csv|tsv|jsonl|ndjson)(\.gz)?$/;
+const isNamed = /\.(csv|tsv|jsonl|ndjson|json)(\.gz)?$/;
 
 /**
  * The pairs of a file (CSV, TSV, JSON lines; by its ending, else as the run's own were), in columns of the names that the run in `folder` read; of

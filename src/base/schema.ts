@@ -77,7 +77,8 @@ function explain(schema: z.ZodType, value: unknown, issue: z.core.$ZodIssue, abo
 /** How a plain value is written where an object belongs: under the first key that takes it. */
 function exampleOf(schema: z.ZodType, path: Path, value: unknown): string {
   const keys = objectsAt(schema, path).flatMap(({ shape }) => Object.entries(shape as z.core.$ZodLooseShape));
-  const [taker] = keys.find(([, inner]) => z.safeParse(inner, value).success) ?? [];
+  const takers = keys.filter(([, inner]) => z.safeParse(inner, value).success).map(([key]) => key);
+  const taker = typeof value === "string" && takers.length > 1 ? undefined : takers[0]; // a text fits too many
   if (taker !== undefined && path.length > 0) return `; such as ${String(path.at(-1))}: { ${taker}: ${shown(value)} }`;
   return keys.length === 0 ? "" : `; known: ${keys.map(([key]) => key).join(", ")}`;
 }

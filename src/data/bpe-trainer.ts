@@ -70,6 +70,7 @@ export function checkAlphabet(tokens: readonly string[], options: BpeTrainingOpt
     fail("tokenizer/vocab-size", "the vocabulary is too small or too large", {
       expected: `an integer from ${tokens.length} (${alphabet} and ${specialTokens.length} special tokens) to 2^24`,
       got: String(vocabSize),
+      fix: "name another size",
     });
   }
   if (new Set(tokens).size !== tokens.length)

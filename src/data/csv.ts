@@ -147,7 +147,7 @@ export class CsvParser {
     fail("data/csv-quote", what, {
       where: `${this.name}, row ${this.row} (line ${this.line})`,
       expected: 'cells with quotes, separators or newlines wrapped in ", with every inner " doubled',
-      fix: "mend the row, or set data.quote to none, to take quotes as text",
+      fix: "mend the row, set data.quote to none to take quotes as text, or data.format to jsonl for JSON lines",
     });
   }
 }

@@ -57,14 +57,14 @@ export async function* recordsOf(
   path: string,
   options: TextOptions,
   tally: TextTally,
-): AsyncGenerator<{ record: unknown; place: string }> {
+): AsyncGenerator<{ record: unknown; place: string; row: number }> {
   const source = await openText({ path }, options);
   let [rest, row] = ["", 0];
   let isArray: boolean | undefined;
   const read = function* (lines: readonly string[]) {
     for (const line of lines) {
       const place = `${path}, row ${++row}`;
-      if (line.trim() !== "") yield { record: parse(line, place), place };
+      if (line.trim() !== "") yield { record: parse(line, place), place, row };
     }
   };
   for await (const piece of source.pieces(tally)) {
@@ -82,7 +82,7 @@ export async function* recordsOf(
     yield* read(lines);
   }
   if (!isArray) yield* read([rest]);
-  else for (const record of parse(rest, path) as unknown[]) yield { record, place: `${path}, row ${++row}` };
+  else for (const record of parse(rest, path) as unknown[]) yield { record, place: `${path}, row ${++row}`, row };
 }
 
 function parse(text: string, where: string): unknown {

@@ -36,25 +36,40 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
       fix: "give the path of a tokenizer.json",
     });
   }
+  return parseTokenizer(await readFile(path, "utf8"), path);
+}
+
+const wholeFile = "give the tokenizer.json that was written for the model; a damaged one is fetched or saved again";
+
+/** As `loadTokenizer`, from the file's content; errors say `where` it lies. */
+export function parseTokenizer(content: string | TokenizerFile, where?: string): Tokenizer {
   try {
-    return parseTokenizer(await readFile(path, "utf8"));
+    return tokenizerOf(content);
   } catch (error) {
-    throw error instanceof AthanorError ? error.at(path) : error;
+    throw error instanceof AthanorError && where !== undefined ? error.at(where) : error;
   }
 }
 
-/** As `loadTokenizer`, from the file's content. */
-export function parseTokenizer(content: string | TokenizerFile): Tokenizer {
+function tokenizerOf(content: string | TokenizerFile): Tokenizer {
   let file: unknown = content;
   if (typeof content === "string") {
     try {
       file = JSON.parse(content);
     } catch (cause) {
-      fail("tokenizer/file", "the tokenizer file is not JSON", { got: String(cause).slice(0, 200), cause });
+      fail("tokenizer/file", "the tokenizer file is not JSON", {
+        expected: 'an object with a "model"',
+        got: String(cause).slice(0, 200),
+        fix: wholeFile,
+        cause,
+      });
     }
   }
   if (!isRecord(file) || !isRecord(file.model)) {
-    fail("tokenizer/file", "this is not a tokenizer file", { expected: 'an object with a "model"', got: typeof file });
+    fail("tokenizer/file", "this is not a tokenizer file", {
+      expected: 'an object with a "model"',
+      got: isRecord(file) ? `an object with ${Object.keys(file).join(", ") || "nothing in it"}` : typeof file,
+      fix: wholeFile,
+    });
   }
   return readOwnChar(file) ?? readOwnBpe(file) ?? new ForeignTokenizer(file as TokenizerFile);
 }

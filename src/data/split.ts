@@ -67,7 +67,7 @@ export function splitRows(length: number, options: SplitOptions = {}, classes?: 
         where: name,
         expected: "at least one row in every part",
         got: `${length} rows, a share of ${share}`,
-        fix: `give more rows or a larger share, or set ${name}: 0`,
+        fix: `give more rows or a larger share; a recipe names it data.heldOut, a call ${name}`,
       });
     }
   }

@@ -101,7 +101,12 @@ export class TableBuilder {
 
   finish(): Table {
     if (this.rows.length === 0 || this.names === undefined) {
-      fail("data/empty", "the table holds no rows", { where: this.tableName, expected: "at least one row" });
+      fail("data/empty", "the table holds no rows", {
+        where: this.tableName,
+        expected: "at least one row",
+        got: "none",
+        fix: "check the path, and what data.invalid leaves out",
+      });
     }
     const { tableName: name, names, columns, rows, tally } = this;
     const { skipped, replaced } = tally;

@@ -51,6 +51,11 @@ describe("readTable", () => {
     ];
     const lines = `${records.map((record) => JSON.stringify(record)).join("\r\n")}\n\n`;
     const fromLines = await readTable({ path: put("r.jsonl", lines) });
+    const own = ["lines.json", lines, "array.json", `\uFEFF${JSON.stringify(records, null, 1)}`];
+    for (const at of [0, 2]) {
+      const { name: _, rows: __, ...table } = await readTable({ path: put(own[at]!, own[at + 1]!) });
+      expect(fromLines).toMatchObject(table);
+    }
     const fromMemory = await readTable({ records });
     async function* stream() {
       yield* records;
@@ -106,12 +111,13 @@ describe("readTable", () => {
 
   const jsonCases: [string, string, string, string][] = [
     ["broken", '{"a":1}\n{"a":', "data/json", "row 2"],
+    ["lists", "[1]\n[2]\n", "data/json", "bad lists.jsonl"],
     ["array", "[1,2]\n", "data/json", "row 1"],
     ["bare value", "null\n", "data/json", "row 1"],
     ["nested", '{"a":1}\n{"a":{"b":2}}\n', "data/nested", "row 2, column a"],
     ["list", '{"a":[1]}\n', "data/nested", "column a"],
     ["new column", '{"label":1}\n\n{"lable":2}\n', "data/unknown-column", "row 3"],
-    ["deep", `${"[".repeat(1e6)}\n`, "data/json", "row 1"],
+    ["deep", `${"[".repeat(1e6)}\n`, "data/json", "bad deep.jsonl"],
     ["deep value", `{"a":${"[".repeat(1e6)}${"]".repeat(1e6)}}`, "data/", "row 1"],
   ];
   it.each(jsonCases)("refuses JSON: %s", async (name, text, code, where) => {

@@ -3,6 +3,7 @@
 import { fail } from "../base/index.ts";
 import { CsvParser, type CsvRecord, detectHeader, detectSeparator, type Separator } from "./csv.ts";
 import { listFiles } from "./files.ts";
+import { recordsOf } from "./json-records.ts";
 import { TableBuilder } from "./table-builder.ts";
 import { openText, type TextOptions, type TextReport, type TextSource } from "./text-source.ts";
 
@@ -12,7 +13,7 @@ export type Cell = string | number | boolean | null;
 /** A row in memory: column name to value. `undefined` counts as missing. */
 export type TableRecord = { readonly [column: string]: Cell | undefined };
 
-/** Where a table comes from: files (`.csv`, `.tsv`, `.jsonl`, `.ndjson`, also `.gz`), CSV text, or records. */
+/** Where a table comes from: files (`.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.json`, also `.gz`), CSV text, or records. */
 export type TableInput<R extends object = TableRecord> =
   | { readonly path: string | readonly string[] }
   | { readonly csv: string }
@@ -67,9 +68,9 @@ export async function readTable<R extends object>(
   const builder = new TableBuilder(typeof input.path === "string" ? input.path : input.path.join(", "), options);
   for (const path of await listFiles(input.path)) {
     builder.startFile(path);
-    const source = await openText({ path }, options);
-    const format = options.format ?? (/\.(?:jsonl|ndjson)(?:\.gz)?$/.test(path) ? "jsonl" : "csv");
-    await (format === "jsonl" ? readJsonLines(source, builder) : readCsv(source, builder, options));
+    const format = options.format ?? (/\.(?:jsonl|ndjson|json)(?:\.gz)?$/.test(path) ? "jsonl" : "csv");
+    if (format === "jsonl") await readJson(path, builder, options);
+    else await readCsv(await openText({ path }, options), builder, options);
   }
   return builder.finish();
 }
@@ -117,43 +118,15 @@ async function readCsv(source: TextSource, builder: TableBuilder, options: Table
   if (!headerKnown) decide();
 }
 
-const maxLineLength = 2 ** 24;
-
-async function readJsonLines(source: TextSource, builder: TableBuilder): Promise<void> {
-  let [row, rest] = [0, ""];
-  const addLine = (line: string) => {
-    row++;
-    if (line.trim() !== "") builder.addRecord(parseLine(line, source.name, row), row);
-  };
-  for await (const piece of source.pieces(builder.tally)) {
-    const lines = (rest + piece).split("\n");
-    rest = lines.pop()!;
-    if (rest.length > maxLineLength) {
-      fail("data/line-length", "a line is longer than its bound", {
-        where: `${source.name}, row ${row + 1}`,
-        expected: `at most ${maxLineLength} characters`,
-        fix: "write one JSON object per line",
+async function readJson(path: string, builder: TableBuilder, options: TableReadOptions): Promise<void> {
+  for await (const { record, place, row } of recordsOf(path, options, builder.tally)) {
+    if (typeof record !== "object" || record === null || Array.isArray(record))
+      fail("data/json", "a row is not a JSON object", {
+        where: place,
+        expected: 'an object for each row, such as {"x": 1, "label": "a"}',
+        got: JSON.stringify(record).slice(0, 60),
+        fix: "write the row with the names of its columns",
       });
-    }
-    for (const line of lines) addLine(line);
+    builder.addRecord(record, row);
   }
-  addLine(rest);
-}
-
-function parseLine(line: string, name: string, row: number): object {
-  let value: unknown;
-  let reason = "";
-  try {
-    value = JSON.parse(line);
-  } catch (error) {
-    reason = error instanceof Error ? error.message.slice(0, 120) : "";
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    fail("data/json", "a line is not a JSON object", {
-      where: `${name}, row ${row}`,
-      expected: 'one object per line, such as {"x": 1, "label": "a"}',
-      got: reason || line.slice(0, 60),
-    });
-  }
-  return value;
 }

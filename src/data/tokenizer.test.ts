@@ -308,5 +308,17 @@ describe("tokenizer files that are not as they should be", () => {
   it("missing files and folders are told apart", async () => {
     await expect(loadTokenizer(join(folder, "none.json"))).rejects.toMatchObject({ code: "tokenizer/no-file" });
     await expect(loadTokenizer(folder)).rejects.toMatchObject({ code: "tokenizer/file" });
+    const [cut, other] = ["cut.json", "other.json"].map((name) => join(folder, name));
+    writeFileSync(cut!, '{"model":');
+    writeFileSync(other!, '{"vocab":{}}');
+    await expect(loadTokenizer(cut!)).rejects.toMatchObject({
+      code: "tokenizer/file",
+      where: cut,
+      fix: expect.any(String),
+    });
+    await expect(loadTokenizer(other!)).rejects.toMatchObject({
+      ...{ code: "tokenizer/file", where: other, expected: 'an object with a "model"', got: "an object with vocab" },
+      fix: expect.stringContaining("tokenizer.json"),
+    });
   });
 });

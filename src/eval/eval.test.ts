@@ -105,6 +105,7 @@ test("a file is one kind of task, and says where it is none", () => {
   const line = '{"question":"q","choices":["a","b"],"answer":1}';
   expect(parseTask(`${line}\n\n${line}\n`, "x").kind).toBe("choices");
   expect(parseTask('{"prompt":"q","answer":"a"}', "x").kind).toBe("exact match");
+  expect(parseTask('\uFEFF{"text":"q"}\r\n', "x")).toEqual({ kind: "text", rows: [{ text: "q" }] }); // as Windows writes it
   expect(parseTask('{"text":"q"}', "x")).toEqual({ kind: "text", rows: [{ text: "q" }] });
   const pair = { source: "a", target: ["b", "c"] };
   expect(parseTask(JSON.stringify(pair), "x")).toEqual({ kind: "pairs", rows: [pair] });
@@ -114,6 +115,8 @@ test("a file is one kind of task, and says where it is none", () => {
     ["{", "x:1"],
     ['{"a":1}', "lines of { question, choices, answer }"],
     [`${line}\n{"text":"q"}`, "x:2"],
+    [`${line}\n{"choices":["a","b"],"answer":"b"}`, "question: missing; expected string"],
+    [`${line}\n{"choices":["a","b"],"answer":"b"}`, 'answer: expected number, got "b"'],
     ['{"question":"q","choices":["a","b"],"answer":2}', "answer: no choice has this number"],
     ['{"question":"q","choices":["a"],"answer":0}', "choices"],
   ] as const)

@@ -1,6 +1,6 @@
 // Tasks as JSON lines: what a line holds says what kind of task the file is. All lines of a file are of one kind.
 import { z } from "zod";
-import { fail } from "../base/index.ts";
+import { configProblems, fail } from "../base/index.ts";
 import type { ChoiceQuestion } from "./choices.ts";
 import type { OpenQuestion } from "./exact-match.ts";
 import type { WantedText } from "./written-texts.ts";
@@ -37,7 +37,10 @@ const kinds = [
 
 /** The rows of a task. Errors with `eval/task`, naming the line. */
 export function parseTask(text: string, path: string): TaskRows {
-  const lines = text.split("\n").flatMap((line, at) => (line.trim() === "" ? [] : [{ line, at: at + 1 }]));
+  const lines = text
+    .replace(/^\uFEFF/, "")
+    .split("\n")
+    .flatMap((line, at) => (line.trim() === "" ? [] : [{ line, at: at + 1 }]));
   const expected =
     "lines of { question, choices, answer }, of { prompt, answer }, of { source, target }, or of { text }";
   const refuse = (at: number, got: string): never =>
@@ -60,8 +63,8 @@ export function parseTask(text: string, path: string): TaskRows {
   const rows = values.map((value, i) => {
     const { success, data, error } = found.schema.safeParse(value);
     if (success) return data;
-    const { path: where, message } = error.issues[0]!;
-    return refuse(lines[i]!.at, `${where.join(".") || "line"}: ${message}`);
+    const problems = configProblems(found.schema, value, error.issues);
+    return refuse(lines[i]!.at, problems.map(({ path: key, message }) => `${key || "line"}: ${message}`).join("\n"));
   });
   return { kind: found.kind, rows } as TaskRows;
 }

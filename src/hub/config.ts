@@ -81,6 +81,7 @@ export function parseJson(text: string, where: string): { readonly [key: string]
   } catch (cause) {
     return fail("hub/config", "the file is not JSON", {
       where,
+      expected: "a JSON object",
       got: (cause as Error).message.slice(0, 200),
       fix: "download the folder again",
       cause,

@@ -102,6 +102,7 @@ test.each([
   ["a configuration that is no JSON", "llama", { "config.json": "{" }, "hub/config", "JSON"],
   ["a configuration that is a list", "llama", { "config.json": "[]" }, "hub/config", "object"],
   ["a configuration of two megabytes", "llama", { "config.json": " ".repeat(2 ** 21) }, "hub/files", "2.00 MiB"],
+  ["settings of generation that are cut off", "llama", { "generation_config.json": "{" }, "hub/config", "generation_"],
   ["another kind of model", "llama", { "config.json": '{"model_type":"gemma"}' }, "hub/model-type", "gemma"],
   ["a misspelt kind", "llama", { "config.json": '{"model_type":"lama"}' }, "hub/model-type", "did you mean llama?"],
   [

@@ -73,3 +73,10 @@ test.each([
   writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), ...changes }));
   await expect(read(folder)).rejects.toMatchObject({ code, message: expect.stringContaining(text) });
 });
+
+test("a folder that is no adapter is told so", async () => {
+  await expect(read(folderOf("nothing", {}))).rejects.toMatchObject({
+    code: "hub/files",
+    got: "no adapter_config.json",
+  });
+});

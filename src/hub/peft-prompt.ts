@@ -9,7 +9,7 @@ import { addPrefix, addPrompt, type Gpt, keyValueSizes, type Llama, modelFamily 
 import { prefixName, promptName } from "../nn/index.ts";
 import { parseJson } from "./config.ts";
 import { adapterFolder, peftConfigName, peftTensorsName } from "./peft.ts";
-import { type AdaptedHubModel, baseOf, only, readPeftModel } from "./peft-read.ts";
+import { type AdaptedHubModel, baseOf, isPeftFolder, only, readPeftModel } from "./peft-read.ts";
 import { type HubModel, type KeepTensor, readHubModel, readTexts } from "./read.ts";
 import type { HubFiles, StoredTensor } from "./write.ts";
 
@@ -36,6 +36,7 @@ export async function readPeftFolder(
   base?: string,
   keep?: KeepTensor,
 ): Promise<AdaptedHubModel | PromptedHubModel> {
+  if (!(await isPeftFolder(folder))) return await readPeftModel(folder, base, keep); // which refuses it
   const where = join(folder, peftConfigName);
   const raw = parseJson(await readFile(where, "utf8"), where);
   if (raw.peft_type !== "PROMPT_TUNING" && raw.peft_type !== "PREFIX_TUNING")

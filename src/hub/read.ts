@@ -60,12 +60,14 @@ export async function readHubModel(
   return { folder, family, config, task, classes, tensors, texts: await readTexts(folder) };
 }
 
-/** The small texts of a folder that travel with a model, by name. */
+/** The small texts of a folder that travel with a model, by name. Errors with `hub/config` where one is no JSON that should be. */
 export async function readTexts(folder: string): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
   for (const name of carriedTexts) {
     const carried = await textOf(folder, name);
-    if (carried !== undefined) texts.set(name, carried);
+    if (carried === undefined) continue;
+    if (name.endsWith(".json")) parseJson(carried, join(folder, name));
+    texts.set(name, carried);
   }
   return texts;
 }

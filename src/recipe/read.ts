@@ -50,6 +50,7 @@ async function readSource(path: string): Promise<Source> {
       where: path,
       expected: ".yaml, .yml, .json, .ts, .mts, .js or .mjs",
       got: ending || "no ending",
+      fix: "give the path of a recipe; npx athanor init demo makes a project with one",
     });
   }
   const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) =>
