@@ -26,11 +26,17 @@ const schema = z.looseObject({
 });
 type Theirs = z.output<typeof schema>;
 
-/** Masks of positions, copies of tied tables, and parts of the first training that a head has no use for. */
-const unused = /(^|\.)position_ids$|^cls\.predictions\.decoder\.|^cls\.seq_relationship\./;
+/** Masks of positions, and parts of the first training that a head has no use for. */
+const unused = /(^|\.)position_ids$|^cls\.seq_relationship\./;
+/** The table of words and the bias once more, as the layer that guesses words. */
+const copies = new Map([
+  ["cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"],
+  ["cls.predictions.decoder.bias", "cls.predictions.bias"],
+]);
 
 const layoutOf = (architecture: string, task: TaskName): HubLayout<BertModelConfig, Theirs> => {
   const isEncoder = task === "embedding";
+  const guessesWords = task === "masked-language-model";
   const hasPooler = ["classification", "regression", "multiple-choice", "embedding"].includes(task);
   const hasClasses = task === "classification" || task === "token-classification";
   const fileName = (name: string) => (isEncoder ? name.replace(/^bert\./, "") : name);
@@ -80,7 +86,9 @@ const layoutOf = (architecture: string, task: TaskName): HubLayout<BertModelConf
         (_, part) => `LayerNorm.${part === "weight" ? "gamma" : "beta"}`,
       ),
     isTransposed: (name, { length }) => length === 2 && !name.includes("_embeddings."),
-    isIgnored: (name) => unused.test(name) || (!hasPooler && name.startsWith("bert.pooler.")),
+    isIgnored: (name) =>
+      unused.test(name) || (!hasPooler && name.startsWith("bert.pooler.")) || (!guessesWords && copies.has(name)),
+    copyOf: (name) => (guessesWords ? copies.get(name) : undefined),
   };
 };
 

@@ -4,7 +4,15 @@ import type { Shape } from "../base/index.ts";
 import type { GptConfig, LlamaConfig } from "../models/index.ts";
 import type { HubConfig, HubLayout } from "./layout.ts";
 
-export const namedClasses = { id2label: z.record(z.string(), z.string()).optional() };
+/** Classes beside each other are another computation of probabilities. */
+const problems = z.enum(["single_label_classification", "regression"], {
+  error: "classes that do not exclude each other are not known here",
+});
+
+export const namedClasses = {
+  id2label: z.record(z.string(), z.string()).optional(),
+  problem_type: problems.nullish(),
+};
 type Named = z.output<z.ZodObject<typeof namedClasses>>;
 
 /** Names by id; a file without them has two classes, by Transformers' default. */
@@ -36,7 +44,8 @@ export function scoreLayouts<Ours extends GptConfig | LlamaConfig, Theirs>(
     holds: (config: Ours) => layout.holds(config) && (config.pooling ?? "last") === "last",
     fileName: (name: string) => (name === "score.weight" ? name : layout.fileName(name)),
     isTransposed: (name: string, shape: Shape) => name === "score.weight" || layout.isTransposed(name, shape),
-    isIgnored: (name: string, config: Ours) => name === "lm_head.weight" || layout.isIgnored(name, config),
+    isIgnored: (name: string) => name === "lm_head.weight" || layout.isIgnored(name),
+    copyOf: () => undefined,
   } satisfies HubLayout<Ours, Theirs & Named>;
   return [
     {

@@ -26,7 +26,9 @@ export interface ReadConfig {
 /** Errors with `hub/config`, `hub/model-type`, and `config/invalid`, which lists all that is wrong. */
 export function readConfig(text: string, where: string): ReadConfig {
   const raw = parseJson(text, where);
-  const { model_type: type, architectures, problem_type: problem } = raw;
+  const { model_type: type, architectures, id2label: names, problem_type } = raw;
+  // Transformers takes one class for a number
+  const problem = problem_type ?? (Object.keys(names ?? {}).length === 1 ? "regression" : undefined);
   const ofType = layouts.filter(({ modelType }) => modelType === type);
   const named = Array.isArray(architectures)
     ? ofType.filter(({ architecture }) => architectures.includes(architecture))

@@ -21,6 +21,7 @@ const schema = z
     n_embd: size.default(768),
     n_layer: layers.default(12),
     n_head: size.default(12),
+    num_attention_heads: size.optional(), // Transformers' name for it in all families, which comes first there
     n_inner: size.nullish(),
     activation_function: z
       .enum(Object.keys(activations) as [TheirActivation, ...TheirActivation[]])
@@ -47,7 +48,7 @@ export const gpt2Layout: HubLayout<GptConfig, z.output<typeof schema>> = {
     context: config.n_positions,
     width: config.n_embd,
     layers: config.n_layer,
-    heads: config.n_head,
+    heads: config.num_attention_heads ?? config.n_head,
     dropout: config.resid_pdrop,
     bias: true,
     normBias: true,
@@ -75,6 +76,6 @@ export const gpt2Layout: HubLayout<GptConfig, z.output<typeof schema>> = {
   fileName: (name) => (name === "lm_head.weight" ? name : `transformer.${name}`),
   otherName: (name) => name,
   isTransposed: () => false,
-  isIgnored: (name, { tiedHead }) =>
-    /\.attn\.(bias|masked_bias)$/.test(name) || (tiedHead && name === "lm_head.weight"),
+  isIgnored: (name) => /\.attn\.(bias|masked_bias)$/.test(name),
+  copyOf: (name, { tiedHead }) => (tiedHead && name === "lm_head.weight" ? "wte.weight" : undefined),
 };

@@ -30,6 +30,8 @@ export interface HubLayout<Ours = unknown, Theirs = unknown> {
   otherName?(name: string): string;
   /** True where the file has the matrix transposed. */
   isTransposed(name: string, shape: Shape): boolean;
-  /** Tensors of old files that are no parameters, such as masks, and copies of tied ones. */
-  isIgnored(fileName: string, config: Ours): boolean;
+  /** Tensors of old files that are no parameters, such as masks. */
+  isIgnored(fileName: string): boolean;
+  /** The parameter, by our name, that a further tensor of the file repeats because the two are tied. */
+  copyOf?(fileName: string, config: Ours): string | undefined;
 }

@@ -8,21 +8,42 @@ const size = z.number().int().positive().max(2_147_483_648);
 const layers = z.number().int().positive().max(2000);
 const number = z.number().positive();
 
+const types = ["default", "linear", "llama3", "yarn"] as const;
+const whole = z.literal(1, { error: "heads that turn in part are not known here" }).nullish();
+const plainValue = z.union([z.number(), z.string(), z.boolean(), z.null()], { error: "is not known here" });
+
 /** `rope_parameters` of today, `rope_scaling` with `rope_theta` beside it of yesterday. */
-const ropeSchema = z.looseObject({
-  rope_type: z.enum(["default", "linear", "llama3", "yarn"]).optional(),
-  type: z.enum(["default", "linear", "llama3", "yarn"]).optional(),
-  rope_theta: number.optional(),
-  factor: number.optional(),
-  low_freq_factor: number.optional(),
-  high_freq_factor: number.optional(),
-  original_max_position_embeddings: size.optional(),
-  beta_fast: number.nullish(),
-  beta_slow: number.nullish(),
-  attention_factor: number.nullish(),
-  mscale: z.undefined({ error: "is not known here" }).optional(),
-  truncate: z.literal(true, { error: "only true is known here" }).optional(),
-});
+const ropeSchema = z
+  .object({
+    rope_type: z.enum(types).optional(),
+    type: z.enum(types).optional(),
+    rope_theta: number.optional(),
+    factor: number.optional(),
+    low_freq_factor: number.optional(),
+    high_freq_factor: number.optional(),
+    original_max_position_embeddings: size.optional(),
+    beta_fast: number.nullish(),
+    beta_slow: number.nullish(),
+    attention_factor: number.nullish(),
+    partial_rotary_factor: whole,
+    mscale: z.undefined({ error: "is not known here" }).optional(),
+    truncate: z.literal(true, { error: "only true is known here" }).optional(),
+  })
+  .catchall(plainValue)
+  .superRefine((rope, { addIssue }) => {
+    const scaled = ["factor"] as const;
+    const needed = {
+      linear: scaled,
+      yarn: scaled,
+      llama3: [...scaled, "low_freq_factor", "high_freq_factor"],
+    } as const;
+    for (const name of needed[typeOf(rope) as keyof typeof needed] ?? [])
+      if (rope[name] === undefined) addIssue({ code: "custom", path: [name], message: "missing" });
+  });
+
+type RopeType = (typeof types)[number];
+const typeOf = ({ rope_type, type }: { rope_type?: RopeType | undefined; type?: RopeType | undefined }) =>
+  rope_type ?? type ?? "default";
 
 const schema = z.looseObject({
   vocab_size: size,
@@ -33,28 +54,35 @@ const schema = z.looseObject({
   num_key_value_heads: size.nullish(),
   head_dim: size.nullish(),
   max_position_embeddings: size,
-  rms_norm_eps: number.default(1e-6),
+  original_max_position_embeddings: size.optional(),
+  rms_norm_eps: number.optional(),
   rope_theta: number.optional(),
   rope_scaling: ropeSchema.nullish(),
   rope_parameters: ropeSchema.nullish(),
+  partial_rotary_factor: whole,
   tie_word_embeddings: z.boolean().default(false),
   hidden_act: z.literal("silu", { error: "only silu is known here" }).default("silu"),
   attention_bias: z.literal(false, { error: "biases of all projections are not known here" }).default(false),
   mlp_bias: z.literal(false, { error: "biases in the feed-forward part are not known here" }).default(false),
   use_sliding_window: z.literal(false, { error: "windows in some layers alone are not known here" }).default(false),
   sliding_window: size.nullish(),
+  layer_types: z
+    .array(z.literal("full_attention", { error: "windows in some layers alone are not known here" }))
+    .nullish(),
   num_local_experts: size.default(8),
   num_experts_per_tok: size.default(2),
   router_aux_loss_coef: z.number().nonnegative().default(0.001),
 });
 type Theirs = z.output<typeof schema>;
 
-function rotaryOf(config: Theirs): RotaryConfig {
-  const rope = config.rope_parameters ?? config.rope_scaling ?? {};
-  const base = rope.rope_theta ?? config.rope_theta ?? 10000;
-  const type = rope.rope_type ?? rope.type ?? "default";
+/** What comes first where several say the same is Transformers' order. */
+function rotaryOf(config: Theirs, defaultBase: number): RotaryConfig {
+  const rope = config.rope_scaling ?? config.rope_parameters ?? {};
+  const base = rope.rope_theta ?? config.rope_theta ?? defaultBase;
+  const type = typeOf(rope);
   if (type === "default") return { base };
-  const { factor = 1, original_max_position_embeddings: originalContext = config.max_position_embeddings } = rope;
+  const { factor = 1, original_max_position_embeddings: inside = config.max_position_embeddings } = rope;
+  const originalContext = config.original_max_position_embeddings ?? inside;
   if (type === "linear") return { base, scaling: { type, factor } };
   if (type === "llama3") {
     const { low_freq_factor: lowFrequency = 1, high_freq_factor: highFrequency = 4 } = rope;
@@ -113,8 +141,8 @@ const layoutOf = ({ settings, window, hasExperts, headWidth, ...kind }: Kind): H
     window: window === undefined ? 0 : ((config.sliding_window === undefined ? window : config.sliding_window) ?? 0),
     ...settings,
     tiedHead: config.tie_word_embeddings,
-    eps: config.rms_norm_eps,
-    rotary: rotaryOf(config),
+    eps: config.rms_norm_eps ?? (hasExperts ? 1e-5 : 1e-6),
+    rotary: rotaryOf(config, hasExperts ? 1e6 : 1e4),
     ...(hasExperts
       ? {
           experts: {
@@ -151,7 +179,8 @@ const layoutOf = ({ settings, window, hasExperts, headWidth, ...kind }: Kind): H
   }),
   fileName: (name) => name,
   isTransposed: (name, { length }) => length === 2 && !name.includes("embed_tokens"),
-  isIgnored: (name, { tiedHead }) => name.endsWith(".rotary_emb.inv_freq") || (tiedHead && name === "lm_head.weight"),
+  isIgnored: (name) => name.endsWith(".rotary_emb.inv_freq"),
+  copyOf: (name, { tiedHead }) => (tiedHead && name === "lm_head.weight" ? "model.embed_tokens.weight" : undefined),
 });
 
 const plain = { attentionBias: false, headNorm: false };

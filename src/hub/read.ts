@@ -101,11 +101,12 @@ async function readTensors(
   try {
     for (const name of await tensorFiles(folder)) files.push(await SafetensorsFile.open(join(folder, name)));
     const places = new Map(files.flatMap((file) => file.names.map((name) => [name, file] as const)));
+    const nameOf = (name: string) =>
+      [layout.fileName(name), layout.otherName?.(name)].find((one) => one !== undefined && places.has(one));
+    const left = new Set(places.keys());
     const tensors = new Map<string, HostArray>();
     for (const [name, { shape }] of module.parameters()) {
-      const fileName = [layout.fileName(name), layout.otherName?.(name)].find(
-        (one) => one !== undefined && places.has(one),
-      );
+      const fileName = nameOf(name);
       if (fileName === undefined)
         return fail("hub/tensor", "the files lack a parameter of the model", {
           where: folder,
@@ -124,21 +125,34 @@ async function readTensors(
           fix: "download config.json and the tensors again, from the same model",
         });
       for (const [part, kept] of keep(name, transposed ? transpose(value) : value)) tensors.set(part, kept);
-      places.delete(fileName);
+      left.delete(fileName);
     }
-    const unknown = [...places.keys()].find((name) => !layout.isIgnored(name, config));
-    if (unknown !== undefined)
-      return fail("hub/tensor", "the files hold a tensor that the model has no place for", {
-        where: folder,
-        expected: `the tensors of ${layout.architecture}`,
-        got: unknown,
-        fix: "a model with another head or further parts cannot be read as what config.json says it is",
-      });
+    for (const name of left) {
+      const tied = nameOf(layout.copyOf?.(name, config) ?? name)!;
+      if (tied === name && !layout.isIgnored(name))
+        return fail("hub/tensor", "the files hold a tensor that the model has no place for", {
+          where: folder,
+          expected: `the tensors of ${layout.architecture}`,
+          got: name,
+          fix: "a model with another head or further parts cannot be read as what config.json says it is",
+        });
+      // Transformers takes each for itself then
+      if (tied !== name && !sameBytes(await places.get(name)!.read(name), await places.get(tied)!.read(tied)))
+        return fail("hub/tensor", "two tensors that should be one by config.json are not the same", {
+          where: folder,
+          expected: `the numbers of ${tied}`,
+          got: `others in ${name}`,
+          fix: 'a head of its own is read where config.json says "tie_word_embeddings": false, of BERT and of two tables of tokens none is',
+        });
+    }
     return tensors;
   } finally {
     await Promise.all(files.map((file) => file.close()));
   }
 }
+
+const bytesOf = ({ data }: HostArray) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+const sameBytes = (a: HostArray, b: HostArray) => a.dtype === b.dtype && bytesOf(a).equals(bytesOf(b));
 
 /** The safetensors files, by the index where there is one. Errors with `hub/pickle`, `hub/files`, `hub/config`. */
 async function tensorFiles(folder: string): Promise<string[]> {

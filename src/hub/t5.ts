@@ -11,7 +11,7 @@ const feedForwards = { relu: ["relu", false], "gated-gelu": ["geluTanh", true], 
 type FeedForward = keyof typeof feedForwards;
 const names = Object.keys(feedForwards) as [FeedForward, ...FeedForward[]];
 
-const schema = z.looseObject({
+const settings = z.looseObject({
   vocab_size: size.default(32128),
   n_positions: size.default(512),
   d_model: size.default(512),
@@ -25,11 +25,21 @@ const schema = z.looseObject({
   dropout_rate: z.number().min(0).lt(1).default(0.1),
   layer_norm_epsilon: z.number().positive().default(1e-6),
   feed_forward_proj: z.enum(names).default("relu"),
+  dense_act_fn: z.string().optional(),
   tie_word_embeddings: z.boolean().default(true),
   scale_decoder_outputs: z.boolean().optional(),
   decoder_start_token_id: id.default(0),
   eos_token_id: id.default(1),
 });
+const activations: { readonly [name in FeedForward]: string } = {
+  relu: "relu",
+  "gated-gelu": "gelu_new",
+  "gated-silu": "silu",
+};
+const schema = settings.refine(
+  ({ feed_forward_proj: name, dense_act_fn: given = activations[name] }) => given === activations[name],
+  { path: ["dense_act_fn"], message: "another function than that of feed_forward_proj is not known here" },
+);
 type Theirs = z.output<typeof schema>;
 
 const feedForwardOf = ({ activation, gated }: { activation: ActivationName; gated: boolean }) =>
@@ -60,7 +70,8 @@ export const t5Layout: HubLayout<T5Config, Theirs> = {
       activation,
       gated,
       dropout: config.dropout_rate,
-      tiedHead: config.tie_word_embeddings,
+      // Transformers 5 writes that a head of its own were tied; one that is tied has scaled inputs in every published model
+      tiedHead: config.tie_word_embeddings && config.scale_decoder_outputs !== false,
       scaledHead: config.scale_decoder_outputs ?? config.tie_word_embeddings,
       eps: config.layer_norm_epsilon,
     };
@@ -90,7 +101,9 @@ export const t5Layout: HubLayout<T5Config, Theirs> = {
   holds: (config) => feedForwardOf(config) !== undefined && config.scaledHead === config.tiedHead,
   fileName: (name) => name,
   isTransposed: (name, { length }) => length === 2 && !/^shared\.|^lm_head\.|relative_attention_bias/.test(name),
-  isIgnored: (name, { tiedHead }) =>
-    /^(en|de)coder\.embed_tokens\.weight$|EncDecAttention\.relative_attention_bias/.test(name) ||
-    (tiedHead && name === "lm_head.weight"),
+  isIgnored: (name) => name.includes("EncDecAttention.relative_attention_bias"),
+  copyOf: (name, { tiedHead }) =>
+    /^(en|de)coder\.embed_tokens\.weight$/.test(name) || (tiedHead && name === "lm_head.weight")
+      ? "shared.weight"
+      : undefined,
 };

@@ -4,18 +4,22 @@ import { type Tensor, trace } from "../../src/core/index.ts";
 import { functionalCall, type Module } from "../../src/nn/index.ts";
 import { runReference } from "./run-reference.ts";
 
-/** What a model that reads `tokens` alone puts out, with these values of its parameters. */
+/** What a model puts out for these tokens (a source and a target's, of an encoder–decoder), with these values of its parameters. */
 export function referenceLogits(
   module: Module,
   tensors: ReadonlyMap<string, HostArray>,
-  tokens: HostArray,
+  ...tokens: readonly HostArray[]
 ): Float64Array {
   const values = [...tensors].map(([key, array]) => [key, fromNumbers("f64", array.shape, toNumbers(array))] as const);
+  const inputs = tokens.map((array, at) => [`tokens.${at}`, array] as const);
+  const feeds = Object.fromEntries([...values, ...inputs]);
   const graph = trace(
-    { ...Object.fromEntries(values), tokens },
-    ({ tokens, ...parameters }: { readonly [name: string]: Tensor }) =>
-      functionalCall(module, new Map(Object.entries(parameters)), () => module.forward(tokens!)) as Tensor,
+    feeds,
+    (given: { readonly [name: string]: Tensor }) => {
+      const parameters = new Map(values.map(([key]) => [key, given[key]!]));
+      return functionalCall(module, parameters, () => module.forward(...inputs.map(([key]) => given[key]!))) as Tensor;
+    },
     { floatDType: "f64" },
   );
-  return toNumbers(runReference(graph, { ...Object.fromEntries(values), tokens }).result!);
+  return toNumbers(runReference(graph, feeds).result!);
 }
