@@ -3,7 +3,15 @@ import { optimize, type Pass, type Plan } from "../compiler/index.ts";
 import { type Graph, quantizedFormats } from "../core/index.ts";
 import { describeEngine, type Engine } from "../engine/index.ts";
 import { type Quantity, quantityOf, type ScheduleCurve, scheduleCurve } from "../optim/index.ts";
-import { type AdapterConfig, coursesOf, type Prepared, prepare, type Recipe, variantOf } from "../recipe/index.ts";
+import {
+  type AdapterConfig,
+  coursesOf,
+  type Prepared,
+  prepare,
+  type Recipe,
+  requireFrom,
+  variantOf,
+} from "../recipe/index.ts";
 import {
   availableMemory,
   type Forecast,
@@ -147,6 +155,7 @@ export function tellCompiling({ parameterTypes: { length } }: StepGraphs, onNote
 async function compileRecipe(recipe: Recipe, options: { weigh?: boolean; onNote?: (text: string) => void } = {}) {
   const { engine, note } = chooseEngine(recipe);
   if (note !== undefined) options.onNote?.(note);
+  requireFrom(recipe);
   const prepared = await prepare(recipe, options);
   await prepared.close?.(); // nothing is read from here on
   const graphs = new StepGraphs(prepared.description);

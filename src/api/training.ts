@@ -11,7 +11,7 @@ import {
   type TensorSource,
 } from "../checkpoint/index.ts";
 import { describeEngine } from "../engine/index.ts";
-import { type Prepared, prepare, type Recipe, recipeJson } from "../recipe/index.ts";
+import { type Prepared, prepare, type Recipe, recipeJson, requireFrom } from "../recipe/index.ts";
 import { MetricsLog, metricsName, type RunEvent, type RunRecord, restartRun, updateRun } from "../track/index.ts";
 import {
   type Callback,
@@ -78,6 +78,7 @@ export interface TrainOutcome {
 export async function runTraining(recipe: Recipe, options: TrainOptions = {}): Promise<TrainOutcome> {
   if (!options.resume) {
     const { initFrom = recipe.from } = options;
+    if (options.initFrom === undefined) requireFrom(recipe);
     const begun = initFrom === undefined ? options : { ...options, initFrom };
     await requirePlace(begun);
     const ready = await makeReady(recipe, begun);

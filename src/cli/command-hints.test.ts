@@ -31,6 +31,12 @@ test("what is no such error, or advises nothing, stays as it is", () => {
   expect(withCommands(silent)).toBe(silent);
 });
 
+test("a command by another name", () => {
+  const told = (name: string) => withUsualName(`error: unknown command '${name}'\n`, new Command("athanor"));
+  expect(told("compare")).toBe("error: unknown command 'compare'\n(Did you mean runs compare?)\n");
+  for (const none of ["cook", "constructor"]) expect(told(none)).toBe(`error: unknown command '${none}'\n`);
+});
+
 test.each([
   ["--max-tokens", "generate", "--tokens"],
   ["--max-tokens", "train", undefined],

@@ -1,5 +1,4 @@
 // athanor data tokenize: documents into a folder of token shards, by several threads. Stopped or killed, the same command goes on.
-import { mkdir } from "node:fs/promises";
 import { relative } from "node:path";
 import type { Command } from "commander";
 import pc from "picocolors";
@@ -7,6 +6,7 @@ import { fail, formatBytes, formatCount, formatDuration, shellWord } from "../ba
 import { lockRun } from "../checkpoint/index.ts";
 import { type TokenizeProgress, type TokenizerSpec, tokenizeDocuments } from "../data/index.ts";
 import { readRecipe } from "../recipe/index.ts";
+import { makeFolders } from "../track/index.ts";
 import type { CommandContext, DefineCommand } from "./command.ts";
 import { bytesOption, choiceOption, pathOption, wholeOption } from "./options.ts";
 import { stoppedCode } from "./output.ts";
@@ -65,7 +65,7 @@ async function tokenize(
         ? tokenizer
         : { file: tokenizer };
   const of = await documentsOf(documents);
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
   const lock = await lockRun(folder);
   const started = performance.now();
   const line = progressLine();

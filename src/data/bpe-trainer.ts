@@ -68,6 +68,7 @@ export function checkAlphabet(tokens: readonly string[], options: BpeTrainingOpt
   const { vocabSize, specialTokens = [] } = options;
   if (!Number.isInteger(vocabSize) || vocabSize < tokens.length || vocabSize > 2 ** 24) {
     fail("tokenizer/vocab-size", "the vocabulary is too small or too large", {
+      where: "tokenizer",
       expected: `an integer from ${tokens.length} (${alphabet} and ${specialTokens.length} special tokens) to 2^24`,
       got: String(vocabSize),
       fix: "name another size",

@@ -43,7 +43,7 @@ export function textOfRow(row: unknown, column: string, where: string): string {
     where,
     expected: `a text, or an object with the column ${column}`,
     got: JSON.stringify(row)?.slice(0, 100) ?? "nothing",
-    fix: "take the row out; data.text names another column",
+    fix: "take it out; data.text of a recipe, --text of a command, names another column",
   });
 }
 

@@ -55,6 +55,7 @@ export function findClasses(table: Table, column: TypedColumn, rows: readonly nu
       where: `${table.name}, column ${column.name}`,
       expected: "at least two classes",
       got: classes.join(),
+      fix: "add rows of another class, or name another column of labels: data.target",
     });
   }
   const ids = new Map(classes.map((name, id) => [name, id]));

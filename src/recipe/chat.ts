@@ -34,7 +34,10 @@ export const chatSchema = z.strictObject({
     .optional()
     .describe("said before conversations that have no system message; left out, nothing"),
   template: z
-    .union([z.enum(chatTemplateNames), z.string().regex(/\.jinja$/)])
+    .union([
+      z.enum(chatTemplateNames),
+      z.string().regex(/\.jinja$/, `expected ${chatTemplateNames.join(", ")}, or a .jinja file`),
+    ])
     .optional()
     .describe(
       `how a conversation is written: ${chatTemplateNames.join(", ")}, or a .jinja file; left out, as it says beside tokenizer.json, else chatml`,

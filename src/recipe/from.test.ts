@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { parseRecipe } from "./index.ts";
+import { planRecipe, runTraining } from "../api/index.ts";
+import { parseRecipe, prepare } from "./index.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "athanor-from-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -62,4 +63,15 @@ test.each([
   ],
 ])("%s is refused", (_, code, settings) => {
   expect(() => parseRecipe({ data, ...settings })).toThrow(expect.objectContaining({ code }));
+});
+
+test("a run that begins needs the folder, one that goes on does not", async () => {
+  const recipe = parseRecipe({
+    ...{ from: join(scratch, "gone"), data: { rows: ["the cat sat. ".repeat(20)] }, tokenizer: "char" },
+    model: { gpt: { layers: 1, heads: 1, width: 8, context: 8 } },
+  });
+  const refusal = { code: "config/from", got: "no such folder", fix: expect.stringContaining("npx athanor pull") };
+  await expect(planRecipe(recipe)).rejects.toMatchObject(refusal);
+  await expect(runTraining(recipe, { runDir: join(scratch, "run") })).rejects.toMatchObject(refusal);
+  await prepare(recipe);
 });

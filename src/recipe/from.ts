@@ -30,6 +30,11 @@ export function completeFrom(raw: Raw): void {
   if (existsSync(tokenizer)) raw.tokenizer ??= tokenizer;
 }
 
+/** A run that begins needs the folder of its `from`, whatever the recipe says itself. Errors as `completeFrom`. */
+export function requireFrom({ from }: { readonly from?: string | undefined }): void {
+  if (from !== undefined) modelIn(from);
+}
+
 /** Of a Hugging Face folder, or of a model that `save` or `export` wrote. */
 function modelIn(folder: string): { family: string; config: Raw } {
   const own = join(folder, "model.json");
@@ -40,7 +45,7 @@ function modelIn(folder: string): { family: string; config: Raw } {
       where: folder,
       expected: "config.json of a Hugging Face folder, or model.json of an exported model",
       got: existsSync(join(folder, "run.json")) ? "a run" : existsSync(folder) ? "neither" : "no such folder",
-      fix: "check the path, which counts from the recipe; of a run, npx athanor export RUN FOLDER makes one, or --init-from RUN takes its weights",
+      fix: "check the path, which counts from the recipe; npx athanor pull brings a model of the Hub; of a run, npx athanor export RUN FOLDER makes one, or --init-from RUN takes its weights",
     });
   try {
     const { family, config } = JSON.parse(readFileSync(own, "utf8"));

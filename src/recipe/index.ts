@@ -2,6 +2,7 @@ export { type AdapterConfig, adapt, variantOf } from "./adapter.ts";
 export { batchSizeOf } from "./batches.ts";
 export { compareRecipes, compareSchedules, forkKeys, freeOnResume, recipeJson, recipeSettings } from "./compare.ts";
 export { coursesOf } from "./courses.ts";
+export { requireFrom } from "./from.ts";
 export { given, readingSettings } from "./given.ts";
 export { type Prepared, type PreparedData, type PrepareOptions, prepare } from "./prepare.ts";
 export { initProject, type ProjectModel, type ProjectOptions, projectModels, wrongNames } from "./project.ts";

@@ -59,6 +59,7 @@ describe("files", () => {
     ["recipe.toml", "", "config/format", /\.toml/],
     ["list.yaml", "- 1\n- 2\n", "config/syntax", /a list/],
     ["torn.yaml", "data: { path: x\nsteps: [", "config/syntax", /torn\.yaml:\d+:\d+/],
+    ["glob.yaml", "data: { path: *.txt }\n", "config/syntax", /glob\.yaml[\s\S]*quotes/],
     ["doubled.yaml", "steps: 1\nsteps: 2\n", "config/syntax", /doubled\.yaml:2/],
     ["nothing.ts", "export const other = 1;", "config/module", /export const recipe/],
     ["throws.ts", 'throw new Error("inside");', "config/read", /inside/],
@@ -131,6 +132,12 @@ describe("--set", () => {
     ["optimizer=adm", "did you mean adam?"],
     ["optimizer=lbfgs", "optimizer: L-BFGS searches along lines"],
     ["optimizer.lbfgs.lr=1", "optimizer: L-BFGS searches along lines"],
+    ["epochs=3", "epochs: unknown key; here steps: the number of updates"],
+    ["batch_size=3", "batch_size: unknown key; here batch.size"],
+    ["constructor=3", "constructor: unknown key; known"],
+    ["optimizer.adamw.learning-rate=3", "learning-rate: unknown key; here optimizer.adamw.lr"],
+    ["optimizer.adamw.lrr=3", "unknown key; did you mean lr?"],
+    ["data.chat.template=llama9", "data.chat.template: expected chatml, llama3"],
     ["model=gpt", "model.gpt.layers: missing; a positive whole number"],
   ])("%s is told as it was written", async (change, told) => {
     expect((await faultOf(() => set(change))).got).toContain(told);
@@ -145,7 +152,7 @@ describe("--set", () => {
     expect(set("data.cache=kept").data.cache).toBe("/home/kept");
   });
 
-  test.each(["steps", "=1", "a..b=1", "__proto__.x=1", "x.__proto__=1", "steps=[1,"])(
+  test.each(["steps", "=1", "a..b=1", "__proto__.x=1", "x.__proto__=1", "steps=[1,", "data.path=*.txt"])(
     "%s is refused",
     async (change) => {
       expect((await faultOf(() => set(change))).code).toBe("config/set");

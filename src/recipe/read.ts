@@ -72,7 +72,10 @@ async function readSource(path: string): Promise<Source> {
       got: error.message.split("\n")[0] ?? error.code,
     });
   }
-  const raw: unknown = document.toJS() ?? {};
+  const raw =
+    valueOf(document, (got) =>
+      fail("config/syntax", "the recipe is not valid YAML", { where: path, got, fix: quoted }),
+    ) ?? {};
   if (!isRecord(raw))
     fail("config/syntax", "a recipe is a table of settings", {
       where: path,
@@ -93,6 +96,17 @@ async function fromModule(path: string): Promise<Source> {
   if (!isRecord(raw))
     fail("config/module", "the module exports no recipe", { where: path, fix: "write: export const recipe = { ... }" });
   return { raw: copyOf(raw), path, line: () => undefined };
+}
+
+const quoted = "put quotes around a text with special characters";
+
+/** What a document says; an alias that is none, as a glob may look like one, is found only now. */
+function valueOf(document: Document, refuse: (got: string) => never): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    return refuse((error as Error).message);
+  }
 }
 
 /** A copy whose paths may be changed; whoever wrote the recipe keeps theirs. */
@@ -163,15 +177,16 @@ function parseSet(change: string): { keys: string[]; value: unknown } {
   if (keys.some((key) => key === "" || key === "__proto__"))
     fail("config/set", "not a change of a recipe", { where: `--set ${change}`, expected, got: change });
   const document = yaml().parseDocument(change.slice(equals + 1));
-  const [error] = document.errors;
-  if (error !== undefined)
+  const refuse = (got: string) =>
     fail("config/set", "the value is not YAML", {
       where: `--set ${change}`,
       expected,
-      got: error.message.split("\n")[0] ?? error.code,
-      fix: "put quotes around a text with special characters",
+      got,
+      fix: `${quoted}, and others around all for the shell: --set '${keys.join(".")}="…"'`,
     });
-  return { keys, value: document.toJS() };
+  const [error] = document.errors;
+  if (error !== undefined) refuse(error.message.split("\n")[0] ?? error.code);
+  return { keys, value: valueOf(document, refuse) };
 }
 
 /** A plain value gives way to a table: `optimizer.adamw.lr.cosine.peak=1e-3` replaces a number. */
@@ -186,6 +201,21 @@ function assignDeep(target: Raw, keys: readonly string[], value: unknown): void 
   at[keys.at(-1)!] = value;
 }
 
+/** What settings are called elsewhere, in small letters, and how a recipe has them. */
+const usualKeys: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    epochs: "steps: the number of updates, each of batch.size rows",
+    numtrainepochs: "steps: the number of updates, each of batch.size rows",
+    maxsteps: "steps",
+    lr: "optimizer.adamw.lr",
+    learningrate: "optimizer.adamw.lr",
+    batchsize: "batch.size",
+    maxlength: "model.*.context",
+    blocksize: "model.*.context",
+    dataset: "data.path",
+  }),
+);
+
 function validate(source: Source): Recipe {
   completeFrom(source.raw);
   replaceRateTable(source.raw, readRateTable);
@@ -196,8 +226,13 @@ function validate(source: Source): Recipe {
     return { ...result.data, model: typeof model === "string" ? { [model]: {} } : (model as Recipe["model"]) };
   }
   const problems = configProblems(recipeSchema, source.raw, result.error.issues).map(({ path, message }) => {
-    const line = source.line(path.split("."));
-    return `${path || "(the whole)"}${line === undefined ? "" : ` (line ${line})`}: ${message}`;
+    const keys = path.split(".");
+    const line = source.line(keys);
+    const ours = message.startsWith("unknown key")
+      ? usualKeys.get(keys.at(-1)!.replaceAll(/[-_]/g, "").toLowerCase())
+      : undefined;
+    const told = ours === undefined || message.includes("did you mean") ? message : `unknown key; here ${ours}`;
+    return `${path || "(the whole)"}${line === undefined ? "" : ` (line ${line})`}: ${told}`;
   });
   return fail(
     problems.some((problem) => problem.includes(": unknown key")) ? "config/unknown-key" : "config/invalid",
