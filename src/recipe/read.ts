@@ -73,7 +73,7 @@ async function readSource(path: string): Promise<Source> {
     });
   }
   const raw =
-    valueOf(document, (got) =>
+    contentOf(document, (got) =>
       fail("config/syntax", "the recipe is not valid YAML", { where: path, got, fix: quoted }),
     ) ?? {};
   if (!isRecord(raw))
@@ -101,7 +101,7 @@ async function fromModule(path: string): Promise<Source> {
 const quoted = "put quotes around a text with special characters";
 
 /** What a document says; an alias that is none, as a glob may look like one, is found only now. */
-function valueOf(document: Document, refuse: (got: string) => never): unknown {
+function contentOf(document: Document, refuse: (got: string) => never): unknown {
   try {
     return document.toJS();
   } catch (error) {
@@ -186,7 +186,7 @@ function parseSet(change: string): { keys: string[]; value: unknown } {
     });
   const [error] = document.errors;
   if (error !== undefined) refuse(error.message.split("\n")[0] ?? error.code);
-  return { keys, value: valueOf(document, refuse) };
+  return { keys, value: contentOf(document, refuse) };
 }
 
 /** A plain value gives way to a table: `optimizer.adamw.lr.cosine.peak=1e-3` replaces a number. */
