@@ -4,8 +4,10 @@ import { allOps, Graph, type Node, type Op, type ScanAttrs, type ValueType } fro
 import { type Pass, type Rewriter, rewrite } from "../rewrite.ts";
 import type { Target } from "../target.ts";
 
-/** Fewer rows take a matrix as it lies as fast; for more, a product lays it out in less time than it multiplies. */
-const [leastRows, mostRows] = [5, 128];
+/** Fewer rows take a matrix as it lies as fast; for more, a product lays it out in little of the time that it multiplies. */
+const [leastRows, mostRows] = [3, 128];
+/** Laying a matrix out takes about as long as three products with few rows. */
+const leastTurns = 8;
 
 export function hoist(target: Target): Pass {
   const packs = target.hasKernel("matmulPanels") && target.hasKernel("packPanels");
@@ -48,7 +50,7 @@ class Hoisting {
     this.node = node;
     this.attrs = node.attrs as ScanAttrs;
     this.rewriter = rewriter;
-    this.packs = packs;
+    this.packs = packs && (node.attrs as ScanAttrs).turns >= leastTurns;
     this.varying = varyingValues(this.attrs.body, this.attrs);
   }
 
