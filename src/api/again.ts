@@ -9,7 +9,8 @@ import { type EvaluationResult, evaluateAll, rowsOf, StepPrograms } from "../tra
 import { chooseEngine } from "./engine.ts";
 import { writeParameters } from "./initial-state.ts";
 import { checkpointAt, findRun, runStatus, textsOf } from "./run-path.ts";
-import { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
+import { runTraining } from "./training.ts";
+import type { TrainOptions, TrainOutcome } from "./training-run.ts";
 import type { WeightsChoice } from "./used-weights.ts";
 
 /** The recipe of a run, with changes such as `data.path=other.txt`. */

@@ -2,7 +2,7 @@
 import type { GrpoSettings, Reward } from "../align/index.ts";
 import type { RecipeInput } from "../recipe/index.ts";
 import { type Training, train } from "./train.ts";
-import type { TrainOptions } from "./training.ts";
+import type { TrainOptions } from "./training-run.ts";
 
 /** A recipe whose loss is GRPO with this reward; its settings are those of `loss.grpo`. */
 export interface GrpoInput extends Omit<RecipeInput, "loss"> {

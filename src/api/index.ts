@@ -32,5 +32,6 @@ export { heldOutPairs, pairsOfFile } from "./run-pairs.ts";
 export { findRun, runStatus } from "./run-path.ts";
 export type { TextPrediction } from "./sequence-texts.ts";
 export { type RecordRecipe, Training, train } from "./train.ts";
-export { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
+export { runTraining } from "./training.ts";
+export type { TrainOptions, TrainOutcome } from "./training-run.ts";
 export { version } from "./version.ts";

@@ -2,7 +2,8 @@
 import { parseRecipe, type RecipeInput, readRecipe } from "../recipe/index.ts";
 import type { RunEvent } from "../track/index.ts";
 import { load, type PredictInput, type TrainedModel } from "./model.ts";
-import { runTraining, type TrainOptions, type TrainOutcome } from "./training.ts";
+import { runTraining } from "./training.ts";
+import type { TrainOptions, TrainOutcome } from "./training-run.ts";
 
 /** A record without its target: what a model of it predicts from. */
 type RowWithout<R, K extends PropertyKey> = Omit<R, K> & { readonly [column in K]?: never };
