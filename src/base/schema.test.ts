@@ -12,6 +12,7 @@ const schema = z.strictObject({
     ])
     .optional(),
   mode: z.enum(["fast", "slow"]).optional(),
+  list: z.array(z.number()).min(2).optional(),
   nested: z.strictObject({ deep: z.strictObject({ count: z.number() }).optional() }).optional(),
 });
 
@@ -55,6 +56,10 @@ test("a plain value in an object's place is shown under the first key that takes
   expect(problems({ nested: { deep: "two" } })).toEqual(['nested.deep: expected object, got "two"; known: count']);
 });
 
+test("a list that is too short says how many entries it must have", () => {
+  expect(problems({ list: [1] })).toEqual(["list: must have at least 2 entries, got [1]"]);
+});
+
 test("a union tells what it takes when no branch was meant", () => {
   expect(problems({ rate: [1] })).toEqual([expect.stringMatching(/^rate: expected number or object, got \[1\]$/)]);
   expect(problems({ rate: Number.NaN })).toEqual([expect.stringMatching(/^rate: expected number or object, got NaN$/)]);
@@ -63,6 +68,6 @@ test("a union tells what it takes when no branch was meant", () => {
     "rate: expected exactly one of cosine, constant, got cosine and constant",
   ]);
   expect(problems("no object")).toEqual([
-    '(the whole): expected object, got "no object"; known: size, rate, mode, nested',
+    '(the whole): expected object, got "no object"; known: size, rate, mode, list, nested',
   ]);
 });

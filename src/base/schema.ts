@@ -88,6 +88,7 @@ function messageOf(issue: z.core.$ZodIssue): string {
     return `must be ${issue.inclusive ? "at least" : "greater than"} ${issue.minimum}`;
   if (issue.code === "too_big" && issue.origin === "number")
     return `must be ${issue.inclusive ? "at most" : "less than"} ${issue.maximum}`;
+  if (issue.code === "too_small" && issue.origin === "array") return `must have at least ${issue.minimum} entries`;
   return issue.message
     .replace(/^Invalid (input|option|value): /, "")
     .replace(/, received .*$/, "")

@@ -12,7 +12,7 @@ import {
 import { modelFamily } from "../models/index.ts";
 import { spanTask } from "../train/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
-import { chosenModel } from "./chosen-model.ts";
+import { chosenModel, contextOf } from "./chosen-model.ts";
 import { counted, tellInvalid } from "./notes.ts";
 import type { PreparedData, PrepareOptions } from "./prepare.ts";
 import type { Recipe } from "./schema.ts";
@@ -39,7 +39,7 @@ export async function prepareQuestions(recipe: Recipe, options: PrepareOptions):
   const tokenizer = await makeTokenizer(spec, written(train), written(questions));
   const [family, config] = chosenModel(recipe);
   const built = modelFamily(family).build(config, { task: "question-answering", vocab: specialIds(tokenizer).size });
-  const length = built.inputs.tokens!.shape[0]!;
+  const length = contextOf(family, config, "question-answering");
   const encoder = new QuestionEncoder(tokenizer, length);
   const part = (some: readonly Question[], name: string) => {
     const hash = createHash("sha256").update(

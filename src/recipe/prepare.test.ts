@@ -196,6 +196,22 @@ describe("settings that nothing reads are refused", () => {
     expect(await fixOf(masked, "data.task=masked-language-model", "data.target=x")).toBe("take it out");
   });
 
+  test.each([
+    ["token-classification", 2, { tokens: ["a"], tags: ["X"] }],
+    ["question-answering", 7, { question: "a", answers: { text: [], answer_start: [] } }],
+  ] as const)("%s: a context of %i has no room for a text", async (task, context, row) => {
+    const recipe = (more: number): RecipeInput => ({
+      data: { rows: Array.from({ length: 10 }, (_, at) => ({ ...row, context: `text ${at}` })), task },
+      model: { bert: { layers: 1, heads: 1, width: 8, context: context + more } },
+      batch: 2,
+    });
+    await expect(prepare(parseRecipe(recipe(0)))).rejects.toMatchObject({
+      ...{ code: "model/context", where: "model.bert.context", got: String(context) },
+      expected: `at least ${context + 1}, for data.task: ${task}`,
+    });
+    await prepare(parseRecipe(recipe(1)));
+  });
+
   test("and what is read is not", async () => {
     await prepare(parseRecipe(gpt));
     await prepare(parseRecipe(table, { set: ["data.missing=drop"] }));
