@@ -202,19 +202,14 @@ function assignDeep(target: Raw, keys: readonly string[], value: unknown): void 
 }
 
 /** What settings are called elsewhere, in small letters, and how a recipe has them. */
-const usualKeys: ReadonlyMap<string, string> = new Map(
-  Object.entries({
-    epochs: "steps: the number of updates, each of batch.size rows",
-    numtrainepochs: "steps: the number of updates, each of batch.size rows",
-    maxsteps: "steps",
-    lr: "optimizer.adamw.lr",
-    learningrate: "optimizer.adamw.lr",
-    batchsize: "batch.size",
-    maxlength: "model.*.context",
-    blocksize: "model.*.context",
-    dataset: "data.path",
-  }),
-);
+const usualKeys: readonly (readonly [usual: RegExp, ours: string])[] = [
+  [/^(num)?(train)?epochs$/, "steps: updates, each of batch.size rows"],
+  [/^maxsteps$/, "steps"],
+  [/^(lr|learningrate)$/, "optimizer.adamw.lr"],
+  [/^batchsize$/, "batch.size"],
+  [/^(maxlength|blocksize)$/, "model.*.context"],
+  [/^dataset$/, "data.path"],
+];
 
 function validate(source: Source): Recipe {
   completeFrom(source.raw);
@@ -228,10 +223,10 @@ function validate(source: Source): Recipe {
   const problems = configProblems(recipeSchema, source.raw, result.error.issues).map(({ path, message }) => {
     const keys = path.split(".");
     const line = source.line(keys);
-    const ours = message.startsWith("unknown key")
-      ? usualKeys.get(keys.at(-1)!.replaceAll(/[-_]/g, "").toLowerCase())
-      : undefined;
-    const told = ours === undefined || message.includes("did you mean") ? message : `unknown key; here ${ours}`;
+    const plain = keys.at(-1)!.replaceAll(/[-_]/g, "").toLowerCase();
+    const isUnknown = /^unknown key(?!; did you mean)/.test(message);
+    const ours = isUnknown ? usualKeys.find(([usual]) => usual.test(plain))?.[1] : undefined;
+    const told = ours === undefined ? message : `unknown key; here ${ours}`;
     return `${path || "(the whole)"}${line === undefined ? "" : ` (line ${line})`}: ${told}`;
   });
   return fail(
