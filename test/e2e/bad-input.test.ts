@@ -138,6 +138,13 @@ describe("refused before any work", () => {
     expect(result.stderr).toContain(named);
   });
 
+  test("shards in the place of a file, and a command by another name", async () => {
+    const { code, stderr } = await runCli(["data", "tokenize", "corpus.txt", "--output", "corpus.txt"], folder.path);
+    expect([code, stderr]).toEqual([1, expect.stringContaining("[run/disk]")]);
+    const other = await runCli(["compare", "run"], folder.path);
+    expect([other.code, other.stderr]).toEqual([2, expect.stringContaining("(Did you mean runs compare?)")]);
+  });
+
   test("an unknown command, with a suggestion, and as a record with --json", async () => {
     const result = await runCli(["trian", recipe, "--json"], folder.path);
     expect(result.code).toBe(2);
