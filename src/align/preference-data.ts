@@ -192,8 +192,8 @@ export function readPair(record: unknown, where: string): PreferencePair {
     return fail("data/preference-row", "a row is no preference pair", {
       where,
       expected: "prompt, chosen and rejected, a text each",
-      got: ["prompt", "chosen", "rejected"]
-        .map((name) => `${name}: ${fields[name] === "" ? "empty" : typeof fields[name]}`)
+      got: Object.entries({ prompt, chosen, rejected, ...fields })
+        .map(([name, value]) => `${name}: ${value === undefined ? "nothing" : value === "" ? "empty" : typeof value}`)
         .join(", "),
       fix: "mend the row, or take it out",
     });

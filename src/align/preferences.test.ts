@@ -125,9 +125,10 @@ test("a pair that is too long loses the beginning of its prompt, then the ends o
 });
 
 test.each([
-  [{ prompt: "a", chosen: "b" }, "rejected: undefined"],
+  [{ prompt: "a", chosen: "b" }, "rejected: nothing"],
   [{ prompt: "a", chosen: "", rejected: "c" }, "chosen: empty"],
-  [["a", "b"], "prompt: undefined"],
+  [["a", "b"], "prompt: nothing"],
+  [{ messages: [] }, "messages: object"],
 ])("a row that is no pair is refused: %j", (row, got) => {
   expect(() => readPair(row, "pairs.jsonl, row 3")).toThrow(
     expect.objectContaining({

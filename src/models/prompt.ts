@@ -34,15 +34,19 @@ function requireRoom(model: Module, tokens: number, key: "prompt" | "prefix"): G
       got: model.constructor.name,
       fix: "adapter: { lora: … }",
     });
-  const { context } = model.config;
-  if (tokens >= context)
-    fail("model/prompt", "what is trained before a text leaves it no room", {
-      where: `adapter.${key}.tokens`,
-      expected: `fewer than the context of ${context}`,
-      got: String(tokens),
-      fix: "train fewer: 20 to 100 are usual",
-    });
+  roomBehind(tokens, model.config.context, `adapter.${key}.tokens`);
   return model;
+}
+
+/** Tokens of a text behind so many trained places. Errors with `model/prompt` where there are none. */
+export function roomBehind(tokens: number, context: number, where: string): number {
+  if (tokens < context) return context - tokens;
+  return fail("model/prompt", "what is trained before a text leaves it no room", {
+    where,
+    expected: `fewer than the context of ${context}`,
+    got: String(tokens),
+    fix: "train fewer: 20 to 100 are usual",
+  });
 }
 
 /** Name of the table of a model's own tokens, whose rows virtual ones may begin as. */

@@ -1,6 +1,6 @@
 // Which model a recipe names, and how much of a text it reads.
 import { fail } from "../base/index.ts";
-import { modelFamily, type TaskName } from "../models/index.ts";
+import { modelFamily, roomBehind, type TaskName } from "../models/index.ts";
 import type { Recipe } from "./schema.ts";
 
 /** The family's name and the configuration as it was written. */
@@ -32,6 +32,6 @@ export function contextOf(family: string, config: unknown, task: TaskName): numb
 export const placesBefore = ({ adapter }: Pick<Recipe, "adapter">): number =>
   (adapter?.prompt ?? adapter?.prefix)?.tokens ?? 0;
 
-/** Tokens of a text that a language model reads beside those places. */
+/** Tokens of a text that a language model reads beside those places. Errors with `model/prompt`. */
 export const roomOf = (context: number, recipe: Pick<Recipe, "adapter">): number =>
-  Math.max(1, context - placesBefore(recipe)); // an adapter that leaves no room is refused as it is added
+  roomBehind(placesBefore(recipe), context, `adapter.${recipe.adapter?.prompt ? "prompt" : "prefix"}.tokens`);

@@ -196,6 +196,17 @@ describe("settings that nothing reads are refused", () => {
     expect(await fixOf(masked, "data.task=masked-language-model", "data.target=x")).toBe("take it out");
   });
 
+  test("places trained before a text that leave it no room, before any text is read", async () => {
+    const recipe: RecipeInput = {
+      data: { rows: [{ prompt: "a", completion: "b" }], chat: {} },
+      model: { gpt: { layers: 1, heads: 1, width: 8, context: 8 } },
+    };
+    for (const key of ["prompt", "prefix"])
+      await expect(prepare(parseRecipe({ ...recipe, adapter: { [key]: { tokens: 8 } } }))).rejects.toMatchObject({
+        ...{ code: "model/prompt", where: `adapter.${key}.tokens`, expected: "fewer than the context of 8", got: "8" },
+      });
+  });
+
   test.each([
     ["token-classification", 2, { tokens: ["a"], tags: ["X"] }],
     ["question-answering", 7, { question: "a", answers: { text: [], answer_start: [] } }],
