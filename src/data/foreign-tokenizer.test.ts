@@ -91,6 +91,31 @@ describe("ForeignTokenizer", () => {
     expect(parseTokenizer(unigram).decode([3, 0])).toBe("hello</s>");
   });
 
+  it("tokens behind special ones that the vocabulary lacks keep the ids of the file, as Qwen's <tool_call>", () => {
+    const added_tokens = [added(7, "<|im_start|>"), added(8, "<|im_end|>"), added(9, "<tool_call>", false)];
+    const tokenizer = parseTokenizer({
+      ...wordPiece,
+      added_tokens: [...wordPiece.added_tokens!.slice(0, 3), ...added_tokens],
+    });
+    expect([...tokenizer.encode("read <tool_call> read")]).toEqual([3, 9, 3]);
+    expect(tokenizer.encode("<|im_start|>")).not.toContain(7);
+    expect([tokenizer.decode([3, 9]), tokenizer.decode([3, 7])]).toEqual(["read <tool_call>", "read <|im_start|>"]);
+  });
+
+  it("bytes that are called special stand for characters without a token", () => {
+    const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
+    const tokenizer = parseTokenizer({
+      ...{ ...unigram, pre_tokenizer: null, decoder: { type: "ByteFallback" } },
+      added_tokens: bytes.map((byte, id) => added(id + 1, byte)),
+      model: {
+        ...{ type: "BPE", byte_fallback: true, unk_token: "<unk>", merges: [] },
+        vocab: Object.fromEntries(["<unk>", ...bytes, "a"].map((token, id) => [token, id])),
+      },
+    });
+    expect([...tokenizer.encode("a\u00f1")]).toEqual([257, 0xc3 + 1, 0xb1 + 1]);
+    expect(tokenizer.decode([257, 0xc4, 0xb2])).toBe("a\u00f1");
+  });
+
   it("survives a pattern that kills the library", () => {
     const tokenizer = parseTokenizer(runaway);
     expect([...tokenizer.encode("a")]).toEqual([0]);

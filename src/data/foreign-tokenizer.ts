@@ -83,14 +83,22 @@ export class ForeignTokenizer implements Tokenizer {
   }
 }
 
-/** The file with its special tokens taken out of the added tokens and renamed, past guessing, in the vocabulary. */
+/**
+ * The file with its special tokens renamed, past guessing. Those in merges, and bytes, keep their name and are no added tokens; the others stay in their
+ * place among these, as the library counts ids from the place where the vocabulary has none.
+ */
 function withoutSpecialTokens(file: TokenizerFile, special: ReadonlyMap<string, number>): TokenizerFile {
-  const added_tokens = (file.added_tokens ?? []).filter((token) => !token.special);
-  const model = file.model as { vocab?: unknown; merges?: unknown; unk_token?: unknown };
+  const model = file.model as { vocab?: unknown; merges?: unknown; unk_token?: unknown; byte_fallback?: unknown };
   const inMerges = new Set(Array.isArray(model.merges) ? model.merges.flat().map(String) : []);
   const nonce = randomUUID();
+  const isByte = (token: string) => model.byte_fallback === true && /^<0x[0-9A-F]{2}>$/.test(token); // any text needs them
   const rename = (token: string) =>
-    special.has(token) && !inMerges.has(token) ? `\u{10fffd}${nonce}-${special.get(token)}` : token;
+    special.has(token) && !inMerges.has(token) && !isByte(token) ? `\u{10fffd}${nonce}-${special.get(token)}` : token;
+  const added_tokens = (file.added_tokens ?? []).flatMap((token) => {
+    const content = rename(token.content);
+    if (!token.special) return [token];
+    return content === token.content ? [] : [{ ...token, content, normalized: false }];
+  });
   const vocab = Array.isArray(model.vocab)
     ? model.vocab.map(([token, score]: [string, number]) => [rename(token), score])
     : Object.fromEntries(Object.entries(model.vocab ?? {}).map(([token, id]) => [rename(token), id]));
