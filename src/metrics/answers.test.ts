@@ -7,6 +7,8 @@ test.each([
   ["an apple a day", "apple day"],
   ["another theatre", "another theatre"],
   ["the", ""],
+  ["El año, à la niña", "el año à la niña"],
+  ["the Ä\u0085a\ufeff", "ä \ufeff"], // white space is Python's
 ])("%j is compared as %j", (text, normal) => {
   expect(normalizeAnswer(text)).toBe(normal);
 });

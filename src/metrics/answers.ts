@@ -1,15 +1,11 @@
 // Answers to questions against the true ones, by SQuAD's rules (Rajpurkar et al. 2016, 2018; its evaluation script).
 import { fail } from "../base/index.ts";
+import { splitAtSpaces } from "./ngrams.ts";
 
-/** Lower case, without punctuation and the articles a, an and the, single spaces. */
+/** Lower case, without punctuation and the articles a, an and the, single spaces. Letters are those of all languages: año has no article. */
 export function normalizeAnswer(text: string): string {
-  return text
-    .toLowerCase()
-    .replace(/[!-/:-@[-`{-~]/g, "")
-    .replace(/\b(a|an|the)\b/g, " ")
-    .trim()
-    .split(/\s+/)
-    .join(" ");
+  const plain = text.toLowerCase().replace(/[!-/:-@[-`{-~]/g, "");
+  return splitAtSpaces(plain.replace(/(?<![\p{L}\p{N}])(a|an|the)(?![\p{L}\p{N}])/gu, " ")).join(" ");
 }
 
 /** F1 of the words of two answers; where one is empty, 1 if both are. */

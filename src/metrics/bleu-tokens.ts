@@ -1,21 +1,24 @@
 // How texts become words for BLEU: the rules of mteval-v13a and those for Chinese, exactly as sacrebleu has them, since a score says little
 // without them (Post 2018).
+import { splitAtSpaces } from "./ngrams.ts";
 
 export const bleuTokenizations = ["13a", "zh", "char", "none"] as const;
 export type BleuTokenization = (typeof bleuTokenizations)[number];
 
 /** Words of a text. `13a`: Western languages; `zh`: each Chinese character by itself; `char`: each character; `none`: at spaces. */
 export function bleuTokens(text: string, tokenization: BleuTokenization): string[] {
-  const line = text.trimEnd();
+  const line = text.replace(/\p{White_Space}+$/u, "");
   switch (tokenization) {
     case "13a":
       return splitPunctuation(` ${unescapeEntities(line)} `);
     case "zh":
-      return splitPunctuation(Array.from(line.trim(), (one) => (isChinese(one) ? ` ${one} ` : one)).join(""));
+      return splitPunctuation(
+        Array.from(line.replace(/^\p{White_Space}+/u, ""), (one) => (isChinese(one) ? ` ${one} ` : one)).join(""),
+      );
     case "char":
-      return words(Array.from(line).join(" "));
+      return splitAtSpaces(Array.from(line).join(" "));
     case "none":
-      return words(line);
+      return splitAtSpaces(line);
   }
 }
 
@@ -24,8 +27,6 @@ export function bleuTokenizationOf(texts: readonly string[]): BleuTokenization {
   const count = (kind: RegExp) => texts.reduce((sum, text) => sum + (text.match(kind)?.length ?? 0), 0);
   return 2 * count(/\p{Script=Han}/gu) > count(/\p{L}/gu) ? "zh" : "13a";
 }
-
-const words = (line: string): string[] => line.split(/\s+/u).filter((word) => word !== "");
 
 function unescapeEntities(line: string): string {
   return line
@@ -40,7 +41,7 @@ function unescapeEntities(line: string): string {
 
 /** Punctuation by itself; points and commas too, unless between digits, and a dash after a digit. */
 function splitPunctuation(line: string): string[] {
-  return words(
+  return splitAtSpaces(
     line
       .replace(/([{-~[-` -&(-+:-@/])/gu, " $1 ")
       .replace(/([^0-9])([.,])/gu, "$1 $2 ")

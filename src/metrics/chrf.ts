@@ -1,6 +1,6 @@
 // chrF (Popović 2015) and chrF++ (2017): n-grams of characters, which need no words and serve Chinese as well as German. sacrebleu's values.
 import { failEmpty } from "./metric.ts";
-import { countNgrams, overlap, referencesOf, type TextMetric } from "./ngrams.ts";
+import { countNgrams, overlap, referencesOf, splitAtSpaces, type TextMetric } from "./ngrams.ts";
 
 const characters = 6; // of the longest n-gram
 const recallWeight = 2 ** 2; // β²: recall counts twice as much as precision
@@ -37,7 +37,7 @@ export function chrf({ words = 0 }: ChrfOptions = {}): TextMetric {
 }
 
 function ngramsOf(text: string, words: number): Map<string, number>[] {
-  const letters = Array.from(text.replace(/\s+/gu, ""));
+  const letters = Array.from(splitAtSpaces(text).join(""));
   const orders = (items: readonly string[], most: number) =>
     Array.from({ length: most }, (_, at) => countNgrams(items, at + 1));
   return [...orders(letters, characters), ...orders(words === 0 ? [] : splitWords(text), words)];
@@ -46,14 +46,11 @@ function ngramsOf(text: string, words: number): Map<string, number>[] {
 /** Words, of which a mark of punctuation at the end, or else at the beginning, is one by itself. */
 function splitWords(text: string): string[] {
   const punctuation = /[!-/:-@[-`{-~]/u;
-  return text
-    .split(/\s+/u)
-    .filter((word) => word !== "")
-    .flatMap((word) => {
-      if (word.length === 1) return [word];
-      if (punctuation.test(word.at(-1)!)) return [word.slice(0, -1), word.slice(-1)];
-      return punctuation.test(word[0]!) ? [word[0]!, word.slice(1)] : [word];
-    });
+  return splitAtSpaces(text).flatMap((word) => {
+    if (word.length === 1) return [word];
+    if (punctuation.test(word.at(-1)!)) return [word.slice(0, -1), word.slice(-1)];
+    return punctuation.test(word[0]!) ? [word[0]!, word.slice(1)] : [word];
+  });
 }
 
 function countsOf(text: readonly Map<string, number>[], reference: readonly Map<string, number>[]): Counts {

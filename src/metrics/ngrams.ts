@@ -23,6 +23,9 @@ export function referencesOf(metric: string, given: string | readonly string[]):
   });
 }
 
+/** The words between white space, which is Unicode's, as the published scripts in Python have it: JavaScript's also has U+FEFF and lacks U+0085. */
+export const splitAtSpaces = (text: string): string[] => text.split(/\p{White_Space}+/u).filter((word) => word !== "");
+
 /** How often each run of `n` items occurs, keyed by the items with U+0000 between them. */
 export function countNgrams(items: readonly string[], n: number): Map<string, number> {
   const counts = new Map<string, number>();

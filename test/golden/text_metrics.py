@@ -19,6 +19,7 @@ ENGLISH = [
     ("a", ["a b c", "b"]),
     ("", ["nothing was written", "nothing"]),
     ("the the the the the the the", ["the cat is on the mat", "there is a cat on the mat"]),
+    ("\ufeffA mark\u0085 at the start .", ["\ufeff A mark at the start.", "A mark"]),
     ("Der Weißwurstäquator -- naïve café [sic] {x} ~ ` ^", ["Der Weißwurstäquator: naïve café [sic] {x} ~ ` ^", "Weißwurst"]),
 ]
 CHINESE = [
