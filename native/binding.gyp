@@ -4,7 +4,7 @@
   "variables": {
     "kernels": ["<!@(node -p \"require('fs').readdirSync('kernels').filter((f) => f.endsWith('.cc')).sort().map((f) => 'kernels/' + f).join(' ')\")"],
     # the kernels made of matrix products: the only ones that an instruction set with bf16 products changes
-    "products": ["kernels/attention.cc", "kernels/attention_grad.cc", "kernels/linear_cross_entropy.cc", "kernels/matmul.cc", "kernels/panels.cc"],
+    "products": ["kernels/attention.cc", "kernels/attention_grad.cc", "kernels/grouped_matmul.cc", "kernels/linear_cross_entropy.cc", "kernels/matmul.cc", "kernels/panels.cc"],
     "napi": "<!(node -p \"require('node-addon-api').include_dir\")"
   },
   "target_defaults": {

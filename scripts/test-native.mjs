@@ -73,7 +73,14 @@ const object = (file, isa = "") => ({
   path: join(buildDir, `${basename(file, ".cc")}${isa && `.${isa}`}.o`),
   flags: isa === "" ? [] : instructionSets[isa],
 });
-const products = ["attention.cc", "attention_grad.cc", "linear_cross_entropy.cc", "matmul.cc", "panels.cc"];
+const products = [
+  "attention.cc",
+  "attention_grad.cc",
+  "grouped_matmul.cc",
+  "linear_cross_entropy.cc",
+  "matmul.cc",
+  "panels.cc",
+];
 const kernelsFor = (isa) =>
   flat("kernels", ".cc").filter((file) => isa !== "avx512bf16" || products.includes(basename(file)));
 const shared = [

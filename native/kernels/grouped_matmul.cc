@@ -1,17 +1,17 @@
 // Kernels of products by groups: `groupRows` sorts rows by group, `groupedMatmul` multiplies each group's rows by its matrix or the
 // transpose, `groupedMatmulGrad` gives every matrix's gradient. Groups are cut into rectangles of their results, each a product of gemm.h on
-// one thread: where groups begin decides about the cut, the threads do not.
+// one thread: where groups begin decides about the cut, the threads do not. Operands of products are f32 or bf16.
 // params: groupRows: groups; groupedMatmul: transpose
 #include <string.h>
 
 #include "../gemm.h"
+#include "../groups.h"
 #include "../kernel.h"
 
 namespace athanor::ATHANOR_ISA {
 namespace {
 
-bool isDense(const View& view) { return isFloat(view) && view.rank == 2 && isInnerDense(view, 2); }
-bool isDenseIndex(const View& view, int rank) { return isIndex(view) && view.rank == rank && isInnerDense(view, rank); }
+bool isDense(const View& view) { return isFloatOrBf16(view) && view.rank == 2 && isInnerDense(view, 2); }
 
 // groupRows: ids (N, k) -> rows (N k), places (N, k), offsets (groups + 1)
 
@@ -48,6 +48,7 @@ void runGroupRows(const Call& call) {
 // the products
 
 constexpr int64_t chunkColumns = 4 * tileColumns;
+constexpr int64_t togetherWork = 1 << 22;  // multiply-adds: some 30 microseconds
 
 /** Rectangles of the results: rows of a product by columns, at most. */
 Product largestPart(Product p) {
@@ -56,31 +57,50 @@ Product largestPart(Product p) {
   return p;
 }
 
-size_t scratchOf(const Product& whole, int numThreads) {
-  const Product p = largestPart(whole);
-  return (scratchBytes<float>(floatsForA(p)) + scratchBytes<float>(floatsForB(p, localColumns))) * static_cast<size_t>(numThreads);
+/** Whether a product is made by all threads together, which pack once what rectangles would pack again and again. */
+ATHANOR_INLINE bool isShared(const Product& p) {
+  const bool packsOften = p.rows > rowBlock || (packsA(p) && p.columns > chunkColumns);
+  return packsOften && p.rows * p.columns * p.depth >= togetherWork && !(p.c.narrow && p.depth > deepestNarrow);
 }
 
-/** True where offsets rise and lie within the rows; else the wrong one is reported. */
-bool checkOffsets(const Call& call, const View& offsets, int64_t rows) {
-  const int32_t* bounds = ints(offsets);
-  for (int64_t at = 0; at < offsets.size; ++at) {
-    if (bounds[at] >= (at == 0 ? 0 : bounds[at - 1]) && bounds[at] <= rows) continue;
-    call.status->report(Fault::indexOutOfRange, bounds[at]);
-    return false;
+/** Scratch: what all threads pack together; and of each thread what it packs, and the sums of a bf16 c. Whatever the groups will be. */
+struct Layout {
+  size_t packed, a, b, sums;
+
+  explicit Layout(const Product& whole) {
+    const Product p = largestPart(whole), pairs = inPairs(whole);
+    Product sharing = whole;  // no more of A is packed at once
+    sharing.rows = minOf(4 * rowBlock, whole.rows);
+    packed = scratchBytes<float>(whole.c.narrow ? maxOf(floatsForNarrowB(whole), floatsForNarrowB(pairs)) : floatsForShared(sharing));
+    a = scratchBytes<float>(floatsForA(p));  // of pairs it is no more
+    b = scratchBytes<float>(floatsForB(p, localColumns));
+    sums = whole.c.narrow ? scratchBytes<float>(maxOf(p.rows * p.columns, floatsForSums)) : 0;
   }
-  return true;
+  size_t ofThread() const { return a + b + sums; }
+};
+
+size_t scratchOf(const Product& whole, int numThreads) {
+  const Layout layout(whole);
+  return layout.packed + layout.ofThread() * static_cast<size_t>(numThreads);
 }
 
 /** Multiplies `productOf(group)` for every group. `whole` is as large as the largest of them can be. */
 template <class ProductOf>
 void multiplyGroups(const Call& call, int64_t groups, const Product& whole, const ProductOf& productOf) {
-  const Product largest = largestPart(whole);
-  const size_t bytesA = scratchBytes<float>(floatsForA(largest)), bytes = bytesA + scratchBytes<float>(floatsForB(largest, localColumns));
+  const Layout layout(whole);
   const int64_t strips = ceilDiv(whole.columns, chunkColumns);
-  const auto chunksOf = [&](const Product& p) { return ceilDiv(p.rows, rowBlock) * strips; };
+  char* const own = call.workspace + layout.packed;
+  const auto bufferA = [&](int thread) { return reinterpret_cast<float*>(own + static_cast<size_t>(thread) * layout.ofThread()); };
+  const auto sumsOf = [&](int thread) { return bufferA(thread) + (layout.a + layout.b) / sizeof(float); };
+  const auto chunksOf = [&](const Product& p) { return isShared(p) ? 0 : ceilDiv(p.rows, rowBlock) * strips; };
   int64_t chunks = 0;
-  for (int64_t group = 0; group < groups; ++group) chunks += chunksOf(productOf(group));
+  for (int64_t group = 0; group < groups; ++group) {
+    const Product p = productOf(group);
+    chunks += chunksOf(p);
+    if (!isShared(p)) continue;
+    float* const packed = reinterpret_cast<float*>(call.workspace);
+    p.c.narrow ? multiplySharedNarrow(inPairs(p), call.pool, packed, bufferA, sumsOf) : multiplyShared(inPairs(p), call.pool, packed, bufferA);
+  }
   call.pool->parallelFor(chunks, [&](int64_t chunk, int thread) {
     int64_t group = 0, at = chunk;
     while (at >= chunksOf(productOf(group))) at -= chunksOf(productOf(group++));
@@ -91,8 +111,13 @@ void multiplyGroups(const Call& call, int64_t groups, const Product& whole, cons
     p.a += row * p.aRow;
     p.b += column * p.bColumn;
     p.c += row * p.cRow + column;
-    char* const scratch = call.workspace + static_cast<size_t>(thread) * bytes;
-    multiplyAlone(p, {reinterpret_cast<float*>(scratch), reinterpret_cast<float*>(scratch + bytesA)});
+    const Buffers buffers{bufferA(thread), bufferA(thread) + layout.a / sizeof(float)};
+    if (!p.c.narrow) return multiplyAlone(inPairs(p), buffers);
+    Product sums = p;
+    sums.c = {sumsOf(thread), false};
+    sums.cRow = p.columns;
+    multiplyAlone(inPairs(sums), buffers);
+    storeNarrow(p, 0, p.rows, 0, p.columns, sums.c.floats(), sums.cRow);
   });
 }
 
@@ -101,14 +126,14 @@ void multiplyGroups(const Call& call, int64_t groups, const Product& whole, cons
 const char* checkMatmul(const Call& call) {
   if (call.numIn < 3 || call.numOut != 1 || call.numParams != 1) return "groupedMatmul needs x, offsets, matrices and transpose, and gives y";
   const View &x = call.in[0], &offsets = call.in[1], &y = call.out[0];
-  if (!isDense(x) || !isDense(y) || repeats(y)) return "x and y must be dense f32 matrices";
+  if (!isDense(x) || !isDense(y) || repeats(y)) return "x and y must be dense matrices of f32 or bf16";
   if (!isDenseIndex(offsets, 1) || offsets.size != call.numIn - 1) return "offsets must be i32, one more than matrices";
   const bool transposed = call.params[0] != 0;
   if (x.shape[0] != y.shape[0]) return "x and y must have as many rows";
   for (int at = 2; at < call.numIn; ++at) {
     const View& matrix = call.in[at];
     if (!isDense(matrix) || matrix.shape[0] != (transposed ? y : x).shape[1] || matrix.shape[1] != (transposed ? x : y).shape[1]) {
-      return "matrices must be dense f32 and fit x and y";
+      return "matrices must be dense f32 or bf16 and fit x and y";
     }
   }
   return nullptr;
@@ -129,9 +154,7 @@ void runMatmul(const Call& call) {
   const View& offsets = call.in[1];
   if (!checkOffsets(call, offsets, call.in[0].shape[0])) return;
   const Product whole = wholeMatmul(call);
-  const int64_t first = ints(offsets)[0], end = ints(offsets)[offsets.size - 1];
-  clearRows(whole.c.floats(), whole.cRow, first, whole.columns);
-  clearRows((whole.c + end * whole.cRow).floats(), whole.cRow, whole.rows - end, whole.columns);
+  clearOutside(call.out[0], offsets);
   multiplyGroups(call, offsets.size - 1, whole, [&](int64_t group) {
     const int64_t first = ints(offsets)[group];
     Product p = whole;
@@ -148,11 +171,11 @@ void runMatmul(const Call& call) {
 const char* checkGrad(const Call& call) {
   if (call.numIn != 3 || call.numOut < 1 || call.numParams != 0) return "groupedMatmulGrad needs x, grad and offsets, and gives matrices";
   const View &x = call.in[0], &grad = call.in[1], &offsets = call.in[2];
-  if (!isDense(x) || !isDense(grad) || x.shape[0] != grad.shape[0]) return "x and grad must be dense f32 matrices of as many rows";
+  if (!isDense(x) || !isDense(grad) || x.shape[0] != grad.shape[0]) return "x and grad must be dense matrices of f32 or bf16, of as many rows";
   if (!isDenseIndex(offsets, 1) || offsets.size != call.numOut + 1) return "offsets must be i32, one more than matrices";
   for (int at = 0; at < call.numOut; ++at) {
     const View& matrix = call.out[at];
-    if (!isDense(matrix) || repeats(matrix) || matrix.shape[0] != x.shape[1] || matrix.shape[1] != grad.shape[1]) {
+    if (!isFloat(matrix) || !isDense(matrix) || repeats(matrix) || matrix.shape[0] != x.shape[1] || matrix.shape[1] != grad.shape[1]) {
       return "matrices must be dense f32 and fit x and grad";
     }
   }

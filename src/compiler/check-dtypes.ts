@@ -1,6 +1,6 @@
 // Which element types a kernel may be given: refused while compiling, with the place in the model.
 import { type DType, fail, formatType } from "../base/index.ts";
-import type { Graph, Node, TapeStep } from "../core/index.ts";
+import { type Graph, movesElements, type Node, type TapeStep, takesBf16 } from "../core/index.ts";
 import type { Target } from "./target.ts";
 
 /** Errors with `engine/dtype` where a node computes in what the target does not. Any element type can be moved. */
@@ -14,11 +14,10 @@ export function checkDTypes({ op, inputs, outputs, attrs, scope }: Node, graph: 
     op.name === "tape" &&
     onlyCastsTouchBf16(attrs.steps as readonly TapeStep[], inputs.length, (at) => graph.value(inputs[at]!).dtype);
   const id =
-    inputs.find((id, at) => isForeign(id, casts || op.bf16?.inputs.includes(at) === true)) ??
+    inputs.find((id, at) => isForeign(id, casts || takesBf16(op, at))) ??
     outputs.find((id, at) => isForeign(id, casts || op.bf16?.outputs.includes(at) === true));
   const foreign = id === undefined ? undefined : graph.value(id);
-  const copies = op.kind === "view" || op.name === "take"; // whatever the elements are
-  if (foreign === undefined || copies) return;
+  if (foreign === undefined || movesElements(op)) return;
   fail("engine/dtype", `the ${name} engine does not compute in ${foreign.dtype}`, {
     where: scope,
     expected: computes?.join(", ") ?? "any",

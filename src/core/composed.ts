@@ -12,6 +12,7 @@ import {
   groupedMatmul as groupedMatmulOp,
   groupRows as groupRowsOp,
 } from "./ops/grouped-matmul.ts";
+import { groupedQuantizedMatmul as groupedQuantizedMatmulOp } from "./ops/grouped-quantized-matmul.ts";
 import { matmul as matmulOp } from "./ops/matmul.ts";
 import { layerNorm as layerNormOp, rmsNorm as rmsNormOp } from "./ops/norm.ts";
 import { quantizedMatmul as quantizedMatmulOp } from "./ops/quantized-matmul.ts";
@@ -20,7 +21,7 @@ import { rotary as rotaryOp } from "./ops/rotary.ts";
 import { crossEntropy as crossEntropyOp, logSoftmax as logSoftmaxOp, softmax as softmaxOp } from "./ops/softmax.ts";
 import { adamw as adamwOp, lion as lionOp, sgd as sgdOp } from "./ops/update.ts";
 import { reshape as reshapeOp, stopGradient as stopGradientOp } from "./ops/view.ts";
-import type { QuantizedParts } from "./quantized.ts";
+import type { QuantizedFormat, QuantizedParts } from "./quantized.ts";
 import { applyMulti, applyOp, Tensor } from "./tensor.ts";
 import { currentTrace } from "./trace.ts";
 
@@ -64,11 +65,12 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
 }
 
 /** x (…, inputs) by a matrix in few bits → (…, outputs): `parts` are the tensors of `quantize`, which have no gradient. */
-export function quantizedMatmul(x: Tensor, { codes, scales, scaleCodes, mean }: QuantizedParts<Tensor>): Tensor {
-  const parts = [codes, scales, ...(mean === undefined ? [] : [scaleCodes!, mean])];
-  const product = quantizedMatmulOf(x.reshape(-1, x.shape.at(-1)!), parts, false);
+export function quantizedMatmul(x: Tensor, parts: QuantizedParts<Tensor>): Tensor {
+  const product = quantizedMatmulOf(x.reshape(-1, x.shape.at(-1)!), listed(parts), false);
   return product.reshape(...x.shape.slice(0, -1), product.shape[1]!);
 }
+const listed = ({ codes, scales, scaleCodes, mean }: QuantizedParts<Tensor>): Tensor[] =>
+  mean === undefined ? [codes, scales] : [codes, scales, scaleCodes!, mean];
 /** The same of matrices alone, or with the transpose: x (M, outputs) → (M, inputs). */
 export const quantizedMatmulOf = (x: Tensor, parts: readonly Tensor[], transpose: boolean): Tensor =>
   applyOp(quantizedMatmulOp, [x, ...parts], { transpose });
@@ -85,6 +87,27 @@ export function groupRows(ids: Tensor, groups: number): { rows: Tensor; places: 
 /** x (R, K), whose rows [offsets[g], offsets[g + 1]) go through the g-th matrix (K, N) → (R, N); or through the transposes. */
 export const groupedMatmul = (x: Tensor, offsets: Tensor, matrices: readonly Tensor[], transpose = false): Tensor =>
   applyOp(groupedMatmulOp, [x, offsets, ...matrices], { transpose });
+
+/** The same where matrices are kept in few bits, all in one format. */
+export const groupedQuantizedMatmul = (
+  x: Tensor,
+  offsets: Tensor,
+  matrices: readonly QuantizedParts<Tensor>[],
+): Tensor =>
+  groupedQuantizedMatmulOf(
+    x,
+    offsets,
+    matrices.flatMap(listed),
+    matrices[0]!.mean === undefined ? "int8" : "nf4",
+    false,
+  );
+export const groupedQuantizedMatmulOf = (
+  x: Tensor,
+  offsets: Tensor,
+  parts: readonly Tensor[],
+  format: QuantizedFormat,
+  transpose: boolean,
+): Tensor => applyOp(groupedQuantizedMatmulOp, [x, offsets, ...parts], { format, transpose });
 
 /** The gradients of the matrices: of every group xᵀ grad over its rows. */
 export const groupedMatmulGrad = (x: Tensor, grad: Tensor, offsets: Tensor): readonly Tensor[] =>

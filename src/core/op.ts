@@ -109,7 +109,7 @@ export interface OpSpec<In extends readonly string[], A extends Attrs> {
    * `dense` (default) row-major without gaps. Others get a copy first.
    */
   readonly layout?: "strided" | "rows" | "dense";
-  /** Positions of the f32 operands that a native kernel also takes, or gives, as bf16: it computes in f32 all the same. */
+  /** Positions of the f32 operands that a native kernel also takes (`takesBf16`), or gives, as bf16: it computes in f32 all the same. */
   readonly bf16?: { readonly inputs: readonly number[]; readonly outputs: readonly number[] };
   /** Whether its native kernel takes bf16 as a dtype like others, not in the place of f32. */
   readonly ownBf16?: boolean;
@@ -132,6 +132,13 @@ const opBrand = Symbol.for("athanor.Op");
 // The one place where `any` stands: a heterogeneous collection of ops cannot name each op's tuple and attributes.
 // biome-ignore lint/suspicious/noExplicitAny: see above
 export type Op = OpSpec<any, any>;
+
+/** Whether a native kernel takes an op's input in bf16; of a variadic op's last kind either all or none. */
+export const takesBf16 = ({ bf16, inputs, variadic }: Op, at: number): boolean =>
+  bf16?.inputs.includes(variadic ? Math.min(at, inputs.length - 1) : at) === true;
+
+/** Whether an op moves elements and computes nothing, whatever their dtype. */
+export const movesElements = ({ kind, name }: Op): boolean => kind === "view" || name === "take";
 
 const registry = new Map<string, Op>();
 

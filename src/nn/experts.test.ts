@@ -1,18 +1,20 @@
 // Experts that multiply the tokens sent to them: outputs and gradients are those of the formula, in which every expert sees every token; an
-// expert without tokens has gradients of 0; weights in few bits.
-import { expect, test } from "vitest";
+// expert without tokens has gradients of 0; weights in few bits, adapters, and both.
+import { describe, expect, test } from "vitest";
 import { assertClose } from "../../test/support/close.ts";
 import { runReference } from "../../test/support/run-reference.ts";
 import { fromNumbers, type HostArray, RandomStream, sizeOf, toNumbers } from "../base/index.ts";
-import { constant, gradients, matmul, type Tensor, trace } from "../core/index.ts";
+import { constant, gradients, matmul, quantizedFormats, stopGradient, type Tensor, trace } from "../core/index.ts";
+import { numbersOf } from "../core/quantized.ts";
 import {
+  addLora,
   Experts,
   functionalCall,
+  isLoraName,
   isQuantizedPart,
   type Module,
   quantizeLayers,
   storedParts,
-  wholeTensors,
 } from "./index.ts";
 
 const settings = { count: 5, chosen: 2, width: 6, hidden: 8 };
@@ -44,18 +46,22 @@ const mask = Array.from({ length: rows }, (_, row) => {
   return logits.map((logit) => Number(logit >= least));
 }).flat();
 
-function formula(x: Tensor, given: ReadonlyMap<string, Tensor>): Tensor {
-  const scores = matmul(x, given.get("gate.weight")!)
-    .exp()
-    .mul(constant(fromNumbers("f64", [rows, settings.count], mask)));
-  const weights = scores.div(scores.sum({ axis: 1, keepDim: true }));
-  const parts = Array.from({ length: settings.count }, (_, expert) => {
-    const by = (from: Tensor, layer: string) => matmul(from, given.get(`experts.${expert}.${layer}.weight`)!);
-    const up = by(x, "w1");
-    return by(up.mul(up.sigmoid()).mul(by(x, "w3")), "w2").mul(weights.slice(1, expert, expert + 1));
-  });
-  return parts.reduce((sum, part) => sum.add(part));
-}
+/** Every expert sees every token; `weightOf` is what a layer's matrix is. */
+const formulaOf =
+  (weightOf: (given: ReadonlyMap<string, Tensor>, path: string) => Tensor, normalized = true) =>
+  (x: Tensor, given: ReadonlyMap<string, Tensor>): Tensor => {
+    const scores = matmul(x, given.get("gate.weight")!).exp();
+    const chosen = scores.mul(constant(fromNumbers("f64", [rows, settings.count], mask)));
+    const weights = chosen.div((normalized ? chosen : scores).sum({ axis: 1, keepDim: true }));
+    const parts = Array.from({ length: settings.count }, (_, expert) => {
+      const by = (from: Tensor, layer: string) => matmul(from, weightOf(given, `experts.${expert}.${layer}`));
+      const up = by(x, "w1");
+      return by(up.mul(up.sigmoid()).mul(by(x, "w3")), "w2").mul(weights.slice(1, expert, expert + 1));
+    });
+    return parts.reduce((sum, part) => sum.add(part));
+  };
+const whole = (given: ReadonlyMap<string, Tensor>, path: string) => given.get(`${path}.weight`)!;
+const formula = formulaOf(whole);
 
 /** What `apply` makes of the tokens, and the gradients of the sum of its fourth powers by all it is given. */
 function run(tensors: ReadonlyMap<string, HostArray>, apply: (x: Tensor, given: Map<string, Tensor>) => Tensor) {
@@ -87,13 +93,123 @@ test("outputs and gradients equal the formula's; an expert without tokens has gr
   expect([0, 1, 2, 3, 4].map(isIdle)).toEqual([false, false, false, true, false]);
 });
 
-test("experts in few bits are those of the matrices that the bits stand for", () => {
+test("weights that are shares of a softmax of all experts do not add up to 1", () => {
+  const found = new Map(run(values, mixture(new Experts({ ...settings, normalized: false }))));
+  for (const [name, wanted] of run(values, formulaOf(whole, false)))
+    assertClose(found.get(name)!, wanted, { absolute: 1e-10, relative: 1e-10, what: name });
+});
+
+const f64 = (array: HostArray) => (array.dtype === "f32" ? fromNumbers("f64", array.shape, toNumbers(array)) : array);
+
+/** The matrix [inputs, outputs] that parts stand for, in f64. */
+function exactly(parts: ReadonlyMap<string, HostArray>, path: string): HostArray {
+  const part = (name: string) => parts.get(`${path}.${name}`);
+  const [scaleCodes, mean] = [part("scaleCodes"), part("mean")];
+  const codes = part("codes")!;
+  const numbers = numbersOf({ codes, scales: part("scales")!, ...(mean && { scaleCodes: scaleCodes!, mean }) });
+  const outputs = codes.shape[0]!;
+  const inputs = numbers.length / outputs;
+  const at = (flat: number) => numbers[(flat % outputs) * inputs + Math.floor(flat / outputs)]!;
+  return fromNumbers(
+    "f64",
+    [inputs, outputs],
+    numbers.map((_, flat) => at(flat)),
+  );
+}
+
+describe.each(quantizedFormats)("%s", (format) => {
   const model = new Experts(settings);
-  expect(quantizeLayers(model, "int8")).toHaveLength(3 * settings.count); // the gate is at its top
-  const parts = new Map(storedParts(model, values));
-  const f64 = (array: HostArray) => (array.dtype === "f32" ? fromNumbers("f64", array.shape, toNumbers(array)) : array);
-  const widened = new Map([...parts].map(([name, value]) => [name, f64(value)]));
-  const whole = new Map([...wholeTensors(parts)].map(([name, value]) => [name, f64(value)]));
-  const [[, found], [, wanted]] = [run(widened, mixture(model))[0]!, run(whole, mixture(new Experts(settings)))[0]!];
-  assertClose(found, wanted, { absolute: 1e-5, relative: 1e-5, what: "outputs" });
+  const paths = quantizeLayers(model, format);
+  const parts = new Map(Array.from(storedParts(model, values), ([name, value]) => [name, f64(value)]));
+  const rounded = new Map(values);
+  for (const path of paths) rounded.set(path, exactly(parts, path));
+
+  test("experts are those of the matrices that the bits stand for, forward and back", () => {
+    expect(paths).toHaveLength(3 * settings.count); // the gate is at its top
+    const found = new Map(run(parts, mixture(model)));
+    const wanted = run(rounded, formula).filter(([name]) => found.has(name));
+    expect(wanted.map(([name]) => name)).toEqual(["y", "d gate.weight", "d x"]);
+    for (const [name, value] of wanted)
+      assertClose(found.get(name)!, value, { absolute: 1e-9, relative: 1e-9, what: name });
+    const exact = new Map(run(values, formula)).get("y")!;
+    expect(Math.max(...Array.from(found.get("y")!, (y, at) => Math.abs(y - exact[at]!)))).toBeGreaterThan(1e-3);
+  });
+
+  test("with adapters they are those matrices and what is added", () => {
+    const adapted = new Experts(settings);
+    quantizeLayers(adapted, format);
+    addLora(adapted, lora);
+    checkAdapters(adapted, parts, rounded);
+  });
+});
+
+const lora = {
+  ...{ rank: 2, alpha: 6, rankStabilized: false, dropout: 0, targets: ["experts.*"] },
+  ...{ magnitude: false, init: "zero" as const },
+};
+
+/** What the adapters of a model make of its experts, and all gradients, against the formula with the matrix that layer and adapter are. */
+function checkAdapters(model: Experts, kept: ReadonlyMap<string, HostArray>, base: ReadonlyMap<string, HostArray>) {
+  const adapters = new Map(
+    [...model.parameters()].filter(([name]) => isLoraName(name)).map(([name, { shape }]) => [name, draw(shape)]),
+  );
+  const found = new Map(run(new Map([...kept, ...adapters]), mixture(model)));
+  const sum = (given: ReadonlyMap<string, Tensor>, path: string): Tensor => {
+    const [weight, at] = [whole(given, path), (name: string) => given.get(`${path}.lora.${name}`)];
+    const [A, B, A0, B0, magnitude] = ["A", "B", "A0", "B0", "magnitude"].map(at);
+    if (A === undefined) return weight;
+    const product = A0 === undefined ? matmul(A, B!) : matmul(A, B!).sub(matmul(A0, B0!));
+    const merged = weight.add(product.mul(lora.alpha / lora.rank));
+    return magnitude === undefined
+      ? merged
+      : merged.mul(magnitude.div(stopGradient(merged.square().sum({ axis: 0 }).sqrt())));
+  };
+  const wanted = run(new Map([...base, ...adapters]), formulaOf(sum)).filter(([name]) => found.has(name));
+  expect(wanted.length).toBeGreaterThan(adapters.size);
+  for (const [name, value] of wanted)
+    assertClose(found.get(name)!, value, { absolute: 1e-9, relative: 1e-9, what: name });
+}
+
+test.each([
+  ["low-rank adapters", {}],
+  ["DoRA", { magnitude: true }],
+  ["PiSSA", { init: "pissa" as const }],
+  ["adapters of some experts alone", { targets: ["experts.2.w1", "experts.4.*"] }],
+])("%s add to each expert what they would to its matrix", (_, changes) => {
+  const model = new Experts(settings);
+  addLora(model, { ...lora, ...changes });
+  checkAdapters(model, values, values);
+});
+
+test("a token's dropout masks are its own, however tokens are sorted", () => {
+  const model = new Experts(settings);
+  addLora(model, { ...lora, dropout: 0.5 });
+  const all = new Map([...model.parameters()].map(([name, { shape }]) => [name, values.get(name) ?? draw(shape)]));
+  const outputs = (inputs: HostArray, mode: "train" | "eval") => {
+    const feeds = { ...Object.fromEntries(all), x: inputs, key: fromNumbers("i32", [3], [1, 2, 3]) };
+    const rowIds = fromNumbers(
+      "i32",
+      [rows],
+      Array.from({ length: rows }, (_, at) => at),
+    );
+    const graph = trace(
+      { ...feeds, rowIds },
+      (given: { readonly [name: string]: Tensor }) => {
+        const tensors = new Map([...all.keys()].map((name) => [name, given[name]!]));
+        return { y: mixture(model)(given.x!, tensors) };
+      },
+      { floatDType: "f64", mode, random: (given) => ({ key: given.key!, rows: given.rowIds! }) },
+    );
+    return toNumbers(runReference(graph, { ...feeds, rowIds }).y!);
+  };
+  const other = { ...x, data: x.data.slice() } as typeof x;
+  for (let at = 4 * settings.width + 1; at < 5 * settings.width; at++) other.data[at] = -3 * Number(x.data[at]!);
+  const [found, again] = [outputs(x, "train"), outputs(other, "train")];
+  const row = (of: ArrayLike<number>, at: number) =>
+    Array.from(of).slice(at * settings.width, (at + 1) * settings.width);
+  for (let at = 0; at < rows; at++) {
+    if (at === 4) expect(row(found, at)).not.toEqual(row(again, at));
+    else assertClose(row(found, at), row(again, at), { absolute: 1e-12, what: `token ${at}` });
+    expect(row(found, at)).not.toEqual(row(outputs(x, "eval"), at));
+  }
 });

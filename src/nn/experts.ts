@@ -1,23 +1,25 @@
 // A mixture of experts (Shazeer et al. 2017; Jiang et al. 2024, Mixtral): gated feed-forward parts, of which a router chooses a few for
 // each token. Parameters have the names of the published checkpoints.
-import { concat, groupedMatmul, groupRows, iota, softmax, type Tensor, take, takeAlong, where } from "../core/index.ts";
+import { concat, groupRows, iota, softmax, type Tensor, take, takeAlong, where } from "../core/index.ts";
 import { activate } from "./activation.ts";
+import { areAlike, groupedLinear } from "./grouped-linear.ts";
 import type { Init } from "./init.ts";
 import { Linear } from "./linear.ts";
 import { call, Module } from "./module.ts";
-import { Parameter } from "./parameter.ts";
 
 export interface ExpertsConfig {
   readonly count: number;
   /** How many of them a token goes through. */
   readonly chosen: number;
+  /** Whether the weights of a token's experts add up to 1, as Mixtral's do; default true. If not, they are shares of a softmax of all. */
+  readonly normalized?: boolean | undefined;
   /** What the load-balancing loss is multiplied by. */
   readonly balance: number;
   /** What the router's z-loss is multiplied by. */
   readonly z: number;
 }
 
-export interface ExpertsOptions extends Pick<ExpertsConfig, "count" | "chosen"> {
+export interface ExpertsOptions extends Pick<ExpertsConfig, "count" | "chosen" | "normalized"> {
   /** Channels of a token. */
   readonly width: number;
   /** Channels within an expert. */
@@ -34,6 +36,9 @@ export interface Routing {
   readonly chosen: Tensor;
 }
 
+const layerNames = ["w1", "w2", "w3"] as const;
+type LayerName = (typeof layerNames)[number];
+
 /** SwiGLU (Shazeer 2020). */
 class Expert extends Module {
   readonly w1: Linear;
@@ -47,10 +52,6 @@ class Expert extends Module {
     this.w3 = new Linear(width, hidden, { bias: false, init });
   }
 
-  get layers(): readonly Linear[] {
-    return [this.w1, this.w2, this.w3];
-  }
-
   forward(x: Tensor): Tensor {
     return call(this.w2, activate("silu", call(this.w1, x)).mul(call(this.w3, x)));
   }
@@ -61,51 +62,51 @@ class Expert extends Module {
  * chosen. No expert is ever full, so no token is dropped.
  *
  * Tokens are sorted by expert, `chosen` places for each, and every expert multiplies its own (Gale et al. 2023, MegaBlocks): shapes do not
- * depend on data, where the experts' tokens begin does. Experts with adapters, or with weights in few bits, see every token instead, and
- * most weights are 0: the arithmetic is then `count / chosen` times as much.
+ * depend on data, where the experts' tokens begin does. Weights in few bits and adapters change nothing of it. Only where experts differ in
+ * kind, some of them alone with an adapter or in few bits, every expert sees every token, and most weights are 0.
  */
 export class Experts extends Module {
   readonly gate: Linear;
   readonly experts: readonly Expert[];
   readonly chosen: number;
+  readonly normalized: boolean;
 
   constructor(options: ExpertsOptions) {
     super();
-    const { count, chosen, width, init = "xavierUniform" } = options;
+    const { count, chosen, width, init = "xavierUniform", normalized = true } = options;
     this.gate = new Linear(width, count, { bias: false, init });
     this.experts = Array.from({ length: count }, () => new Expert(options));
     this.chosen = chosen;
+    this.normalized = normalized;
   }
 
   forward(x: Tensor): { readonly mixed: Tensor; readonly routing: Routing } {
     const tokens = x.reshape(-1, x.shape.at(-1)!);
     const logits = call(this.gate, tokens); // (N, E)
     const { ids, chosen } = largest(logits, this.chosen);
-    const mixed = this.isPlain ? this.sorted(tokens, logits, ids) : this.dense(tokens, logits, chosen);
+    const canSort = layerNames.every((name) => areAlike(this.layers(name)));
+    const mixed = canSort ? this.sorted(tokens, logits, ids, x.shape[0]!) : this.dense(x, logits, chosen);
     return { mixed: mixed.reshape(...x.shape), routing: { logits, chosen } };
   }
 
-  private get isPlain(): boolean {
-    return this.experts.every((expert) =>
-      expert.layers.every(({ weight, lora }) => weight instanceof Parameter && !lora),
-    );
+  private layers(name: LayerName): readonly Linear[] {
+    return this.experts.map((expert) => expert[name]);
   }
 
-  private sorted(tokens: Tensor, logits: Tensor, ids: readonly Tensor[]): Tensor {
-    const column = (of: Tensor) => of.reshape(-1, 1);
-    const weights = softmax(
+  private sorted(tokens: Tensor, logits: Tensor, ids: readonly Tensor[], batch: number): Tensor {
+    const columns = (of: (id: Tensor) => Tensor) =>
       concat(
-        ids.map((id) => column(takeAlong(logits, id))),
+        ids.map((id) => of(id).reshape(-1, 1)),
         1,
-      ),
-    ); // (N, k)
-    const { rows, places, offsets } = groupRows(concat(ids.map(column), 1), this.experts.length);
-    const multiply = (x: Tensor, layer: "w1" | "w2" | "w3") =>
-      groupedMatmul(
-        x,
-        offsets,
-        this.experts.map((expert) => (expert[layer].weight as Parameter).tensor),
       );
+    const weights = this.normalized
+      ? softmax(columns((id) => takeAlong(logits, id)))
+      : columns((id) => takeAlong(softmax(logits), id)); // (N, k)
+    const experts = columns((id) => id);
+    const { rows, places, offsets } = groupRows(experts, this.experts.length);
+    const { rows: from } = groupRows(experts.reshape(-1, 1), this.experts.length);
+    const groups = { offsets, ids: take(experts.reshape(-1), from), from, batch };
+    const multiply = (x: Tensor, name: LayerName) => groupedLinear(x, groups, this.layers(name));
     const sent = take(tokens, rows); // (N k, width)
     const made = multiply(activate("silu", multiply(sent, "w1")).mul(multiply(sent, "w3")), "w2");
     return take(made, places) // (N, k, width)
@@ -113,9 +114,11 @@ export class Experts extends Module {
       .sum({ axis: 1 });
   }
 
-  private dense(tokens: Tensor, logits: Tensor, chosen: Tensor): Tensor {
-    const weights = softmax(where(chosen, logits, masked));
-    const parts = this.experts.map((expert, at) => call(expert, tokens).mul(weights.slice(1, at, at + 1)));
+  private dense(x: Tensor, logits: Tensor, chosen: Tensor): Tensor {
+    const weights = this.normalized ? softmax(where(chosen, logits, masked)) : where(chosen, softmax(logits), 0); // (N, E)
+    const parts = this.experts.map((expert, at) =>
+      call(expert, x).mul(weights.slice(1, at, at + 1).reshape(...x.shape.slice(0, -1), 1)),
+    );
     return parts.reduce((sum, part) => sum.add(part));
   }
 }

@@ -71,7 +71,12 @@ export class Lora extends Module {
   adapt(x: Tensor, product: Tensor, weight: Parameter | QuantizedWeight): Tensor {
     const sum = product.add(this.forward(x));
     if (this.magnitude === undefined || weight instanceof QuantizedWeight) return sum;
-    return sum.mul(this.magnitude.tensor.div(stopGradient(columnLengths(this.sum(weight.tensor)))));
+    return sum.mul(this.factors(weight.tensor));
+  }
+
+  /** What DoRA multiplies the outputs by. */
+  factors(weight: Tensor): Tensor {
+    return this.magnitude!.tensor.div(stopGradient(columnLengths(this.sum(weight))));
   }
 
   /** The weight that layer and adapter together are. */

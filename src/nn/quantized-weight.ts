@@ -47,11 +47,14 @@ export class QuantizedWeight extends Module {
     this.mean = types.mean && kept(types.mean);
   }
 
-  forward(x: Tensor): Tensor {
+  get parts(): QuantizedParts<Tensor> {
     const { codes, scales, scaleCodes, mean } = this;
     const parts = { codes: codes.tensor, scales: scales.tensor };
-    if (mean === undefined) return quantizedMatmul(x, parts);
-    return quantizedMatmul(x, { ...parts, scaleCodes: scaleCodes!.tensor, mean: mean.tensor });
+    return mean === undefined ? parts : { ...parts, scaleCodes: scaleCodes!.tensor, mean: mean.tensor };
+  }
+
+  forward(x: Tensor): Tensor {
+    return quantizedMatmul(x, this.parts);
   }
 
   /** Rows of a table in int8 by id, or all of them. */

@@ -1,5 +1,5 @@
 // A mixture of experts trained on the native engine: the same bytes with one thread and two, a falling loss, and loads that the balance
-// loss keeps alike.
+// loss keeps alike; in bf16, and with adapters beside weights in few bits.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -16,14 +16,15 @@ const folder = scratchFolder();
 afterAll(() => folder.remove());
 const cli = (...args: string[]) => runCli(args, folder.path);
 
-async function trained(name: string, balance: number, threads: number) {
+async function trained(name: string, balance: number, threads: number, changes: object = {}, ...flags: string[]) {
   writeTinyRecipe(folder.path, {
     tokenizer: "char",
     model: { llama: { layers: 2, heads: 2, width: 32, hidden: 32, context: 16, experts: { count: 4, balance, z: 0 } } },
     optimizer: { adamw: { lr: 1e-2, clip: 1 } },
     engine: { threads },
+    ...changes,
   });
-  const { code, stderr, records } = await cli("train", "tiny.json", "--run-dir", name, "--json");
+  const { code, stderr, records } = await cli("train", "tiny.json", "--run-dir", name, "--json", ...flags);
   expect(code, stderr).toBe(0);
   const losses = records.filter(({ type }) => type === "step").map(({ loss }) => loss as number);
   return { losses, hash: records.find(({ type }) => type === "end")?.hash };
@@ -69,3 +70,25 @@ test("trains with the same bytes on one thread and on two; the balance loss keep
   const unevenness = (layers: number[][]) => Math.max(...layers.flat()) - Math.min(...layers.flat());
   expect(unevenness(balanced)).toBeLessThan(unevenness(unbalanced));
 }, 120_000);
+
+const lora = { rank: 2, targets: ["*.experts.*"], dropout: 0.1 };
+test.each([
+  ["in bf16", { precision: "bf16" }, 0.5],
+  ["with adapters of experts beside int8", { adapter: { lora: { ...lora, base: "int8" } } }, 0.02],
+  [
+    "with adapters of experts beside NF4, in bf16",
+    { precision: "bf16", adapter: { lora: { ...lora, base: "nf4" } } },
+    0.02,
+  ],
+] as const)(
+  "%s: the same bytes on one thread and on two, and a falling loss",
+  async (name, changes, fall) => {
+    const begin = "adapter" in changes ? ["--init-from", "both"] : [];
+    const run = (threads: number) => trained(`${name} ${threads}`, 0.1, threads, changes, ...begin);
+    const [alone, both] = [await run(1), await run(2)];
+    expect(both.hash).toBe(alone.hash);
+    const mean = (losses: number[]) => losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
+    expect(mean(alone.losses.slice(-10))).toBeLessThan(mean(alone.losses.slice(0, 10)) - fall);
+  },
+  120_000,
+);

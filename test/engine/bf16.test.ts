@@ -19,6 +19,7 @@ import {
   feed,
   type Graph,
   gradients,
+  groupedMatmul,
   iota,
   layerNorm,
   roundStochastic,
@@ -28,6 +29,7 @@ import {
 } from "../../src/core/index.ts";
 import { type Engine, ReferenceEngine } from "../../src/engine/index.ts";
 import { Gpt, type GptConfig } from "../../src/models/index.ts";
+import { Experts, functionalCall, type Module } from "../../src/nn/index.ts";
 import { adamw } from "../../src/optim/index.ts";
 import { languageModelTask, type StepDescription, StepGraphs, StepPrograms } from "../../src/train/index.ts";
 import { assertClose } from "../support/close.ts";
@@ -244,6 +246,49 @@ describe("matmul", () => {
       shared: stored(stored(a).matmul(stored(w))),
     }));
     await compare(graph, feeds, true);
+  });
+});
+
+describe("products by groups and their gradients", () => {
+  test.each([
+    [[0, 2, 2, 7], 5, 4],
+    [[1, 4, 40, 40, 42], 70, 49], // the first row is of no group
+    [[0, 300, 301, 431], 130, 230],
+    [[0, 0, 700], 33, 1],
+  ] as const)("groups from %j, %i × %i", async (bounds, k, n) => {
+    const [rows, groups] = [bounds.at(-1)! + 1, bounds.length - 1];
+    const names = Array.from({ length: groups }, (_, group) => `w${group}`);
+    const feeds = {
+      ...{ x: numbers("x", [rows, k]), g: numbers("g", [rows, n]), offsets: fromNumbers("i32", [groups + 1], bounds) },
+      ...Object.fromEntries(names.map((name) => [name, numbers(name, [k, n])])),
+    };
+    for (const kind of ["x", "w", "y", "xw", "xwy"]) {
+      const as = (what: string, value: Tensor) => (kind.includes(what) ? stored(value) : value);
+      const graph = trace(feeds, (given: { readonly [name: string]: Tensor }) => {
+        const [x, ...matrices] = [as("x", given.x!), ...names.map((name) => as("w", given[name]!))] as const;
+        const y = as("y", groupedMatmul(x, given.offsets!, matrices));
+        const [dx, ...grads] = gradients([y.mul(as("y", given.g!)).sum()], [x, ...matrices]);
+        return { y, dx: as("y", dx!), ...Object.fromEntries(grads.map((grad, at) => [`d${at}`, grad!])) };
+      });
+      await compare(graph, feeds, kind.includes("y"));
+    }
+  });
+
+  test("experts read and hand on bf16; rows are sent as bf16; gradients of weights stay f32", () => {
+    const model = new Experts({ count: 3, chosen: 2, width: 8, hidden: 16 });
+    const kinds = new Map([...model.parameters()].map(([name, { shape }]) => [name, numbers(name, shape)]));
+    const graph = trace({ ...Object.fromEntries(kinds), x: numbers("x", [9, 8]) }, (given) => {
+      const parameters = new Map([...kinds.keys()].map((name) => [name, (given as { [name: string]: Tensor })[name]!]));
+      const { mixed } = functionalCall(model as Module, parameters, () => model.forward(given.x));
+      const grads = gradients([mixed.square().sum()], [...parameters.values()]);
+      return Object.fromEntries(grads.map((grad, at) => [`d${at}`, grad!]));
+    });
+    const calls = kernelsOf(graph, "bf16").filter((text) => /^(grouped|take\(bf16)/.test(text));
+    expect([...new Set(calls)].toSorted()).toEqual([
+      "groupedMatmul(bf16 i32 bf16 bf16 bf16) → bf16",
+      "groupedMatmulGrad(bf16 bf16 i32) → f32 f32 f32",
+      "take(bf16 i32) → bf16",
+    ]);
   });
 });
 

@@ -1,6 +1,6 @@
 // Pass `fold-casts`: kernels that take bf16 read and write it themselves, instead of casts before and after them; other
 // readers of a widened value each widen it anew, so that only its bf16 is kept. Only for targets whose kernels can.
-import { allOps, type Graph, type Node, type Op, type ValueType } from "../../core/index.ts";
+import { allOps, type Graph, type Node, type Op, takesBf16, type ValueType } from "../../core/index.ts";
 import { countUses, type Pass, rewrite } from "../rewrite.ts";
 import { beforeWidening } from "./simplify.ts";
 
@@ -13,9 +13,7 @@ export const foldCasts: Pass = {
     const folded = new Set(roundings.values());
     return rewrite(graph, (node, rewriter) => {
       if (node.outputs.length === 1 && folded.has(node.outputs[0]!)) return [rewriter.map(node.inputs[0]!)];
-      const bf16Inputs = node.inputs.map((id, at) =>
-        node.op.bf16?.inputs.includes(at) ? beforeWidening(graph, id) : undefined,
-      );
+      const bf16Inputs = node.inputs.map((id, at) => (takesBf16(node.op, at) ? beforeWidening(graph, id) : undefined));
       const bf16Outputs = node.outputs.flatMap((id, at) => (roundings.has(id) ? [at] : []));
       const inputs = node.inputs.map((id, at) => {
         const narrow = bf16Inputs[at] ?? beforeWidening(graph, id);

@@ -1,5 +1,5 @@
 // Pass `simplify`: algebra that never changes a result's bits (but for the sign of zero). One rule a line where it can be.
-import { roundTo, sameShape, toNumbers } from "../../base/index.ts";
+import { roundTo, sameShape, sizeOf, toNumbers } from "../../base/index.ts";
 import { allOps, full, type Graph, type Node, notEqual, type Op } from "../../core/index.ts";
 import { type Pass, type Rewriter, rewrite } from "../rewrite.ts";
 
@@ -48,15 +48,18 @@ function sameType(node: Node, r: Rewriter): readonly number[] | undefined {
   return same ? [input] : undefined;
 }
 
-/** A bf16 widened and rounded again is itself. What is only seen in another shape is rounded where it is computed. */
+/** A bf16 widened and rounded again is itself. What is only seen in another shape, or as no fewer rows, is rounded where it is computed. */
 function toBf16(node: Node, r: Rewriter): readonly number[] | undefined {
   if (node.attrs.to !== "bf16") return undefined;
   const input = r.map(node.inputs[0]!);
   const narrow = beforeWidening(r.graph, input);
   if (narrow !== undefined) return [narrow];
-  const view = r.graph.producer(input);
-  if (view.op.name !== "reshape" && view.op.name !== "permute") return undefined;
-  return r.add(view.op, r.add(node.op, view.inputs, node.attrs, view.scope), view.attrs, view.scope);
+  const { op, inputs, attrs, scope } = r.graph.producer(input);
+  const sizes = () => [input, inputs[0]!].map((id) => sizeOf(r.graph.value(id).shape)) as [number, number];
+  const isGrowing = op.name === "take" && sizes()[0] >= sizes()[1];
+  if (op.name !== "reshape" && op.name !== "permute" && !isGrowing) return undefined;
+  const [from, ...others] = inputs as [number, ...number[]];
+  return r.add(op, [...r.add(node.op, [from], node.attrs, scope), ...others], attrs, scope);
 }
 
 /** A view of widened bf16 values widens the view: it is then moved and kept in two bytes. */

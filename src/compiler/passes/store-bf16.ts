@@ -2,11 +2,11 @@
 // elementwise operations and to each other, is rounded to bf16 and widened again; every operation computes in f32, sums in f32
 // and knows nothing of it. Weights, their gradients, slots, norms, the residual stream and losses stay f32
 // (Micikevicius et al. 2018). Not for programs whose own outputs are asked for in f32: those are left as they are.
-import { allOps, type Graph, type Node, type Op, type ScanAttrs } from "../../core/index.ts";
+import { allOps, type Graph, movesElements, type Node, type Op, type ScanAttrs, takesBf16 } from "../../core/index.ts";
 import { isEffect, type Pass, type Rewriter, rewrite } from "../rewrite.ts";
 import { varyingValues } from "./hoist.ts";
 
-const rounding = new Set(["matmul", "attention", "attentionGrad"]);
+const rounding = new Set(["matmul", "groupedMatmul", "groupedMatmulGrad", "attention", "attentionGrad"]);
 
 export const storeBf16: Pass = {
   name: "store-bf16",
@@ -15,10 +15,10 @@ export const storeBf16: Pass = {
     const keep = valuesToKeep(graph);
     return rewrite(graph, (node, rewriter) => {
       if (!rounding.has(node.op.name)) return undefined;
-      const { inputs, outputs } = node.op.bf16!;
+      const { outputs } = node.op.bf16!;
       const operands = node.inputs.map((id, at) => {
         const mapped = rewriter.map(id);
-        return inputs.includes(at) ? rounded(rewriter, mapped, node) : mapped;
+        return takesBf16(node.op, at) ? rounded(rewriter, mapped, node) : mapped;
       });
       const results = rewriter.add(node.op, operands, node.attrs, node.scope);
       return results.map((id, at) =>
@@ -59,12 +59,11 @@ function valuesToKeep(graph: Graph): ReadonlySet<number> {
   const wide = new Set<number>();
   for (const node of [...graph.nodes].reverse()) {
     const { op, inputs, outputs } = node;
-    const isView = op.kind === "view";
-    const passesOn = isView || op.kind === "elementwise";
+    const moves = movesElements(op);
+    const passesOn = moves || op.kind === "elementwise";
     inputs.forEach((id, at) => {
       if (isEffect(node) || (passesOn && outputs.some((output) => lasting.has(output)))) lasting.add(id);
-      if (isView ? outputs.some((output) => wide.has(output)) : !passesOn && !op.bf16?.inputs.includes(at))
-        wide.add(id);
+      if (moves ? outputs.some((output) => wide.has(output)) : !passesOn && !takesBf16(op, at)) wide.add(id);
     });
   }
   return new Set([...lasting, ...wide]);

@@ -4,6 +4,7 @@ import * as attentionModule from "./attention.ts";
 import * as blocksModule from "./blocks.ts";
 import * as elementwiseModule from "./elementwise.ts";
 import * as groupedMatmulModule from "./grouped-matmul.ts";
+import * as groupedQuantizedMatmulModule from "./grouped-quantized-matmul.ts";
 import * as indexingModule from "./indexing.ts";
 import * as leafModule from "./leaf.ts";
 import * as linearCrossEntropyModule from "./linear-cross-entropy.ts";
@@ -27,6 +28,7 @@ export const allOpModules = [
   blocksModule,
   elementwiseModule,
   groupedMatmulModule,
+  groupedQuantizedMatmulModule,
   indexingModule,
   leafModule,
   linearCrossEntropyModule,

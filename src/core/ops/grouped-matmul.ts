@@ -43,14 +43,14 @@ function checkBounds(wrong: number | undefined, expected: string): void {
 }
 
 /** First place of each group and the end of the last. */
-function boundsOf(offsets: HostArray, numRows: number): number[] {
+export function boundsOf(offsets: HostArray, numRows: number): number[] {
   const bounds = Array.from(offsets.data, Number);
   const isWrong = (bound: number, at: number) => bound < (bounds[at - 1] ?? 0) || bound > numRows;
   checkBounds(bounds.find(isWrong), `rising offsets between 0 and ${numRows}`);
   return bounds;
 }
 
-function needRows(x: ValueType, offsets: ValueType, numGroups: number): void {
+export function needRows(x: ValueType, offsets: ValueType, numGroups: number): void {
   if (
     !isFloat(x.dtype) ||
     x.shape.length !== 2 ||
@@ -100,6 +100,7 @@ export const groupedMatmul = defineOp<string[], { readonly transpose: boolean }>
       }
     });
   },
+  bf16: { inputs: [0, 2], outputs: [0] },
   params: ({ transpose }) => [Number(transpose)],
   vjp: ({ grad, inputs: [x, offsets, ...matrices], attrs: { transpose } }) => [
     multiply(grad, offsets!, matrices, !transpose),
@@ -160,6 +161,7 @@ export const groupedMatmulGrad = defineOp<["x", "grad", "offsets"], { readonly g
       }
     });
   },
+  bf16: { inputs: [0, 1], outputs: [] },
   vjp: ({ grads, inputs: [x, grad, offsets], outputs }) => {
     const matrices = outputs.map((output, at): Tensor => grads[at] ?? output.mul(0));
     return [multiply(grad, offsets, matrices, true), multiply(x, offsets, matrices), null];

@@ -1,21 +1,22 @@
 // Product with a matrix that stays as it is and is kept in few bits (../quantized.ts): its numbers are made while it is multiplied.
-import { fail, formatType, isFloat, sizeOf } from "../../base/index.ts";
+import { fail, formatType, type HostArray, isFloat, sizeOf } from "../../base/index.ts";
 import { quantizedMatmulOf } from "../composed.ts";
 import { defineOp, type ValueType } from "../op.ts";
-import { numbersOf, quantizedTypes } from "../quantized.ts";
+import { numbersOf, type QuantizedFormat, quantizedTypes } from "../quantized.ts";
 
 type QuantizedInputs = ["x", "codes", "scales", "scaleCodes", "mean"];
 
 /** [inputs, outputs] of the matrix. */
-function matrixOf(codes: ValueType, isNf4: boolean): [number, number] {
+export function matrixOf(codes: ValueType, isNf4: boolean): [number, number] {
   const [outputs, width] = codes.shape as [number, number];
   return [isNf4 ? 2 * width : width, outputs];
 }
 
-function checkParts(parts: readonly ValueType[], dtype: ValueType["dtype"]): void {
+export function checkParts(parts: readonly ValueType[], dtype: ValueType["dtype"], format: QuantizedFormat): void {
   const [codes] = parts;
-  const isNf4 = parts.length > 2;
-  const wanted = Object.values(quantizedTypes(isNf4 ? "nf4" : "int8", matrixOf(codes!, isNf4)));
+  if (codes?.shape.length !== 2)
+    fail("shape/quantized", "codes are those of a matrix", { got: codes && formatType(codes.dtype, codes.shape) });
+  const wanted = Object.values(quantizedTypes(format, matrixOf(codes, format === "nf4")));
   const types = wanted.map((type) => formatType(type.dtype === "u8" ? "u8" : dtype, type.shape));
   const got = parts.map((part) => formatType(part.dtype, part.shape));
   if (!isFloat(dtype) || types.join() !== got.join())
@@ -26,6 +27,30 @@ function checkParts(parts: readonly ValueType[], dtype: ValueType["dtype"]): voi
     });
 }
 
+/** Rows [first, end) of y: those of x by the matrix that parts stand for, or by its transpose. */
+export function multiplyRows(
+  x: HostArray,
+  [codes, scales, scaleCodes, mean]: readonly HostArray[],
+  transpose: boolean,
+  y: HostArray,
+  first: number,
+  end: number,
+): void {
+  const parts = { codes: codes!, scales: scales!, ...(mean === undefined ? {} : { scaleCodes: scaleCodes!, mean }) };
+  const matrix = numbersOf(parts);
+  const [inputs, outputs] = matrixOf(codes!, mean !== undefined);
+  const [depth, columns] = transpose ? [outputs, inputs] : [inputs, outputs];
+  const [kStep, jStep] = transpose ? [inputs, 1] : [1, inputs];
+  const values = x.data as Float64Array;
+  for (let i = first; i < end; i++) {
+    for (let j = 0; j < columns; j++) {
+      let sum = 0;
+      for (let k = 0; k < depth; k++) sum += values[i * depth + k]! * matrix[k * kStep + j * jStep]!;
+      y.data[i * columns + j] = sum;
+    }
+  }
+}
+
 export const quantizedMatmul = defineOp<QuantizedInputs, { readonly transpose: boolean }>({
   name: "quantizedMatmul",
   kind: "contract",
@@ -34,9 +59,7 @@ export const quantizedMatmul = defineOp<QuantizedInputs, { readonly transpose: b
   optional: 2,
   infer: ([x, ...parts], { transpose }) => {
     const given = parts.filter((part) => part !== undefined);
-    if (given[0]!.shape.length !== 2)
-      fail("shape/quantized", "codes are those of a matrix", { got: formatType(given[0]!.dtype, given[0]!.shape) });
-    checkParts(given, x.dtype);
+    checkParts(given, x.dtype, given.length > 2 ? "nf4" : "int8");
     const matrix = matrixOf(given[0]!, given.length > 2);
     const [depth, columns] = transpose ? matrix.toReversed() : matrix;
     if (x.shape.length !== 2 || x.shape[1] !== depth)
@@ -47,20 +70,8 @@ export const quantizedMatmul = defineOp<QuantizedInputs, { readonly transpose: b
       });
     return { dtype: x.dtype, shape: [x.shape[0]!, columns!] };
   },
-  reference: ([x, codes, scales, scaleCodes, mean], { transpose }, [y]) => {
-    const parts = { codes: codes!, scales: scales!, ...(mean === undefined ? {} : { scaleCodes: scaleCodes!, mean }) };
-    const matrix = numbersOf(parts);
-    const [inputs, outputs] = matrixOf(codes!, mean !== undefined);
-    const [depth, columns] = transpose ? [outputs, inputs] : [inputs, outputs];
-    const [kStep, jStep] = transpose ? [inputs, 1] : [1, inputs];
-    const values = x!.data as Float64Array;
-    for (let i = 0; i < y!.shape[0]!; i++) {
-      for (let j = 0; j < columns; j++) {
-        let sum = 0;
-        for (let k = 0; k < depth; k++) sum += values[i * depth + k]! * matrix[k * kStep + j * jStep]!;
-        y!.data[i * columns + j] = sum;
-      }
-    }
+  reference: ([x, ...parts], { transpose }, [y]) => {
+    multiplyRows(x!, parts.filter(Boolean), transpose, y!, 0, y!.shape[0]!);
   },
   params: ({ transpose }) => [Number(transpose)],
   vjp: ({ grad, inputs: [, ...parts], attrs: { transpose } }) => [
