@@ -1,7 +1,7 @@
-// The folders of Llama and of what is shaped like it: Mistral, Mixtral, Qwen2, Qwen3. Linear layers are [out, in] there.
+// The folders of Llama and of what is shaped like it: Mistral, Mixtral, Qwen2, Qwen3 and its mixtures. Linear layers are [out, in] there.
 import { z } from "zod";
 import type { LlamaConfig } from "../models/index.ts";
-import type { RotaryConfig, RotaryScaling } from "../nn/index.ts";
+import type { ExpertsConfig, RotaryConfig, RotaryScaling } from "../nn/index.ts";
 import type { HubConfig, HubLayout } from "./layout.ts";
 
 const size = z.number().int().positive().max(2_147_483_648);
@@ -69,8 +69,13 @@ const schema = z.looseObject({
   layer_types: z
     .array(z.literal("full_attention", { error: "windows in some layers alone are not known here" }))
     .nullish(),
-  num_local_experts: size.default(8),
-  num_experts_per_tok: size.default(2),
+  num_local_experts: size.optional(),
+  num_experts: size.optional(),
+  num_experts_per_tok: size.optional(),
+  moe_intermediate_size: size.default(768),
+  norm_topk_prob: z.boolean().default(false),
+  decoder_sparse_step: z.literal(1, { error: "experts in some layers alone are not known here" }).default(1),
+  mlp_only_layers: z.array(z.never({ error: "experts in some layers alone are not known here" })).nullish(),
   router_aux_loss_coef: z.number().nonnegative().default(0.001),
 });
 type Theirs = z.output<typeof schema>;
@@ -113,18 +118,70 @@ function scalingOf(scaling: RotaryScaling): HubConfig {
   return { ...both, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
 }
 
+/** How a file tells of a mixture of experts. */
+interface Mixture {
+  /** Defaults of its files: of the norms, and of the rotary positions. */
+  readonly eps: number;
+  readonly base: number;
+  /** Channels within an expert. */
+  hidden(config: Theirs): number;
+  read(config: Theirs): ExpertsConfig;
+  write(experts: ExpertsConfig, hidden: number): HubConfig;
+  readonly fileName: HubLayout["fileName"];
+}
+
+const mixtral: Mixture = {
+  ...{ eps: 1e-5, base: 1e6 },
+  hidden: (config) => config.intermediate_size,
+  read: ({ num_local_experts: count = 8, num_experts_per_tok: chosen = 2, router_aux_loss_coef: balance }) => ({
+    ...{ count, chosen, balance },
+    z: 0,
+  }),
+  write: ({ count, chosen, balance }) => ({
+    num_local_experts: count,
+    num_experts_per_tok: chosen,
+    router_aux_loss_coef: balance,
+  }),
+  fileName: (name) => name,
+};
+
+const qwenNames: { readonly [ours: string]: string } = { w1: "gate_proj", w2: "down_proj", w3: "up_proj" };
+const qwen3Mixture: Mixture = {
+  ...{ eps: 1e-6, base: 1e4 },
+  hidden: (config) => config.moe_intermediate_size,
+  // some files call the experts local, as Mixtral's do
+  read: ({ num_local_experts = 128, num_experts: count = num_local_experts, ...config }) => ({
+    count,
+    chosen: config.num_experts_per_tok ?? 8,
+    normalized: config.norm_topk_prob,
+    balance: config.router_aux_loss_coef,
+    z: 0,
+  }),
+  write: ({ count, chosen, balance, normalized = true }, hidden) => ({
+    num_experts: count,
+    num_experts_per_tok: chosen,
+    moe_intermediate_size: hidden,
+    norm_topk_prob: normalized,
+    router_aux_loss_coef: balance,
+  }),
+  fileName: (name) =>
+    name
+      .replace(".block_sparse_moe.", ".mlp.")
+      .replace(/\.(w[123])\.weight$/, (_, ours) => `.${qwenNames[ours]}.weight`),
+};
+
 /** What sets one of the published models apart from the others. */
 interface Kind extends Pick<HubLayout<LlamaConfig>, "modelType" | "architecture" | "holds"> {
   /** Settings that the file need not name. */
   readonly settings: Pick<LlamaConfig, "attentionBias" | "headNorm">;
   /** The sliding window where the file does not name it; left out, the model has none whatever the file says. */
   readonly window?: number;
-  readonly hasExperts?: true;
+  readonly mixture?: Mixture;
   /** Channels of a head where the file says nothing; left out, width / heads. */
   readonly headWidth?: number;
 }
 
-const layoutOf = ({ settings, window, hasExperts, headWidth, ...kind }: Kind): HubLayout<LlamaConfig, Theirs> => ({
+const layoutOf = ({ settings, window, mixture, headWidth, ...kind }: Kind): HubLayout<LlamaConfig, Theirs> => ({
   ...kind,
   family: "llama",
   schema,
@@ -136,23 +193,14 @@ const layoutOf = ({ settings, window, hasExperts, headWidth, ...kind }: Kind): H
     heads: config.num_attention_heads,
     keyValueHeads: config.num_key_value_heads ?? config.num_attention_heads,
     headWidth: config.head_dim ?? headWidth ?? config.hidden_size / config.num_attention_heads,
-    hidden: config.intermediate_size,
+    hidden: mixture?.hidden(config) ?? config.intermediate_size,
     // null is none; a file that does not name it has Transformers' default
     window: window === undefined ? 0 : ((config.sliding_window === undefined ? window : config.sliding_window) ?? 0),
     ...settings,
     tiedHead: config.tie_word_embeddings,
-    eps: config.rms_norm_eps ?? (hasExperts ? 1e-5 : 1e-6),
-    rotary: rotaryOf(config, hasExperts ? 1e6 : 1e4),
-    ...(hasExperts
-      ? {
-          experts: {
-            count: config.num_local_experts,
-            chosen: config.num_experts_per_tok,
-            balance: config.router_aux_loss_coef,
-            z: 0,
-          },
-        }
-      : {}),
+    eps: config.rms_norm_eps ?? mixture?.eps ?? 1e-6,
+    rotary: rotaryOf(config, mixture?.base ?? 1e4),
+    ...(mixture && { experts: mixture.read(config) }),
   }),
   write: (config) => ({
     vocab_size: config.vocab,
@@ -169,15 +217,9 @@ const layoutOf = ({ settings, window, hasExperts, headWidth, ...kind }: Kind): H
     tie_word_embeddings: config.tiedHead,
     rope_theta: config.rotary.base,
     rope_parameters: ropeOf(config.rotary),
-    ...(config.experts === undefined
-      ? {}
-      : {
-          num_local_experts: config.experts.count,
-          num_experts_per_tok: config.experts.chosen,
-          router_aux_loss_coef: config.experts.balance,
-        }),
+    ...(config.experts && mixture?.write(config.experts, config.hidden)),
   }),
-  fileName: (name) => name,
+  fileName: mixture?.fileName ?? ((name) => name),
   isTransposed: (name, { length }) => length === 2 && !name.includes("embed_tokens"),
   isIgnored: (name) => name.endsWith(".rotary_emb.inv_freq"),
   copyOf: (name, { tiedHead }) => (tiedHead && name === "lm_head.weight" ? "model.embed_tokens.weight" : undefined),
@@ -196,8 +238,9 @@ export const llamaLayouts = [
     holds: ({ attentionBias, headNorm, experts }) => !(attentionBias || headNorm || experts),
   }),
   layoutOf({
-    ...{ modelType: "mixtral", architecture: "MixtralForCausalLM", settings: plain, window: 0, hasExperts: true },
-    holds: ({ attentionBias, headNorm, experts }) => experts !== undefined && !(attentionBias || headNorm),
+    ...{ modelType: "mixtral", architecture: "MixtralForCausalLM", settings: plain, window: 0, mixture: mixtral },
+    holds: ({ attentionBias, headNorm, experts }) =>
+      experts !== undefined && experts.normalized !== false && !(attentionBias || headNorm),
   }),
   layoutOf({
     ...{ modelType: "qwen2", architecture: "Qwen2ForCausalLM" },
@@ -208,5 +251,11 @@ export const llamaLayouts = [
     ...{ modelType: "qwen3", architecture: "Qwen3ForCausalLM", headWidth: 128 },
     settings: { attentionBias: false, headNorm: true },
     holds: ({ attentionBias, headNorm, window, experts }) => headNorm && !(attentionBias || window > 0 || experts),
+  }),
+  layoutOf({
+    ...{ modelType: "qwen3_moe", architecture: "Qwen3MoeForCausalLM", mixture: qwen3Mixture },
+    settings: { attentionBias: false, headNorm: true },
+    holds: ({ attentionBias, headNorm, window, experts }) =>
+      headNorm && experts !== undefined && !(attentionBias || window > 0),
   }),
 ];

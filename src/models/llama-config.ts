@@ -56,6 +56,11 @@ export const llamaPresets = {
     },
     ...{ headNorm: true, tiedHead: true, eps: 1e-6, rotary: { base: 1e6 } },
   }),
+  "qwen3-30b-a3b": sized({
+    ...{ layers: 48, heads: 32, keyValueHeads: 4, width: 2048, headWidth: 128, hidden: 768, context: 40960 },
+    ...{ vocab: 151936, headNorm: true, eps: 1e-6, rotary: { base: 1e6 } },
+    experts: { count: 128, chosen: 8, normalized: true, balance: 0.001, z: 0 },
+  }),
 } as const satisfies { readonly [name: string]: LlamaConfig };
 
 type Size = Partial<LlamaConfig> &
@@ -96,6 +101,7 @@ const weight = z.number().nonnegative();
 const expertsSchema = z.strictObject({
   count: size.describe("feed-forward parts of a block"),
   chosen: size.default(2).describe("how many of them a token goes through"),
+  normalized: z.boolean().optional().describe("the weights of a token's experts add up to 1; left out, true"),
   balance: weight.default(0.01).describe("of the loss that keeps their loads alike"),
   z: weight.default(0.001).describe("of the loss that keeps the router's logits small"),
 });

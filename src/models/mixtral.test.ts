@@ -1,4 +1,4 @@
-// Mixtures of experts in the Llama family against Transformers' Mixtral: logits, loss with what routers add, gradients; decoding; one
+// Mixtures of experts in the Llama family against Transformers' Mixtral and Qwen3's mixture: logits, loss with what routers add, gradients; decoding; one
 // expert against none; even loads.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
@@ -12,12 +12,15 @@ import { constant, gradients, type Tensor, trace } from "../core/index.ts";
 import { crossEntropy, functionalCall, routerLoss, withAddedLosses } from "../nn/index.ts";
 import { Llama, type LlamaConfig, llamaFamily, llamaPresets } from "./index.ts";
 
-const golden = JSON.parse(readFileSync("test/golden/mixtral.json", "utf8")) as TinyLlamaCase & {
+interface Golden extends TinyLlamaCase {
   readonly batch: number;
   readonly time: number;
   readonly tokens: number[];
   readonly targets: number[];
-};
+}
+const read = (name: string) => JSON.parse(readFileSync(`test/golden/${name}.json`, "utf8")) as Golden;
+const golden = read("mixtral");
+const mixtures = [["Mixtral", golden] as const, ["Qwen3", read("qwen3-moe")] as const];
 const { config } = golden;
 const ids = (values: number[]) => fromNumbers("i32", [golden.batch, golden.time], values);
 
@@ -47,23 +50,34 @@ function run(model: Llama, values: ReadonlyMap<string, HostArray>): { readonly [
   return Object.fromEntries(outputs.map(([name, value]) => [name, [...toNumbers(value)]]));
 }
 
-test("logits, loss with what routers add, and the norm of every gradient equal Transformers'", () => {
-  const found = run(new Llama(config), startOf(golden, "f64"));
-  // Transformers computes angles in f32 whatever the rest is in, and counts loads in f32
-  assertClose(found.logits!, golden.logits, { absolute: 1e-6, what: "logits" });
-  assertClose(found.loss!, [golden.loss], { absolute: 1e-6, what: "loss" });
-  const norms = golden.parameters.map(({ name }) => found[`norm ${name}`]![0]!);
-  assertClose(norms, golden.gradNorms, { absolute: 1e-6, what: "gradient norms" });
-});
+test.each(mixtures)(
+  "logits, loss with what routers add, and the norm of every gradient equal Transformers': %s",
+  (_, golden) => {
+    const found = run(new Llama(golden.config), startOf(golden, "f64"));
+    // Transformers computes angles in f32 whatever the rest is in, and counts loads in f32
+    assertClose(found.logits!, golden.logits, { absolute: 1e-6, what: "logits" });
+    assertClose(found.loss!, [golden.loss], { absolute: 1e-6, what: "loss" });
+    const norms = golden.parameters.map(({ name }) => found[`norm ${name}`]![0]!);
+    assertClose(norms, golden.gradNorms, { absolute: 1e-6, what: "gradient norms" });
+  },
+);
 
-test("has the published names and shapes", () => {
+test.each(mixtures)("has the published names and shapes: %s", (_, golden) => {
+  const { config } = golden;
   const shapes = new Map([...new Llama(config).parameters()].map(([name, { shape }]) => [name, shape]));
   expect(shapes).toEqual(new Map(golden.parameters.map(({ name, shape }) => [name, shape])));
-  const big = [...new Llama(llamaPresets["mixtral-8x7b"]).parameters().values()];
-  expect(big.reduce((sum, { shape }) => sum + sizeOf(shape), 0)).toBe(46_702_792_704); // as its authors tell: 46.7B
 });
 
-test("decoding piece by piece over the cache gives the logits of the whole", () => {
+test.each([
+  ["mixtral-8x7b", 46_702_792_704], // as its authors tell: 46.7B
+  ["qwen3-30b-a3b", 30_532_122_624], // 30.5B
+] as const)("%s has as many parameters as are published", (preset, count) => {
+  const parameters = [...new Llama(llamaPresets[preset]).parameters().values()];
+  expect(parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0)).toBe(count);
+});
+
+test.each(mixtures)("decoding piece by piece over the cache gives the logits of the whole: %s", (_, golden) => {
+  const { config } = golden;
   const rows = [0, 1].map((row) => golden.tokens.slice(row * golden.time, (row + 1) * golden.time));
   const logits = decodeInPieces(new Llama(config), startOf(golden, "f64"), rows);
   assertClose(logits, golden.logits, { absolute: 1e-6, what: "logits" });

@@ -40,6 +40,20 @@ const recipes = {
     tokenizer: { bpe: { vocab: 300, split: "cl100k" }, specialTokens: ["<|endoftext|>"] },
     model: { llama: { ...small, heads: 4, keyValueHeads: 2, hidden: 40 } },
   },
+  qwen3_moe: {
+    data: { rows: texts },
+    tokenizer: { bpe: { vocab: 300, split: "cl100k" }, specialTokens: ["<|endoftext|>"] },
+    model: {
+      llama: {
+        ...small,
+        heads: 4,
+        keyValueHeads: 2,
+        hidden: 16,
+        headNorm: true,
+        experts: { count: 3, normalized: false },
+      },
+    },
+  },
   t5: { ...asked, model: { t5: seq } },
   "t5 1.1": {
     ...asked,

@@ -13,11 +13,14 @@ import torch
 from common import FOLDER, mix32, versions, write
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
+from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeRMSNorm
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 torch.set_num_threads(1)
-# Transformers takes a norm's mean of squares in f32 even in a model of f64: here it is taken in the model's own
-T5LayerNorm.forward = LlamaRMSNorm.forward = lambda self, x: (
+# Transformers takes a norm's mean of squares and a router's softmax in f32 even in a model of f64: here they are taken in the model's own
+softmax = torch.nn.functional.softmax
+torch.nn.functional.softmax = lambda x, *args, dtype=None, **options: softmax(x, *args, **options)
+T5LayerNorm.forward = LlamaRMSNorm.forward = Qwen3MoeRMSNorm.forward = lambda self, x: (
     self.weight * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.variance_epsilon)
 )
 B, T = 2, 9

@@ -14,7 +14,7 @@ from common import mix32, versions, write
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM,
-    MixtralConfig, MixtralForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+    MixtralConfig, MixtralForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM,
 )  # fmt: skip
 
 torch.set_num_threads(1)
@@ -38,6 +38,10 @@ models = {
 with torch.random.fork_rng():  # the others' weights stay as they are
     experts = {"num_local_experts": 3, "num_experts_per_tok": 2, "router_aux_loss_coef": 0.02, "head_dim": 4}
     models["mixtral"] = (MixtralForCausalLM(MixtralConfig(**sizes, **experts)), {})
+with torch.random.fork_rng():
+    experts = {"num_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 20, "head_dim": 6}
+    models["qwen3_moe"] = (Qwen3MoeForCausalLM(Qwen3MoeConfig(**sizes, **experts, norm_topk_prob=True)), {})
+    models["qwen3_moe by shares"] = (Qwen3MoeForCausalLM(Qwen3MoeConfig(**sizes, **experts)), {})
 draws = iter(mix32(104729 + i) for i in range(10_000))
 tokens = torch.tensor([[next(draws) % V for _ in range(T)] for _ in range(B)])
 

@@ -18,10 +18,15 @@ beforeAll(() => {
 afterAll(() => folder.remove());
 
 const MiB = 2 ** 20;
-const recipeOf = (gpt: object, rest: object) => ({
+const gpt = (sizes: object) => ({ gpt: { dropout: 0, bias: false, ...sizes } });
+const experts = (context: number) => ({
+  llama: { layers: 3, heads: 4, width: 256, hidden: 512, context, experts: { count: 8 } },
+});
+const adapter = { lora: { rank: 8, targets: ["*.experts.*", "*_proj"], base: "nf4" } };
+const recipeOf = (model: object, rest: object) => ({
   data: { path: join(folder.path, "corpus.txt") },
   tokenizer: "char",
-  model: { gpt: { dropout: 0, bias: false, ...gpt } },
+  model,
   optimizer: { adamw: { clip: 1 } },
   eval: { every: 0 },
   checkpoint: { every: 0 },
@@ -30,12 +35,15 @@ const recipeOf = (gpt: object, rest: object) => ({
 
 describe("peak memory is what the plan says", () => {
   test.each([
-    ["many activations", { layers: 4, heads: 4, width: 256, context: 256 }, { batch: { size: 16 } }],
-    ["many parameters", { layers: 6, heads: 8, width: 512, context: 64 }, { batch: { size: 4 } }],
-    ["a budget", { layers: 6, heads: 8, width: 512, context: 256 }, { batch: { size: 16 }, memory: "800MiB" }],
-    ["lanes", { layers: 4, heads: 4, width: 256, context: 128 }, { batch: { size: 32, lanes: 4 } }],
-  ])("%s", async (name, gpt, rest) => {
-    const measured = await measureRun(recipeOf(gpt, { steps: 4, ...rest }), join(folder.path, name));
+    ["many activations", gpt({ layers: 4, heads: 4, width: 256, context: 256 }), { batch: { size: 16 } }],
+    ["many parameters", gpt({ layers: 6, heads: 8, width: 512, context: 64 }), { batch: { size: 4 } }],
+    ["a budget", gpt({ layers: 6, heads: 8, width: 512, context: 256 }), { batch: { size: 16 }, memory: "800MiB" }],
+    ["lanes", gpt({ layers: 4, heads: 4, width: 256, context: 128 }), { batch: { size: 32, lanes: 4 } }],
+    ["experts", experts(256), { batch: { size: 16 } }],
+    ["experts in bf16", experts(256), { batch: { size: 16 }, precision: "bf16" }],
+    ["adapters of experts beside NF4", experts(512), { batch: { size: 16 }, adapter }],
+  ])("%s", async (name, model, rest) => {
+    const measured = await measureRun(recipeOf(model, { steps: 4, ...rest }), join(folder.path, name));
     const used = measured.peakBytes;
     const slack = Math.max(0.05 * measured.plannedBytes, 64 * MiB);
     console.info(
@@ -48,7 +56,7 @@ describe("peak memory is what the plan says", () => {
 test("a 10 ms timer is less than 10 ms late while a large step runs", async ({ skip }) => {
   if (noTimings !== undefined) skip(noTimings);
   const measured = await measureRun(
-    recipeOf({ layers: 6, heads: 6, width: 384, context: 256 }, { steps: amount(30, 4), batch: { size: 16 } }),
+    recipeOf(gpt({ layers: 6, heads: 6, width: 384, context: 256 }), { steps: amount(30, 4), batch: { size: 16 } }),
     join(folder.path, "timer"),
   );
   console.info(`timer late: p99 ${measured.timerP99Ms.toFixed(1)} ms, at most ${measured.timerMaxMs.toFixed(1)} ms`);

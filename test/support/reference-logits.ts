@@ -1,5 +1,5 @@
 // Logits of a model in f64, from tensors of any dtype.
-import { fromNumbers, type HostArray, toNumbers } from "../../src/base/index.ts";
+import { fromNumbers, type HostArray, isFloat, toNumbers } from "../../src/base/index.ts";
 import { type Tensor, trace } from "../../src/core/index.ts";
 import { functionalCall, type Module } from "../../src/nn/index.ts";
 import { runReference } from "./run-reference.ts";
@@ -10,7 +10,8 @@ export function referenceLogits(
   tensors: ReadonlyMap<string, HostArray>,
   ...tokens: readonly HostArray[]
 ): Float64Array {
-  const values = [...tensors].map(([key, array]) => [key, fromNumbers("f64", array.shape, toNumbers(array))] as const);
+  const wide = (array: HostArray) => (isFloat(array.dtype) ? fromNumbers("f64", array.shape, toNumbers(array)) : array);
+  const values = [...tensors].map(([key, array]) => [key, wide(array)] as const);
   const inputs = tokens.map((array, at) => [`tokens.${at}`, array] as const);
   const feeds = Object.fromEntries([...values, ...inputs]);
   const graph = trace(
