@@ -99,9 +99,9 @@ export class Experts extends Module {
         ids.map((id) => of(id).reshape(-1, 1)),
         1,
       );
-    const weights = this.normalized
-      ? softmax(columns((id) => takeAlong(logits, id)))
-      : columns((id) => takeAlong(softmax(logits), id)); // (N, k)
+    const shares = this.normalized ? logits : softmax(logits);
+    const picked = columns((id) => takeAlong(shares, id));
+    const weights = this.normalized ? softmax(picked) : picked; // (N, k)
     const experts = columns((id) => id);
     const { rows, places, offsets } = groupRows(experts, this.experts.length);
     const { rows: from } = groupRows(experts.reshape(-1, 1), this.experts.length);

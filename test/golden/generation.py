@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 torch.set_num_threads(1)
 hub = json.loads((FOLDER / "hub.json").read_text())
-NAMES, V, LENGTHS = ("gpt2", "llama", "mistral", "qwen2", "qwen3 in f16", "mixtral", "qwen3_moe by shares"), 29, (1, 3, 5)
+NAMES, V, LENGTHS = ("gpt2", "llama", "mistral", "qwen2", "qwen3 in f16", "mixtral", "qwen3_moe"), 29, (1, 3, 5)
 draws = iter(mix32(1299709 + i) for i in range(1000))
 prompts = [[next(draws) % V for _ in range(length)] for length in LENGTHS]
 greedy = {"plain": {}, "repetition penalty": {"repetition_penalty": 1.4}}

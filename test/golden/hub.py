@@ -41,7 +41,6 @@ with torch.random.fork_rng():  # the others' weights stay as they are
 with torch.random.fork_rng():
     experts = {"num_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 20, "head_dim": 6}
     models["qwen3_moe"] = (Qwen3MoeForCausalLM(Qwen3MoeConfig(**sizes, **experts, norm_topk_prob=True)), {})
-    models["qwen3_moe by shares"] = (Qwen3MoeForCausalLM(Qwen3MoeConfig(**sizes, **experts)), {})
 draws = iter(mix32(104729 + i) for i in range(10_000))
 tokens = torch.tensor([[next(draws) % V for _ in range(T)] for _ in range(B)])
 
