@@ -137,7 +137,8 @@ const mixtral: Mixture = {
     ...{ count, chosen, balance },
     z: 0,
   }),
-  write: ({ count, chosen, balance }) => ({
+  write: ({ count, chosen, balance }, hidden) => ({
+    intermediate_size: hidden,
     num_local_experts: count,
     num_experts_per_tok: chosen,
     router_aux_loss_coef: balance,
@@ -210,14 +211,15 @@ const layoutOf = ({ settings, window, mixture, headWidth, ...kind }: Kind): HubL
     num_attention_heads: config.heads,
     num_key_value_heads: config.keyValueHeads,
     head_dim: config.headWidth,
-    intermediate_size: config.hidden,
     ...(window !== undefined ? { sliding_window: config.window === 0 ? null : config.window } : {}),
     hidden_act: "silu",
     rms_norm_eps: config.eps,
     tie_word_embeddings: config.tiedHead,
     rope_theta: config.rotary.base,
     rope_parameters: ropeOf(config.rotary),
-    ...(config.experts && mixture?.write(config.experts, config.hidden)),
+    ...(config.experts && mixture
+      ? mixture.write(config.experts, config.hidden)
+      : { intermediate_size: config.hidden }),
   }),
   fileName: mixture?.fileName ?? ((name) => name),
   isTransposed: (name, { length }) => length === 2 && !name.includes("embed_tokens"),

@@ -32,7 +32,8 @@ special = "fortune <|endoftext|> </s> [MASK]"
 def figures(name, folder):
     files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
     assert sum(name.endswith(".safetensors") for name in files) > 1
-    model, loading = autos.get(name, AutoModelForCausalLM).from_pretrained(folder, dtype=torch.float64, output_loading_info=True)
+    eager = {"experts_implementation": "eager"} if name == "qwen3_moe" else {}
+    model, loading = autos.get(name, AutoModelForCausalLM).from_pretrained(folder, dtype=torch.float64, output_loading_info=True, **eager)
     assert not any(loading[key] for key in ["missing_keys", "unexpected_keys", "mismatched_keys"]), loading
     model.eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
