@@ -4,8 +4,17 @@ import { describe, expect, test } from "vitest";
 import { assertClose } from "../../test/support/close.ts";
 import { runReference } from "../../test/support/run-reference.ts";
 import { fromNumbers, type HostArray, RandomStream, sizeOf, toNumbers } from "../base/index.ts";
-import { constant, gradients, matmul, quantizedFormats, stopGradient, type Tensor, trace } from "../core/index.ts";
-import { numbersOf } from "../core/quantized.ts";
+import {
+  constant,
+  gradients,
+  matmul,
+  type QuantizedParts,
+  quantizedFormats,
+  quantizedMatmul,
+  stopGradient,
+  type Tensor,
+  trace,
+} from "../core/index.ts";
 import {
   addLora,
   Experts,
@@ -101,20 +110,18 @@ test("weights that are shares of a softmax of all experts do not add up to 1", (
 
 const f64 = (array: HostArray) => (array.dtype === "f32" ? fromNumbers("f64", array.shape, toNumbers(array)) : array);
 
-/** The matrix [inputs, outputs] that parts stand for, in f64. */
+/** The matrix [inputs, outputs] that parts stand for, in f64: the plain product of the identity by it. */
 function exactly(parts: ReadonlyMap<string, HostArray>, path: string): HostArray {
-  const part = (name: string) => parts.get(`${path}.${name}`);
-  const [scaleCodes, mean] = [part("scaleCodes"), part("mean")];
-  const codes = part("codes")!;
-  const numbers = numbersOf({ codes, scales: part("scales")!, ...(mean && { scaleCodes: scaleCodes!, mean }) });
-  const outputs = codes.shape[0]!;
-  const inputs = numbers.length / outputs;
-  const at = (flat: number) => numbers[(flat % outputs) * inputs + Math.floor(flat / outputs)]!;
-  return fromNumbers(
-    "f64",
-    [inputs, outputs],
-    numbers.map((_, flat) => at(flat)),
-  );
+  const { shape } = values.get(path)!;
+  const own = [...parts]
+    .filter(([name]) => name.startsWith(`${path}.`))
+    .map(([name, value]) => [name.split(".").at(-1), value]);
+  const identity = Float64Array.from({ length: shape[0]! ** 2 }, (_, at) => Number(at % (shape[0]! + 1) === 0));
+  const feeds = { ...Object.fromEntries(own), x: fromNumbers("f64", [shape[0]!, shape[0]!], identity) };
+  const graph = trace(feeds, ({ x, ...given }: { readonly [name: string]: Tensor }) => ({
+    y: quantizedMatmul(x!, given as unknown as QuantizedParts<Tensor>),
+  }));
+  return runReference(graph, feeds).y!;
 }
 
 describe.each(quantizedFormats)("%s", (format) => {
