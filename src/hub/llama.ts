@@ -123,6 +123,7 @@ interface Mixture {
   /** Defaults of its files: of the norms, and of the rotary positions. */
   readonly eps: number;
   readonly base: number;
+  readonly schema: z.ZodType<Theirs>;
   /** Channels within an expert. */
   hidden(config: Theirs): number;
   read(config: Theirs): ExpertsConfig;
@@ -131,7 +132,7 @@ interface Mixture {
 }
 
 const mixtral: Mixture = {
-  ...{ eps: 1e-5, base: 1e6 },
+  ...{ eps: 1e-5, base: 1e6, schema },
   hidden: (config) => config.intermediate_size,
   read: ({ num_local_experts: count = 8, num_experts_per_tok: chosen = 2, router_aux_loss_coef: balance }) => ({
     ...{ count, chosen, balance },
@@ -149,6 +150,7 @@ const mixtral: Mixture = {
 const qwenNames: { readonly [ours: string]: string } = { w1: "gate_proj", w2: "down_proj", w3: "up_proj" };
 const qwen3Mixture: Mixture = {
   ...{ eps: 1e-6, base: 1e4 },
+  schema: schema.extend({ intermediate_size: size.default(6144) }), // of layers without experts: there are none
   hidden: (config) => config.moe_intermediate_size,
   // some files call the experts local, as Mixtral's do
   read: ({ num_local_experts = 128, num_experts: count = num_local_experts, ...config }) => ({
@@ -185,7 +187,7 @@ interface Kind extends Pick<HubLayout<LlamaConfig>, "modelType" | "architecture"
 const layoutOf = ({ settings, window, mixture, headWidth, ...kind }: Kind): HubLayout<LlamaConfig, Theirs> => ({
   ...kind,
   family: "llama",
-  schema,
+  schema: mixture?.schema ?? schema,
   read: (config) => ({
     vocab: config.vocab_size,
     context: config.max_position_embeddings,
