@@ -77,6 +77,14 @@ test("a head that the configuration names and the file lacks is refused", async 
   });
 });
 
+test("an adapter within the head, which is trained whole, is not written", async () => {
+  folderOf("classes", encoders.cases.classes.files);
+  const { tensors, ...model } = await readPeftModel(folderOf("classes adapter", cases.classes!.files));
+  const added = ["A", "B"].map((part) => [`classifier.lora.${part}`, fromNumbers("f32", [1, 1], [1])] as const);
+  const write = () => peftFiles({ ...model, tensors: new Map([...tensors, ...added]), base: "", files: new Map() });
+  expect(write).toThrow(expect.objectContaining({ code: "hub/export", where: "classifier" }));
+});
+
 test("an adapter of a task that PEFT was not seen to read is not written", async () => {
   folderOf("tokens", encoders.cases.tokens.files);
   const model = await readPeftModel(folderOf("tokens adapter", cases.tokens!.files));

@@ -57,7 +57,16 @@ export function peftFiles(
       got: task,
       fix: "--layout huggingface, which writes the whole model, adapters merged",
     });
-  const heads = headNames(family, task, model.tensors.keys()).map((name) => {
+  const headParts = headNames(family, task, model.tensors.keys());
+  const adapted = headParts.find(isLoraName);
+  if (adapted !== undefined)
+    fail("hub/export", "a layer of the head has an adapter and is trained whole: PEFT keeps one of both", {
+      where: pathOf(adapted),
+      expected: "adapters of layers outside the head",
+      got: "an adapter in the head",
+      fix: "--layout huggingface, which merges it; or leave the head out of adapter.lora.targets",
+    });
+  const heads = headParts.map((name) => {
     const array = model.tensors.get(name)!;
     const kept = layout.isTransposed(name, array.shape) ? transposed(array) : array;
     return { ...kept, name: `base_model.model.${layout.fileName(name)}` };
