@@ -37,6 +37,8 @@ export interface ModelDescription {
   readonly config: unknown;
   /** What was trained beside the model, if it was. */
   readonly adapter?: AdapterConfig;
+  /** Parameters that an adapter of PEFT's had whole beside it. */
+  readonly wholes?: readonly string[];
   readonly task: TaskName;
   /** Class names by id, for classifiers. */
   readonly classes?: readonly string[];
@@ -110,9 +112,12 @@ async function readSaved(folder: string, keep: KeepTensor = (name, value) => [[n
 
 /** A model in the layout of Hugging Face, with an adapter of PEFT's where it has one. */
 function fromPublished(
-  model: HubModel & { readonly adapter?: LoraConfig } & Pick<PromptedHubModel, "prompt" | "prefix">,
+  model: HubModel & { readonly adapter?: LoraConfig; readonly wholes?: readonly string[] } & Pick<
+      PromptedHubModel,
+      "prompt" | "prefix"
+    >,
 ): ModelFiles {
-  const { folder, family, config, tensors, texts, task, classes, adapter, prompt, prefix } = model;
+  const { folder, family, config, tensors, texts, task, classes, adapter, wholes = [], prompt, prefix } = model;
   return {
     folder,
     place: folder,
@@ -120,6 +125,7 @@ function fromPublished(
       ...{ format: "athanor-model", family, config, task, seed: 0 },
       ...(classes === undefined ? {} : { classes }),
       ...(adapter === undefined ? {} : { adapter: { lora: { ...adapter, targets: [...adapter.targets], ratio: 1 } } }),
+      ...(wholes.length === 0 ? {} : { wholes }),
       ...(prompt === undefined ? {} : { adapter: { prompt } }),
       ...(prefix === undefined ? {} : { adapter: { prefix } }),
     },
@@ -219,7 +225,7 @@ function published(
   layout: "huggingface" | "peft",
   dtype: SaveOptions["dtype"],
 ): HubFiles {
-  const { family, config, adapter, task, classes } = description;
+  const { family, config, adapter, wholes, task, classes } = description;
   const stored = new Map([...tensors].map(([name, tensor]) => [name, storedAs(dtype, tensor, name)]));
   const isBefore = adapter?.prompt !== undefined || adapter?.prefix !== undefined;
   if (isBefore && layout === "huggingface")
@@ -239,7 +245,7 @@ function published(
       got: "peft",
       fix: "--layout huggingface, which writes the whole model",
     });
-  return peftFiles({ family, config, task, adapter: adapter.lora, tensors: stored, base, files });
+  return peftFiles({ family, config, task, adapter: adapter.lora, wholes, tensors: stored, base, files });
 }
 
 /** A parameter in another dtype. Its data errors with `model/range` where f16 is too narrow for it. */

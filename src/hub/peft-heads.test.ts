@@ -77,6 +77,18 @@ test("a head that the configuration names and the file lacks is refused", async 
   });
 });
 
+test("what an adapter of PEFT's has whole beside it, and is no head, is written again", async () => {
+  folderOf("classes", encoders.cases.classes.files);
+  const model = await readPeftModel(folderOf("classes adapter", cases.classes!.files));
+  expect(model.wholes).toContain("classifier.weight");
+  const wholes = [...model.wholes, "bert.embeddings.LayerNorm.weight", "bert.embeddings.LayerNorm.bias"];
+  const { texts, tensors } = peftFiles({ ...model, wholes, base: "classes", files: new Map() });
+  expect(JSON.parse(texts.get("adapter_config.json")!).modules_to_save).toContain("bert.embeddings.LayerNorm");
+  const [norm] = tensors.filter(({ name }) => name === "base_model.model.bert.embeddings.LayerNorm.weight");
+  expect(norm?.data).toEqual(model.tensors.get("bert.embeddings.LayerNorm.weight")!.data);
+  expect(new Set(tensors.map(({ name }) => name)).size).toBe(tensors.length);
+});
+
 test("an adapter within the head, which is trained whole, is not written", async () => {
   folderOf("classes", encoders.cases.classes.files);
   const { tensors, ...model } = await readPeftModel(folderOf("classes adapter", cases.classes!.files));

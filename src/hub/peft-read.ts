@@ -51,6 +51,8 @@ export async function isPeftFolder(folder: string): Promise<boolean> {
 /** A model with its adapter: `tensors` hold both. */
 export interface AdaptedHubModel extends HubModel {
   readonly adapter: LoraConfig;
+  /** Parameters that the adapter's folder holds whole. */
+  readonly wholes: readonly string[];
 }
 
 /**
@@ -68,7 +70,7 @@ export async function readPeftModel(folder: string, base?: string, keep?: KeepTe
     });
   const config = parseConfig(peftSchema, parseJson(await readFile(where, "utf8"), where), where);
   const model = await readHubModel(base ?? (await baseOf(folder, config.base_model_name_or_path)), keep);
-  const { targets, tensors } = await readParts(folder, model, config, keep);
+  const { targets, tensors, wholes } = await readParts(folder, model, config, keep);
   const adapter: LoraConfig = {
     rank: config.r,
     alpha: config.lora_alpha,
@@ -79,7 +81,7 @@ export async function readPeftModel(folder: string, base?: string, keep?: KeepTe
     init: "zero",
   };
   const texts = new Map([...model.texts, ...(await readTexts(folder))]); // such as the template of conversations that it learnt
-  return { ...model, folder, adapter, texts, tensors: new Map([...model.tensors, ...tensors]) };
+  return { ...model, folder, adapter, wholes, texts, tensors: new Map([...model.tensors, ...tensors]) };
 }
 
 export async function baseOf(folder: string, name: string | null): Promise<string> {
@@ -112,6 +114,7 @@ async function readParts(
       file.names.map((name) => [name.replace(/magnitude_vector\.weight$/, "magnitude_vector"), name]),
     );
     const targets: string[] = [];
+    const wholes: string[] = [];
     const tensors = new Map<string, HostArray>();
     for (const [path, layer] of module.modules()) {
       if (!(layer instanceof Linear)) continue;
@@ -136,6 +139,7 @@ async function readParts(
       const value = names.has(fileName) ? await file.read(fileName) : undefined;
       const found = requireShape(value, isTransposed ? shape.toReversed() : shape, fileName, folder);
       names.delete(fileName);
+      wholes.push(name);
       for (const [part, kept] of keep(name, isTransposed ? transpose(found) : found)) tensors.set(part, kept);
     }
     const [unplaced] = names.values();
@@ -146,7 +150,7 @@ async function readParts(
         got: unplaced ?? "no tensors",
         fix: "give the model that it was trained beside",
       });
-    return { targets, tensors };
+    return { targets, tensors, wholes };
   } finally {
     await file.close();
   }

@@ -39,6 +39,8 @@ export function peftFiles(
     readonly adapter: LoraConfig;
     readonly tensors: ReadonlyMap<string, StoredTensor>;
     readonly base: string;
+    /** Parameters beside the head's that are written whole. */
+    readonly wholes?: readonly string[] | undefined;
     /** Of which those that are carried go along. */
     readonly files: ReadonlyMap<string, string>;
   },
@@ -57,7 +59,7 @@ export function peftFiles(
       got: task,
       fix: "--layout huggingface, which writes the whole model, adapters merged",
     });
-  const headParts = headNames(family, task, model.tensors.keys());
+  const headParts = [...new Set([...headNames(family, task, model.tensors.keys()), ...(model.wholes ?? [])])];
   const adapted = headParts.find(isLoraName);
   if (adapted !== undefined)
     fail("hub/export", "a layer of the head has an adapter and is trained whole: PEFT keeps one of both", {
