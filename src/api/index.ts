@@ -10,7 +10,7 @@ export {
 export { type ChosenEngine, chooseEngine } from "./engine.ts";
 export { type GrpoInput, grpo } from "./grpo.ts";
 export { writeStart } from "./initial-state.ts";
-export { type LabelledTask, readLabelledTask } from "./labelled-task.ts";
+export type { LabelledTask } from "./labelled-task.ts";
 export { measureMatmul, measurePeak } from "./machine.ts";
 export {
   type ClassPrediction,
@@ -28,9 +28,10 @@ export { type Inspection, inspectRecipe, planRecipe, type RunPlan } from "./plan
 export { type PreviewPart, type PreviewRow, previewRecipe } from "./preview.ts";
 export { type RunReport, renderReport, type Stage, type StageName } from "./report.ts";
 export { recipeHash } from "./run-folder.ts";
-export { heldOutPairs, pairsOfFile } from "./run-pairs.ts";
 export { findRun, runStatus } from "./run-path.ts";
+export { heldOutTask, taskOfFile } from "./run-tasks.ts";
 export type { TextPrediction } from "./sequence-texts.ts";
+export type { ChoicePrediction } from "./text-choices.ts";
 export { type RecordRecipe, Training, train } from "./train.ts";
 export { runTraining } from "./training.ts";
 export type { TrainOptions, TrainOutcome } from "./training-run.ts";

@@ -21,6 +21,7 @@ import { readModelFiles } from "./model-files.ts";
 import type { EarlierRun } from "./run-folder.ts";
 import { textsOf } from "./run-path.ts";
 import { startAdapters } from "./start-adapters.ts";
+import { inUnit } from "./target-unit.ts";
 import { version } from "./version.ts";
 
 /**
@@ -62,10 +63,11 @@ async function initFrom(
   const isLeft = (name: string) => left.some((one) => name === one || name.endsWith(`.${one}`)); // its slots too
   const table = modelFamilies.get(JSON.parse(prepared.files["model.json"] ?? "{}").family)?.positionTable;
   const positions = parameterTypes.find(({ name }) => name === table)?.shape[0];
+  const toUnit = unitChange(files.get("model.json"), prepared.files["model.json"]);
   const kept = new Map(
     [...tensors]
       .filter(([name]) => !isLeft(name))
-      .map(([name, value]) => [name, name === table ? firstRows(value, positions) : value]),
+      .map(([name, value]) => [name, name === table ? firstRows(value, positions) : toUnit(name, value)]),
   );
   const { model } = prepared.description;
   const quantized = [...quantizedWeights(model).keys()].map((name) => ({ name }));
@@ -109,6 +111,13 @@ function freshHead(theirs = "{}", ours = "{}"): (name: string) => boolean {
   const isSame = before.task === now.task && before.config?.outputs === now.config?.outputs;
   const { isHead } = modelFamilies.get(now.family) ?? {};
   return isSame || isHead === undefined ? () => false : isHead;
+}
+
+/** How the last layers of two models that read numbers off texts differ. Of each its `model.json`. */
+function unitChange(theirs = "{}", ours = "{}"): (name: string, value: HostArray) => HostArray {
+  const [{ unit: from, task }, { unit: to, family }] = [JSON.parse(theirs), JSON.parse(ours)];
+  if (task !== "regression" || to === undefined) return (_, value) => value;
+  return (name, value) => inUnit(name, value, { family, from, to });
 }
 
 /** Tensors of adapters do not tell what they are scaled by. Of each model its `model.json`. Errors with `model/adapter`. */

@@ -6,6 +6,7 @@ import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fail, fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
 import { onDisk, SafetensorsFile, syncFolder, writeDurably, writeSafetensors } from "../checkpoint/index.ts";
+import type { TargetUnit } from "../data/index.ts";
 import {
   carriedTexts,
   type HubFiles,
@@ -27,6 +28,7 @@ import { isQuantizedPart, type LoraConfig } from "../nn/index.ts";
 import type { AdapterConfig } from "../recipe/index.ts";
 import { makeFolders } from "../track/index.ts";
 import { checkpointAt, findRun, textsOf } from "./run-path.ts";
+import { inUnit } from "./target-unit.ts";
 import { usedWeights, type WeightsChoice } from "./used-weights.ts";
 
 /** `model.json`: enough to build the module again. */
@@ -44,6 +46,8 @@ export interface ModelDescription {
   readonly classes?: readonly string[];
   /** The column that a text classifier reads. */
   readonly textColumn?: string;
+  /** Of a model that reads numbers off texts: what turns its outputs into them; left out, they are. */
+  readonly unit?: TargetUnit;
   readonly seed: number;
 }
 
@@ -225,8 +229,15 @@ function published(
   layout: "huggingface" | "peft",
   dtype: SaveOptions["dtype"],
 ): HubFiles {
-  const { family, config, adapter, wholes, task, classes } = description;
-  const stored = new Map([...tensors].map(([name, tensor]) => [name, storedAs(dtype, tensor, name)]));
+  const { family, config, adapter, wholes, task, classes, unit } = description;
+  const told = (name: string, tensor: StoredTensor) => {
+    const { data } = tensor;
+    const value = async () => ({ ...tensor, data: typeof data === "function" ? await data() : data });
+    return unit === undefined
+      ? tensor
+      : { ...tensor, data: async () => inUnit(name, await value(), { family, from: unit }).data };
+  };
+  const stored = new Map([...tensors].map(([name, tensor]) => [name, storedAs(dtype, told(name, tensor), name)]));
   const isBefore = adapter?.prompt !== undefined || adapter?.prefix !== undefined;
   if (isBefore && layout === "huggingface")
     fail("hub/export", "what is trained before a text is no part of the model: it cannot be merged", {

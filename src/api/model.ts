@@ -35,6 +35,7 @@ import {
   type SlidingOptions,
   scoreChoices,
   scoreExactMatch,
+  scoreRetrieval,
   scoreTexts,
   scoreWrittenTexts,
   type TaskRows,
@@ -59,7 +60,7 @@ import { type Parameter, quantizeLayers, quantizeVocabulary, storedParts } from 
 import { adapt } from "../recipe/index.ts";
 import { Predictor, softmaxOf } from "../train/index.ts";
 import { chooseEngine } from "./engine.ts";
-import { type LabelledTask, scoreLabelledTask } from "./labelled-task.ts";
+import { asLabelledTask, type LabelledTask, scoreLabelledTask } from "./labelled-task.ts";
 import { applyProjection, mergeLora } from "./merge-adapter.ts";
 import {
   type ModelDescription,
@@ -70,6 +71,8 @@ import {
 } from "./model-files.ts";
 import { type AnswerPrediction, answerQuestions } from "./question-answers.ts";
 import { SequenceTexts, type TextPrediction } from "./sequence-texts.ts";
+import { ownUnit } from "./target-unit.ts";
+import { type ChoicePrediction, chooseTexts } from "./text-choices.ts";
 import type { WeightsChoice } from "./used-weights.ts";
 import { type LabelPrediction, labelWords } from "./word-labels.ts";
 
@@ -95,6 +98,7 @@ export type Prediction<Label extends string = string> =
   | NumberPrediction
   | TextPrediction
   | AnswerPrediction
+  | ChoicePrediction
   | LabelPrediction
   | VectorPrediction;
 
@@ -125,6 +129,8 @@ export interface TaskOptions extends SlidingOptions, ExactMatchOptions, WrittenT
   readonly writing?: BeamOptions;
   readonly batch?: number;
 }
+
+const answering: readonly string[] = ["question-answering", "token-classification", "multiple-choice"];
 
 /** A row to predict: a record of a table, a text for a text classifier, the pixels of an image. */
 export type PredictInput = object | string;
@@ -240,7 +246,8 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   /**
    * Predicts one row, or several. A classifier answers `{ label, probability, probabilities }`, a regression `{ value }`, a model that
    * makes texts from texts `{ text, score }`, as the beams of `options` find it, one that answers questions `{ answer, start, end, score }`,
-   * one that labels words `{ words, labels, entities }`, one of vectors `{ vector }`. Errors with `data/unknown-column`, `model/task`.
+   * one that labels words `{ words, labels, entities }`, one that chooses among texts `{ index, choice, probability, probabilities }`, one of
+   * vectors `{ vector }`. Errors with `data/unknown-column`, `model/task`.
    */
   predict(inputs: readonly Row[], options?: BeamOptions): Promise<Prediction<Label>[]>;
   predict(input: Row, options?: BeamOptions): Promise<Prediction<Label>>;
@@ -250,22 +257,29 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   ): Promise<Prediction<Label> | Prediction<Label>[]> {
     const many = Array.isArray(input);
     const rows = (many ? input : [input]) as readonly Row[];
-    const predictions =
-      (await this.writeTexts(rows, options)) ?? (await this.answer(rows)) ?? (await this.predictRows(rows));
+    const predictions = (await this.writeTexts(rows, options)) ?? (await this.predictAll(rows));
     return many ? predictions : predictions[0]!;
   }
 
-  private async predictRows(rows: readonly Row[]): Promise<Prediction<Label>[]> {
+  private async predictAll(rows: readonly PredictInput[]): Promise<Prediction<Label>[]> {
+    return (await this.answer(rows)) ?? (await this.predictRows(rows));
+  }
+
+  private async predictRows(rows: readonly PredictInput[]): Promise<Prediction<Label>[]> {
     const outputs = await this.predictor.run(this.encode(rows), rows.length);
     return outputs.map((output) => this.decode(output));
   }
 
-  /** Answers to questions, and labels of words; undefined for models of other tasks. */
-  private async answer(rows: readonly PredictInput[]): Promise<(AnswerPrediction | LabelPrediction)[] | undefined> {
-    const { predictor } = this;
+  /** Answers to questions, choices, and labels of words; undefined for models of other tasks. */
+  private async answer(
+    rows: readonly PredictInput[],
+  ): Promise<(AnswerPrediction | ChoicePrediction | LabelPrediction)[] | undefined> {
+    const { predictor, special } = this;
     const { task, classes = [] } = this.description;
-    if (task !== "question-answering" && task !== "token-classification") return undefined;
-    const [length, tokenizer] = [this.built.inputs.tokens!.shape[0]!, this.requireTokenizer()];
+    if (!answering.includes(task)) return undefined;
+    const [length, tokenizer] = [this.built.inputs.tokens!.shape.at(-1)!, this.requireTokenizer()];
+    const isFramed = special !== undefined;
+    if (task === "multiple-choice") return await chooseTexts(rows, { predictor, tokenizer, length, isFramed });
     if (task === "question-answering") return await answerQuestions(rows, { predictor, tokenizer, length });
     return await labelWords(rows, { predictor, tokenizer, length, classes });
   }
@@ -342,8 +356,8 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   }
 
   private decode(output: Float64Array): Prediction<Label> {
-    const { task, classes = [] } = this.description;
-    if (task === "regression") return { value: this.encoder?.decodeTarget(output[0]!) ?? output[0]! };
+    const { task, classes = [], unit: { mean, scale } = ownUnit } = this.description;
+    if (task === "regression") return { value: this.encoder?.decodeTarget(output[0]!) ?? output[0]! * scale + mean };
     if (task === "embedding") return { vector: Array.from(output) };
     const chances = softmaxOf(output);
     const best = chances.indexOf(Math.max(...chances));
@@ -415,16 +429,23 @@ export class TrainedModel<Label extends string = string, Row extends PredictInpu
   /**
    * What a task says of a language model: `accuracy` and `normalizedAccuracy` of choices, `exactMatch` of answers, `loss`,
    * `perplexity` and `bitsPerByte` of texts; of a model that makes texts from texts: `bleu`, `chrf`, `rouge1`, `rouge2`, `rougeL` of pairs.
-   * Each with what it was counted over; of a model that answers questions or labels words, see `scoreLabelledTask`. Errors with `model/task`,
-   * `eval/*`.
+   * Each with what it was counted over; of a model that answers questions, labels words, reads numbers off texts or chooses among them, see
+   * `scoreLabelledTask`; of one of vectors, of pairs, see `scoreRetrieval`. Errors with `model/task`, `eval/*`.
    */
   async evaluateOn(
-    task: TaskRows | LabelledTask,
+    given: TaskRows | LabelledTask,
     options: TaskOptions = {},
   ): Promise<{ readonly [figure: string]: number }> {
-    if (task.kind === "questions" || task.kind === "labelled words")
-      return await scoreLabelledTask(task, this.description.task, (rows) => this.answer(rows));
+    const { task: own } = this.description;
+    const labelled = asLabelledTask(given, own);
+    if (labelled !== undefined) return await scoreLabelledTask(labelled, own, (rows) => this.predictAll(rows));
+    const task = given as TaskRows;
     const { batch = 8, writing = {}, ...more } = options;
+    if (task.kind === "pairs" && own === "embedding") {
+      const vectorsOf = async (texts: readonly string[]) =>
+        (await this.predictAll(texts)).map((one) => (one as VectorPrediction).vector);
+      return { ...(await scoreRetrieval(vectorsOf, task.rows)) };
+    }
     if (task.kind === "pairs") {
       const sequences = this.sequenceTexts() ?? this.refuseTask("a model that makes texts from texts");
       const write = async (sources: readonly string[]) =>

@@ -9,7 +9,7 @@ import type { RecipeInput } from "../recipe/index.ts";
 import { type RunEvent, readEvents, readRun } from "../track/index.ts";
 import { evaluateRun, reproduceRun } from "./again.ts";
 import { load } from "./model.ts";
-import { heldOutPairs } from "./run-pairs.ts";
+import { heldOutTask } from "./run-tasks.ts";
 import { train } from "./train.ts";
 import { version } from "./version.ts";
 
@@ -308,7 +308,7 @@ describe("faults", () => {
     await train(recipe(), { runDir: run }).outcome;
     const latest = join(folder, "latest");
     expect((await evaluateRun(latest)).loss).toBe((await evaluateRun(run)).loss);
-    await expect(heldOutPairs(run)).rejects.toMatchObject({ code: "model/task", got: "a run of model.mlp" });
+    await expect(heldOutTask(run)).rejects.toMatchObject({ code: "model/task", got: "a run of model.mlp" });
     const { folder: second } = await train(recipe(), { runDir: join(folder, "second"), initFrom: latest }).outcome;
     expect((await readRun(second)).record.origin).toBe(run);
     const { outcome } = train(recipe({ steps: 15 }), { runDir: latest, resume: true });

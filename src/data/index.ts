@@ -22,6 +22,8 @@ export {
   tokenizerConfig,
   tokenizerConfigName,
 } from "./chat-templates.ts";
+export type { ChoiceBatch, ChoiceRow, EncodedChoice } from "./choice-rows.ts";
+export { ChoiceDataset, ChoiceEncoder, choiceBatch, readChoiceFile, readChoiceRow } from "./choice-rows.ts";
 export type { Separator } from "./csv.ts";
 export type { DocumentData, DocumentOptions } from "./documents.ts";
 export { prepareDocuments } from "./documents.ts";
@@ -77,8 +79,10 @@ export type { ClassName, EncodedRows, TableEncoderData, Target } from "./table-e
 export { TableEncoder } from "./table-encoder.ts";
 export type { Feature, FeaturePolicy } from "./table-features.ts";
 export { featureWidth } from "./table-features.ts";
-export type { TextClassBatch, TextClassData, TextClassOptions } from "./text-classification.ts";
+export type { TextClassBatch, TextClassData, TextClassOptions, TextParts } from "./text-classification.ts";
 export { makeTokenizer, padTokens, prepareTextClassification, TextClassDataset } from "./text-classification.ts";
+export type { TargetUnit, TextNumber, TextNumberData, TextNumberOptions } from "./text-numbers.ts";
+export { prepareTextNumbers, readTextNumbers } from "./text-numbers.ts";
 export type {
   PairLayout,
   TextPair,

@@ -1,5 +1,5 @@
 // Labelled texts made ready for a classifier: tokens of one length with a mask, class ids, and the way from a text to both
-// that prediction uses.
+// that prediction uses. Texts with a number each are in text-numbers.ts.
 import { createHash } from "node:crypto";
 import { fail, type HostArray } from "../base/index.ts";
 import { byteTokenizer } from "./bpe-tokenizer.ts";
@@ -7,7 +7,7 @@ import { CharacterSet, CharTokenizer } from "./char-tokenizer.ts";
 import type { DatasetOfLengths } from "./length-batches.ts";
 import { loadTokenizer, parseTokenizer } from "./load-tokenizer.ts";
 import { frameTokens, type SpecialIds, specialIds } from "./special-tokens.ts";
-import { type SplitOptions, splitRows } from "./split.ts";
+import { type Split, type SplitOptions, splitRows } from "./split.ts";
 import { readTable, type Table, type TableInput, type TableReadOptions } from "./table.ts";
 import { findColumn } from "./table-columns.ts";
 import type { ClassName } from "./table-encoder.ts";
@@ -16,7 +16,7 @@ import type { TokenizerSpec } from "./tokenize-text.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { openTrainer } from "./train-tokenizer.ts";
 
-/** `tokens` i32 [B, T] padded with 0, `mask` bool [B, T] (1 where there is a token), `targets` i32 [B]. */
+/** `tokens` i32 [B, T] padded with 0, `mask` bool [B, T] (1 where there is a token), `targets` [B]: i32 classes, or f32 numbers. */
 export type TextClassBatch = { tokens: HostArray; mask: HostArray; targets: HostArray };
 
 export interface TextClassOptions<R extends object, L> extends TableReadOptions, SplitOptions {
@@ -33,22 +33,24 @@ export interface TextClassOptions<R extends object, L> extends TableReadOptions,
   readonly classes?: readonly string[];
 }
 
-/** Texts as token ids. */
-export class TextClassDataset implements DatasetOfLengths<TextClassBatch> {
+/** Texts as token ids, with a class or a number each. */
+export class TextClassDataset<Targets extends Int32Array | Float32Array = Int32Array>
+  implements DatasetOfLengths<TextClassBatch>
+{
   readonly unit = "text";
   readonly length: number;
   readonly fingerprint: string;
   private readonly width: number;
   private readonly tokens: Int32Array;
   private readonly sizes: Int32Array;
-  readonly targets: Int32Array;
+  readonly targets: Targets;
   /** Texts that are longer than what is read of them. */
   readonly cut: number;
 
   /** `ids` of texts without a frame; with `frame` they get one. */
   constructor(
     ids: readonly Int32Array[],
-    targets: Int32Array,
+    targets: Targets,
     options: { readonly width: number; readonly fingerprint: string; readonly frame?: SpecialIds | undefined },
   ) {
     const { width, fingerprint, frame } = options;
@@ -73,8 +75,13 @@ export class TextClassDataset implements DatasetOfLengths<TextClassBatch> {
     const ids = positions.map((position) =>
       this.tokens.subarray(position * width, position * width + this.sizes[position]),
     );
-    const targets = Int32Array.from(positions, (position) => this.targets[position]);
-    return { ...padTokens(ids, width), targets: { dtype: "i32", shape: [positions.length], data: targets } };
+    const values = positions.map((position) => this.targets[position]);
+    const shape = [positions.length];
+    const targets: HostArray =
+      this.targets instanceof Int32Array
+        ? { dtype: "i32", shape, data: Int32Array.from(values) }
+        : { dtype: "f32", shape, data: Float32Array.from(values) };
+    return { ...padTokens(ids, width), targets };
   }
 }
 
@@ -91,18 +98,22 @@ export function padTokens(ids: readonly Int32Array[], width: number): { tokens: 
   return { tokens: { dtype: "i32", shape, data: tokens }, mask: { dtype: "bool", shape, data: mask } };
 }
 
-/** The parts, and what prediction needs: `padTokens([tokenizer.encode(text)], length)` and `classNames`. */
-export interface TextClassData<R extends object, L extends keyof R> {
-  readonly train: TextClassDataset;
-  readonly validation: TextClassDataset;
-  readonly test: TextClassDataset;
+/** What is read and made of labelled texts, whatever their labels are. */
+export interface TextParts<Targets extends Int32Array | Float32Array> {
+  readonly train: TextClassDataset<Targets>;
+  readonly validation: TextClassDataset<Targets>;
+  readonly test: TextClassDataset<Targets>;
   readonly tokenizer: Tokenizer;
-  readonly classNames: readonly ClassName<R[L]>[];
   readonly length: number;
   readonly sha256: string;
   /** What `invalid` did: files left out, faults that became U+FFFD. */
   readonly skipped: Table["skipped"];
   readonly replaced: number;
+}
+
+/** The parts, and what prediction needs: `padTokens([tokenizer.encode(text)], length)` and `classNames`. */
+export interface TextClassData<R extends object, L extends keyof R> extends TextParts<Int32Array> {
+  readonly classNames: readonly ClassName<R[L]>[];
 }
 
 /**
@@ -123,35 +134,71 @@ export async function prepareTextClassification<
   R extends object = { text: string; label: string },
   const L extends keyof R & string = "label" & keyof R & string,
 >(input: TableInput<R>, options: TextClassOptions<R, L>): Promise<TextClassData<R, L>> {
-  const { text = "text", label = "label", length, framed = false } = options;
+  const read = await readLabelledTexts(input, options);
+  const { table, index } = read;
+  const rows = table.rows.map((_, row) => row);
+  const { classes, ids } =
+    options.classes === undefined
+      ? findClasses(table, { name: table.names[index], index, type: "category" }, rows)
+      : { classes: options.classes, ids: classIds(table, index, options.classes) };
+  const split = splitRows(rows.length, options, ids);
+  const parts = await textParts(read, split, Int32Array.from(ids), options);
+  return { ...parts, classNames: classes as readonly string[] as readonly ClassName<R[L]>[] };
+}
+
+/** What `readLabelledTexts` read: a text and a label in every row. */
+export interface LabelledTexts {
+  readonly table: Table;
+  readonly texts: readonly string[];
+  /** Column of the labels. */
+  readonly index: number;
+}
+
+/** Errors: those of `readTable`, `data/empty-text`, `data/label-missing`, `data/unknown-column`. */
+export async function readLabelledTexts<R extends object, L>(
+  input: TableInput<R>,
+  options: Pick<TextClassOptions<R, L>, "text" | "label"> & TableReadOptions,
+): Promise<LabelledTexts> {
+  const { text = "text", label = "label" } = options;
+  const table = await readTable(input, { missingMarkers: [""], ...options });
+  const texts = readTexts(table, findColumn(table, text));
+  const index = findColumn(table, label);
+  const unlabelled = table.columns[index].indexOf(null);
+  if (unlabelled >= 0)
+    fail("data/label-missing", "a text has no label", {
+      where: `${table.name}, row ${table.rows[unlabelled]}, column ${label}`,
+      expected: "a label for every text",
+      got: "nothing",
+      fix: "label the text, or take the row out",
+    });
+  return { table, texts, index };
+}
+
+/** Texts in their parts, tokenized. Errors with `data/length`, `data/empty-text`. */
+export async function textParts<Targets extends Int32Array | Float32Array>(
+  { table, texts }: LabelledTexts,
+  split: Split,
+  targets: Targets,
+  options: Pick<TextClassOptions<object, unknown>, "tokenizer" | "length" | "framed">,
+): Promise<TextParts<Targets>> {
+  const { length, framed = false } = options;
   const least = framed ? 3 : 1;
   if (!Number.isInteger(length) || length < least)
     fail("data/length", "a text has at least one token", {
       expected: `length of at least ${least}`,
       got: String(length),
     });
-  const table = await readTable(input, { missingMarkers: [""], ...options });
-  const texts = readTexts(table, findColumn(table, text));
-  const index = findColumn(table, label);
-  const rows = table.rows.map((_, row) => row);
-  const unlabelled = rows.find((row) => table.columns[index][row] === null);
-  if (unlabelled !== undefined) {
-    fail("data/label-missing", "a text has no label", {
-      where: `${table.name}, row ${table.rows[unlabelled]}, column ${label}`,
-    });
-  }
-  const { classes, ids } =
-    options.classes === undefined
-      ? findClasses(table, { name: label, index, type: "category" }, rows)
-      : { classes: options.classes, ids: classIds(table, index, options.classes) };
-  const split = splitRows(rows.length, options, ids);
   const trainTexts = split.train.map((row) => texts[row]);
   const tokenizer = await makeTokenizer(options.tokenizer, trainTexts, texts);
   const part = (positions: readonly number[]) => {
     const order = createHash("sha256").update(`${table.sha256}/${tokenizer.hash}/${length}/${positions.join()}`);
+    const own = targets.slice(0, positions.length) as Targets;
+    positions.forEach((row, at) => {
+      own[at] = targets[row];
+    });
     return new TextClassDataset(
       positions.map((row) => encodeRow(tokenizer, texts[row], () => `${table.name}, row ${table.rows[row]}`)),
-      Int32Array.from(positions, (row) => ids[row]),
+      own,
       {
         width: length,
         fingerprint: order
@@ -167,7 +214,6 @@ export async function prepareTextClassification<
     validation: part(split.validation),
     test: part(split.test),
     tokenizer,
-    classNames: classes as readonly string[] as readonly ClassName<R[L]>[],
     length,
     sha256: table.sha256,
     skipped: table.skipped,

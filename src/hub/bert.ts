@@ -59,7 +59,6 @@ const layoutOf = (architecture: string, task: TaskName): HubLayout<BertModelConf
       initStd: config.initializer_range,
       pooling: "pooler",
       ...(hasClasses ? { outputs: classesOf(config).length } : {}),
-      choices: 4,
     }),
     ...(hasClasses ? { classes: classesOf } : {}),
     write: (config, classes) => ({

@@ -14,15 +14,15 @@ import {
   type BertPooling,
 } from "./bert-heads.ts";
 import type { BuiltModel, DataFacts, ModelFamily } from "./family.ts";
-import { settleOutputs, settleVocab } from "./tokens.ts";
+import { settleOutputs, settleVocab, textShape } from "./tokens.ts";
 
 /** A BERT whole: its encoder, and what its head needs to know. */
 export interface BertModelConfig extends BertConfig {
   readonly pooling: BertPooling;
   /** Classes of texts or tokens. */
   readonly outputs?: number | undefined;
-  /** Texts to choose from. */
-  readonly choices: number;
+  /** Texts to choose from; left out, the data's. */
+  readonly choices?: number | undefined;
 }
 
 type Size = keyof typeof bertPresets;
@@ -47,7 +47,7 @@ const bertSchema = z
       .default("pooler")
       .describe("how a text becomes one vector: a layer over [CLS], [CLS] itself, the mean, the last token"),
     outputs: size.optional().describe("classes of texts or tokens; left out, the data's"),
-    choices: size.default(4).describe("texts to choose from, of a multiple choice"),
+    choices: size.optional().describe("multiple-choice: texts of a row; left out, the most that a row of the data has"),
   })
   .transform(({ preset, vocab, ...given }, { addIssue }) => {
     const base: Partial<BertConfig> = preset === undefined ? {} : bertPresets[preset];
@@ -79,10 +79,11 @@ const heads: { readonly [task in DataFacts["task"]]?: (config: BertModelConfig) 
 
 const classTasks: readonly string[] = ["classification", "token-classification"];
 
-function inputsOf(task: DataFacts["task"], { context, choices }: BertModelConfig): BuiltModel["inputs"] {
-  const row = { dtype: "i32", shape: [context] } as const;
-  if (task === "multiple-choice") return { tokens: { dtype: "i32", shape: [choices, context] } };
-  return task === "question-answering" ? { tokens: row, tokenTypes: row } : { tokens: row };
+const pairTasks: readonly string[] = ["question-answering", "multiple-choice"];
+
+function inputsOf({ task, outputs }: DataFacts, { context, choices = outputs }: BertModelConfig): BuiltModel["inputs"] {
+  const row = { dtype: "i32", shape: textShape({ task, outputs: outputs && choices }, context) } as const;
+  return pairTasks.includes(task) ? { tokens: row, tokenTypes: row } : { tokens: row };
 }
 
 /** BERT, with the head of the task that the data ask for. */
@@ -101,6 +102,13 @@ export const bertFamily: ModelFamily<BertModelConfig> = {
     const outputs = classTasks.includes(facts.task)
       ? settleOutputs("model.bert.outputs", rest.outputs, facts.outputs)
       : undefined;
+    if (facts.task === "multiple-choice" && (rest.choices ?? Number.POSITIVE_INFINITY) < (facts.outputs ?? 0))
+      fail("model/bert", "model and data do not fit", {
+        where: "model.bert.choices",
+        expected: `at least ${facts.outputs}, the most that a row has`,
+        got: String(rest.choices),
+        fix: "leave choices out, so that the data decides",
+      });
     const complete: BertModelConfig = { vocab, ...rest, ...(outputs === undefined ? {} : { outputs }) };
     const head = heads[facts.task];
     if (head === undefined)
@@ -110,6 +118,6 @@ export const bertFamily: ModelFamily<BertModelConfig> = {
         got: facts.task,
         fix: "choose one of these, or another model: gpt and llama write text",
       });
-    return { module: head(complete), config: complete, inputs: inputsOf(facts.task, complete) };
+    return { module: head(complete), config: complete, inputs: inputsOf(facts, complete) };
   },
 };

@@ -3,6 +3,7 @@
 import { gelu, iota, type Tensor, take, where } from "../core/index.ts";
 import { call, Dropout, LayerNorm, Linear, Module, Parameter, type Pooling, poolTokens, within } from "../nn/index.ts";
 import { Bert, type BertConfig, bertInit } from "./bert.ts";
+import { choiceScores } from "./choices.ts";
 
 /** The encoder over rows with padding: (B, T, C), and where there are tokens, bool (B, T). */
 function encode(bert: Bert, tokens: Tensor, tokenTypes?: Tensor): readonly [encoded: Tensor, mask: Tensor] {
@@ -93,7 +94,7 @@ export class BertForSequenceClassification extends BertForTexts {
   }
 }
 
-/** Which of several texts fits: tokens (B, N, T) → a score of each, (B, N). */
+/** Which of several texts fits: tokens (B, N, T) → a score of each, (B, N), see `choiceScores`. */
 export class BertForMultipleChoice extends BertForTexts {
   readonly dropout: Dropout;
   readonly classifier: Linear;
@@ -105,9 +106,8 @@ export class BertForMultipleChoice extends BertForTexts {
   }
 
   forward(tokens: Tensor, tokenTypes?: Tensor): Tensor {
-    const [batch, choices, time] = tokens.shape as [number, number, number];
-    const vectors = this.embed(tokens.reshape(batch * choices, time), tokenTypes?.reshape(batch * choices, time));
-    return call(this.classifier, call(this.dropout, vectors)).reshape(batch, choices);
+    const types = tokenTypes?.reshape(-1, tokens.shape[2]!);
+    return choiceScores(tokens, (rows) => call(this.classifier, call(this.dropout, this.embed(rows, types))));
   }
 }
 

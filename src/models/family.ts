@@ -25,8 +25,8 @@ export interface DataFacts {
   readonly vocab?: number;
   /** Numbers per row of a table. */
   readonly features?: number;
-  /** Classes, or 1 for regression. */
-  readonly outputs?: number;
+  /** Classes, 1 for regression, or the most texts to choose from. */
+  readonly outputs?: number | undefined;
 }
 
 /** What is known of every model that makes a text from a text. */

@@ -3,8 +3,8 @@ import { z } from "zod";
 import { parseConfig, varyingSchema } from "../base/index.ts";
 import { activationNames, poolings } from "../nn/index.ts";
 import type { ModelFamily } from "./family.ts";
-import { Gpt, type GptConfig, GptForScores } from "./gpt.ts";
-import { settleOutputs, settleVocab } from "./tokens.ts";
+import { Gpt, type GptConfig, GptForChoices, GptForScores } from "./gpt.ts";
+import { settleOutputs, settleVocab, textShape } from "./tokens.ts";
 
 const published = {
   vocab: 50257,
@@ -97,11 +97,11 @@ const gptSchema = z
 /** What a recipe may write under `model.gpt`. */
 export type GptInput = z.input<typeof gptSchema>;
 
-/** GPT-2 and its sizes, for language modelling and classes of texts. */
+/** GPT-2 and its sizes, for language modelling and classes, numbers and choices of texts. */
 export const gptFamily: ModelFamily<GptConfig> = {
   name: "gpt",
   doc: "decoder-only transformer of the GPT-2 family, for text",
-  tasks: ["language-model", "classification", "regression"],
+  tasks: ["language-model", "classification", "regression", "multiple-choice"],
   isHead: (name) => /^(score|lm_head)\./.test(name),
   positionTable: "wpe.weight",
   reads: "texts",
@@ -112,11 +112,12 @@ export const gptFamily: ModelFamily<GptConfig> = {
     const vocab = settleVocab("model.gpt.vocab", { given, preset: presetVocab, tokenizer: facts.vocab });
     const outputs =
       facts.task === "classification" ? settleOutputs("model.gpt.outputs", rest.outputs, facts.outputs) : undefined;
+    const Head = facts.task === "multiple-choice" ? GptForChoices : GptForScores;
     const complete: GptConfig = { vocab, ...rest, ...(outputs === undefined ? {} : { outputs }) };
     return {
-      module: facts.task === "language-model" ? new Gpt(complete) : new GptForScores(complete, outputs),
+      module: facts.task === "language-model" ? new Gpt(complete) : new Head(complete, outputs),
       config: complete,
-      inputs: { tokens: { dtype: "i32", shape: [complete.context] } },
+      inputs: { tokens: { dtype: "i32", shape: textShape(facts, complete.context) } },
     };
   },
 };

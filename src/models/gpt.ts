@@ -18,6 +18,7 @@ import {
   poolTokens,
   within,
 } from "../nn/index.ts";
+import { choiceScores } from "./choices.ts";
 import { Decoder } from "./decoder.ts";
 
 export interface GptConfig {
@@ -187,5 +188,12 @@ export class GptForScores extends Gpt {
     const present = tokens.greaterEqual(0);
     const hidden = call(this.ln_f, this.hidden(where(present, tokens, 0)));
     return call(this.score, poolTokens(hidden, present, this.config.pooling ?? "last"));
+  }
+}
+
+/** Which of several texts fits, by their scores: tokens i32 (B, N, T) → (B, N), see `choiceScores`. */
+export class GptForChoices extends GptForScores {
+  override forward(tokens: Tensor): Tensor {
+    return choiceScores(tokens, (rows) => super.forward(rows));
   }
 }

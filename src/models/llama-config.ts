@@ -3,8 +3,8 @@ import { z } from "zod";
 import { parseConfig } from "../base/index.ts";
 import { poolings, type RotaryScaling } from "../nn/index.ts";
 import type { ModelFamily } from "./family.ts";
-import { Llama, type LlamaConfig, LlamaForScores } from "./llama.ts";
-import { settleOutputs, settleVocab } from "./tokens.ts";
+import { Llama, type LlamaConfig, LlamaForChoices, LlamaForScores } from "./llama.ts";
+import { settleOutputs, settleVocab, textShape } from "./tokens.ts";
 
 const plain = { window: 0, attentionBias: false, headNorm: false, tiedHead: false, eps: 1e-5 } as const;
 const llama3 = { type: "llama3", lowFrequency: 1, highFrequency: 4, originalContext: 8192 } as const;
@@ -172,11 +172,11 @@ function withoutUndefined<T extends object>(value: T): Partial<T> {
 /** What a recipe may write under `model.llama`. */
 export type LlamaInput = z.input<typeof llamaSchema>;
 
-/** Llama and what is shaped like it, for language modelling and classes of texts. */
+/** Llama and what is shaped like it, for language modelling and classes, numbers and choices of texts. */
 export const llamaFamily: ModelFamily<LlamaConfig> = {
   name: "llama",
   doc: "decoder-only transformer with rotary positions, gated feed-forward parts and shared key and value heads, for text",
-  tasks: ["language-model", "classification", "regression"],
+  tasks: ["language-model", "classification", "regression", "multiple-choice"],
   isHead: (name) => /^(score|lm_head)\./.test(name),
   reads: "texts",
   packs: true,
@@ -186,11 +186,12 @@ export const llamaFamily: ModelFamily<LlamaConfig> = {
     const vocab = settleVocab("model.llama.vocab", { given, preset: presetVocab, tokenizer: facts.vocab });
     const outputs =
       facts.task === "classification" ? settleOutputs("model.llama.outputs", rest.outputs, facts.outputs) : undefined;
+    const Head = facts.task === "multiple-choice" ? LlamaForChoices : LlamaForScores;
     const complete: LlamaConfig = { vocab, ...rest, ...(outputs === undefined ? {} : { outputs }) };
     return {
-      module: facts.task === "language-model" ? new Llama(complete) : new LlamaForScores(complete, outputs),
+      module: facts.task === "language-model" ? new Llama(complete) : new Head(complete, outputs),
       config: complete,
-      inputs: { tokens: { dtype: "i32", shape: [complete.context] } },
+      inputs: { tokens: { dtype: "i32", shape: textShape(facts, complete.context) } },
     };
   },
 };

@@ -23,6 +23,7 @@ import {
   routerLoss,
   within,
 } from "../nn/index.ts";
+import { choiceScores } from "./choices.ts";
 import { Decoder } from "./decoder.ts";
 
 export interface LlamaConfig {
@@ -279,5 +280,12 @@ export class LlamaForScores extends Llama {
     const present = tokens.greaterEqual(0);
     const hidden = this.hidden(where(present, tokens, 0));
     return call(this.score, poolTokens(hidden, present, this.config.pooling ?? "last"));
+  }
+}
+
+/** Which of several texts fits, by their scores: tokens i32 (B, N, T) → (B, N), see `choiceScores`. */
+export class LlamaForChoices extends LlamaForScores {
+  override forward(tokens: Tensor): Tensor {
+    return choiceScores(tokens, (rows) => super.forward(rows));
   }
 }

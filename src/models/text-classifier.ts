@@ -16,7 +16,7 @@ export interface TextClassifierConfig {
   readonly dropout: Varying;
 }
 
-/** Tokens i32 (B, T), −1 after a text's end → logits (B, classes). A text without tokens has the mean 0. */
+/** Tokens i32 (B, T), −1 after a text's end → logits (B, classes), or a number each (B, 1). A text without tokens has the mean 0. */
 export class TextClassifier extends Module {
   readonly embedding: Embedding;
   readonly dropout: Dropout;
@@ -56,13 +56,13 @@ export type TextClassifierInput = z.input<typeof textClassifierSchema>;
 
 export const textClassifierFamily: ModelFamily<TextClassifierConfig> = {
   name: "textClassifier",
-  doc: "mean of token embeddings and a perceptron, for classes of texts",
-  tasks: ["classification"],
+  doc: "mean of token embeddings and a perceptron, for classes of texts, or a number of each",
+  tasks: ["classification", "regression"],
   reads: "texts",
   schema: textClassifierSchema,
   build: (config, facts) => {
     const parsed = parseConfig(textClassifierSchema, config, "model.textClassifier");
-    const { vocab = facts.vocab, outputs = facts.outputs } = parsed;
+    const { vocab = facts.vocab, outputs = facts.task === "regression" ? 1 : facts.outputs } = parsed;
     if (vocab === undefined || outputs === undefined || vocab < (facts.vocab ?? 0) || outputs < (facts.outputs ?? 0)) {
       return fail("model/text-classifier", "model and data do not fit", {
         where: "model.textClassifier",

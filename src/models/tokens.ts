@@ -1,6 +1,7 @@
 // What every model of text asks of its tokens.
-import { fail } from "../base/index.ts";
+import { fail, type Shape } from "../base/index.ts";
 import { iota, type Tensor, take } from "../core/index.ts";
+import type { DataFacts } from "./family.ts";
 
 /** Errors with `model/context` unless the tokens are i32 (B, T) with T up to what `start` trained places before them leave of the context. */
 export function checkTokens(tokens: Tensor, context: number, start = 0): void {
@@ -39,6 +40,11 @@ export function settleOutputs(where: string, given: number | undefined, data: nu
     got: outputs === undefined ? "not known" : String(outputs),
     fix: "leave outputs out, so that the data decides",
   });
+}
+
+/** A row of tokens; of a multiple choice as many as the data have choices, and one where they are not known. */
+export function textShape({ task, outputs = 1 }: Pick<DataFacts, "task" | "outputs">, context: number): Shape {
+  return task === "multiple-choice" ? [outputs, context] : [context];
 }
 
 /** Rows of a token table: as many as are given, else the tokenizer's, else a preset's. Errors with `model/vocab`. */

@@ -4,7 +4,7 @@ export { compareRecipes, compareSchedules, forkKeys, freeOnResume, recipeJson, r
 export { coursesOf } from "./courses.ts";
 export { requireFrom } from "./from.ts";
 export { given, readingSettings } from "./given.ts";
-export { type Prepared, type PreparedData, type PrepareOptions, prepare } from "./prepare.ts";
+export { type HeldOutRows, type Prepared, type PreparedData, type PrepareOptions, prepare } from "./prepare.ts";
 export { initProject, type ProjectModel, type ProjectOptions, projectModels, wrongNames } from "./project.ts";
 export { parseRecipe, type ReadOptions, readRecipe, yaml } from "./read.ts";
 export { type Recipe, type RecipeInput, recipeSchema } from "./schema.ts";

@@ -27,8 +27,9 @@ export async function prepareRelatedTexts(recipe: Recipe, options: PrepareOption
     });
   const input: TableInput<Record<string, string>> =
     data.path === undefined ? { records: data.rows as Iterable<Record<string, string>> } : { path: data.path };
-  const { train, validation, tokenizer, sha256, ...report } = await prepareTextPairs(input, {
+  const { train, validation, heldOut, tokenizer, sha256, ...report } = await prepareTextPairs(input, {
     ...{ source, target: target as string, validation: data.heldOut, seed: recipe.seed, invalid: data.invalid },
+    heldOut: data.heldOutPath === undefined ? undefined : { path: data.heldOutPath },
     tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte", options),
     layout: () => ({ context, targetContext: context, start: 0, end: 0 }), // each side is framed by itself
     ...given(data, readingSettings),
@@ -43,6 +44,7 @@ export async function prepareRelatedTexts(recipe: Recipe, options: PrepareOption
     textColumn: source,
     task: embeddingTask(context, infoNce),
     ...trainingSource(rows.train, recipe, { order: "shuffled" }),
+    heldOutPairs: heldOut,
     heldOut: () => heldOutBatches(rows.heldOut, evaluationRows(recipe)),
     warnings: [],
     dataHash: sha256,

@@ -1,4 +1,4 @@
-// Labelled texts for a text classifier: read, split by class, tokenized to one length.
+// Labelled texts for a text classifier: read, split by class, tokenized to one length. Texts with a number each are in prepare-text-numbers.ts.
 import { fail } from "../base/index.ts";
 import {
   type DatasetOfLengths,
@@ -24,16 +24,16 @@ import { tokenizerSpec } from "./text-data.ts";
 
 type Row = Record<string, string>;
 
-export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
+/** Where a recipe's labelled texts are, and how they are read for a task. Errors with `config/target`. */
+export function labelledTexts(recipe: Recipe, options: PrepareOptions, task: "classification" | "regression") {
   const { data } = recipe;
   const [family, config] = chosenModel(recipe);
-  const length = contextOf(family, config, "classification");
   const { isFramed = false } = modelFamily(family);
   const input: TableInput<Row> =
     data.path === undefined ? { records: data.rows as Iterable<Row> | AsyncIterable<Row> } : { path: data.path };
   const { target: label = "label", text: textColumn = "text" } = data;
   if (typeof label === "number") {
-    fail("config/target", "the column of the classes is given by its name", {
+    fail("config/target", "the column of the labels is given by its name", {
       where: "data.target",
       expected: "a column's name",
       got: String(label),
@@ -44,13 +44,19 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
     text: textColumn,
     label,
     tokenizer: tokenizerSpec(recipe.tokenizer ?? "byte", options),
-    length,
+    length: contextOf(family, config, task),
     framed: isFramed,
     validation: data.heldOutPath === undefined ? data.heldOut : 0,
     seed: recipe.seed,
     invalid: data.invalid,
     ...given(data, readingSettings),
   };
+  return { family, config, isFramed, input, settings, textColumn };
+}
+
+export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions): Promise<PreparedData> {
+  const { data } = recipe;
+  const { family, config, isFramed, input, settings, textColumn } = labelledTexts(recipe, options, "classification");
   const read = await prepareTextClassification<Row, string>(input, settings);
   const { train, tokenizer, classNames, sha256, ...report } = read;
   const classes = classNames.map(String);
@@ -92,7 +98,7 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
 }
 
 /** Padding as token −1, which models of texts leave out, in place of a mask. */
-function withMarkedPadding(dataset: DatasetOfLengths<TextClassBatch>): DatasetOfLengths {
+export function withMarkedPadding(dataset: DatasetOfLengths<TextClassBatch>): DatasetOfLengths {
   return {
     unit: dataset.unit,
     length: dataset.length,

@@ -2,7 +2,7 @@
 // the recipe are resolved here and nowhere else.
 import { freezeCopies } from "../align/index.ts";
 import { AthanorError, type Clock, fail, parseBytes } from "../base/index.ts";
-import type { ChatFormat, TextPair, Tokenizer } from "../data/index.ts";
+import type { ChatFormat, ChoiceRow, TargetUnit, TextNumber, TextPair, Tokenizer } from "../data/index.ts";
 import { type BuiltModel, type ModelFamily, modelFamilies, modelFamily, type TaskName } from "../models/index.ts";
 import {
   type BatchSizes,
@@ -22,6 +22,7 @@ import { keepsReference, learnsFromPairs } from "./loss.ts";
 import { type MixableRows, prepareMixture } from "./mixture.ts";
 import { tellSlots } from "./notes.ts";
 import { prepareConversations, prepareSeparateTexts } from "./prepare-chat.ts";
+import { prepareChoices } from "./prepare-choices.ts";
 import { prepareImageRows, readsImages } from "./prepare-images.ts";
 import { prepareLabelledWords } from "./prepare-labelled-words.ts";
 import { prepareMaskedText } from "./prepare-masked-text.ts";
@@ -34,11 +35,17 @@ import { prepareSequenceWindows } from "./prepare-sequence-windows.ts";
 import { prepareTableData } from "./prepare-table.ts";
 import { prepareLanguageModel } from "./prepare-text.ts";
 import { prepareTextClasses } from "./prepare-text-classes.ts";
+import { prepareTextsWithNumbers } from "./prepare-text-numbers.ts";
 import { prepareSequences } from "./prepare-text-pairs.ts";
 import { dataSchema, type Recipe } from "./schema.ts";
 import { applyStarts, widen } from "./starts.ts";
 import { scheduleWarnings } from "./suspicions.ts";
 import { type Watching, watchingOf } from "./watching.ts";
+
+/** Rows that a model is scored on, with what is right. */
+export type HeldOutRows =
+  | { readonly kind: "numbers"; readonly rows: readonly TextNumber[] }
+  | { readonly kind: "choices"; readonly rows: readonly ChoiceRow[] };
 
 /** Data and model of a run. */
 export interface PreparedData {
@@ -49,6 +56,8 @@ export interface PreparedData {
   readonly classes?: readonly string[];
   /** The column that a text classifier reads. */
   readonly textColumn?: string;
+  /** Of numbers that are read off texts: what turns outputs into them. */
+  readonly unit?: TargetUnit;
   readonly task: StepDescription["task"];
   readonly source: BatchSource;
   readonly batches: Batches;
@@ -56,8 +65,10 @@ export interface PreparedData {
   readonly rows?: MixableRows;
   /** Held-out batches of `evalBatchSize` rows, anew at each call. */
   readonly heldOut: () => AsyncIterable<Batch>;
-  /** Of models that make texts from texts: what is held out, as texts. */
+  /** Of models that make texts from texts, or vectors: what is held out, as texts. */
   readonly heldOutPairs?: readonly TextPair[];
+  /** Of models that read numbers off texts, or choose among them: what is held out, as rows. */
+  readonly heldOutRows?: HeldOutRows;
   readonly dataHash: string;
   /** Mean loss, as it is told, of the best answer that is the same for every row; left out where the loss has no simple one. */
   readonly baseline?: number | undefined;
@@ -84,7 +95,7 @@ export interface PreparedData {
 }
 
 export interface Prepared
-  extends Omit<PreparedData, "rows" | "built" | "task" | "family" | "classes" | "textColumn" | "batches"> {
+  extends Omit<PreparedData, "rows" | "built" | "task" | "family" | "classes" | "textColumn" | "unit" | "batches"> {
   readonly recipe: Recipe;
   /** How the run is watched. */
   readonly watching: Watching;
@@ -112,20 +123,23 @@ export interface PrepareOptions {
 
 type Reader = keyof typeof readers;
 
+/** What a model that writes text may learn in place of it. */
+const readTasks: readonly string[] = ["classification", "regression", "multiple-choice"];
+
 /** The reader that fits a model's inputs and tasks. */
 function readerOf(recipe: Recipe, family: string): Reader {
   const { tasks, reads } = modelFamily(family);
   const rows = readsImages(recipe) ? "images" : "table";
   const { task, chat, packing, objective } = recipe.data;
   const plain = objective === "prefix" ? "prefixes" : "text";
-  const texts = packing ? "separateTexts" : plain;
-  const judged = learnsFromPairs(recipe) ? "pairs" : chat === undefined ? texts : "conversations";
+  const apart = packing ? "separateTexts" : plain;
+  const judged = learnsFromPairs(recipe) ? "pairs" : chat === undefined ? apart : "conversations";
   const scored = recipe.loss?.bradleyTerry === undefined ? judged : "scored";
   const written = recipe.loss?.grpo === undefined ? scored : "rewarded";
   const windows = objective === undefined ? "textPairs" : objective === "prefix" ? "sourcePrefixes" : "hiddenSpans";
   const records = tasks.includes("sequence-to-sequence") ? windows : "labelledTexts";
   const read = readersOfTasks[task ?? ""] ?? records;
-  const writes = tasks.includes("language-model") && task !== "classification";
+  const writes = tasks.includes("language-model") && !readTasks.includes(task ?? "");
   return writes ? written : reads === "texts" ? read : rows;
 }
 
@@ -176,6 +190,8 @@ const readers = {
   questions: prepareQuestions,
   relatedTexts: prepareRelatedTexts,
   labelledTexts: prepareTextClasses,
+  numberedTexts: prepareTextsWithNumbers,
+  choices: prepareChoices,
   textPairs: prepareSequences,
   hiddenSpans: prepareSequenceWindows,
   sourcePrefixes: prepareSequenceWindows,
@@ -183,28 +199,49 @@ const readers = {
   images: prepareImageRows,
 };
 
-/** Those that a task of an encoder has to itself. */
+/** Those that a task of texts has to itself. */
 const readersOfTasks: { readonly [task: string]: Reader } = {
   "masked-language-model": "maskedText",
   "token-classification": "labelledWords",
   "question-answering": "questions",
   embedding: "relatedTexts",
+  regression: "numberedTexts",
+  "multiple-choice": "choices",
 };
 
 /** Settings that only some readers look at. */
 const readBy: { readonly [key: string]: readonly Reader[] } = {
   "data.cache": ["text", "prefixes", "maskedText", "hiddenSpans", "sourcePrefixes"],
   "data.context": ["text"],
-  "data.format": ["labelledTexts", "textPairs", "relatedTexts", "table"],
-  "data.heldOutPath": ["labelledWords", "labelledTexts", "questions", "textPairs", "table", "images"],
-  "data.target": ["labelledTexts", "textPairs", "relatedTexts", "table"],
-  "data.text": ["separateTexts", "labelledTexts", "textPairs", "relatedTexts"],
-  "data.header": ["labelledTexts", "textPairs", "relatedTexts", "table"],
-  "data.separator": ["labelledTexts", "textPairs", "relatedTexts", "table"],
-  "data.quote": ["labelledTexts", "textPairs", "relatedTexts", "table"],
-  "data.missingMarkers": ["labelledTexts", "textPairs", "relatedTexts", "table"],
+  "data.format": ["labelledTexts", "textPairs", "relatedTexts", "table", "numberedTexts"],
+  "data.heldOutPath": [
+    "labelledWords",
+    "labelledTexts",
+    "questions",
+    "textPairs",
+    "table",
+    "images",
+    "numberedTexts",
+    "choices",
+    "relatedTexts",
+  ],
+  "data.target": ["labelledTexts", "textPairs", "relatedTexts", "table", "numberedTexts"],
+  "data.text": ["separateTexts", "labelledTexts", "textPairs", "relatedTexts", "numberedTexts"],
+  "data.header": ["labelledTexts", "textPairs", "relatedTexts", "table", "numberedTexts"],
+  "data.separator": ["labelledTexts", "textPairs", "relatedTexts", "table", "numberedTexts"],
+  "data.quote": ["labelledTexts", "textPairs", "relatedTexts", "table", "numberedTexts"],
+  "data.missingMarkers": ["labelledTexts", "textPairs", "relatedTexts", "table", "numberedTexts"],
   "data.columns": ["table"],
-  "data.task": ["table", "labelledTexts", "maskedText", "labelledWords", "questions", "relatedTexts"],
+  "data.task": [
+    "table",
+    "labelledTexts",
+    "maskedText",
+    "labelledWords",
+    "questions",
+    "relatedTexts",
+    "numberedTexts",
+    "choices",
+  ],
   "data.masking": ["maskedText"],
   "data.objective": ["prefixes", "hiddenSpans", "sourcePrefixes"],
   "data.spans": ["hiddenSpans"],
@@ -227,8 +264,20 @@ const readBy: { readonly [key: string]: readonly Reader[] } = {
     "relatedTexts",
     "table",
     "images",
+    "numberedTexts",
+    "choices",
   ],
-  loss: ["pairs", "rewarded", "scored", "labelledTexts", "textPairs", "relatedTexts", "table", "images"],
+  loss: [
+    "pairs",
+    "rewarded",
+    "scored",
+    "labelledTexts",
+    "textPairs",
+    "relatedTexts",
+    "table",
+    "images",
+    "numberedTexts",
+  ],
   tokenizer: [
     "text",
     "prefixes",
@@ -245,6 +294,8 @@ const readBy: { readonly [key: string]: readonly Reader[] } = {
     "labelledTexts",
     "textPairs",
     "relatedTexts",
+    "numberedTexts",
+    "choices",
   ],
   samples: ["text", "prefixes", "separateTexts", "pairs", "rewarded", "conversations"],
 };
@@ -303,7 +354,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
   const plain = await readData(recipe, options);
   const heads = adapt(plain.built.module, recipe.adapter, plain.family, plain.task.name);
   const data = await distilled(recipe, plain); // a teacher gets no adapter
-  const { built, family, classes, textColumn, task, source, files, batches, ...rest } = data;
+  const { built, family, classes, textColumn, unit, task, source, files, batches, ...rest } = data;
   applyStarts(built.module, recipe.init);
   const settings = settingsWith(heads);
   const factors = mup && widen({ ...built, family, task: task.name as TaskName }, mup, settings);
@@ -348,6 +399,7 @@ export async function prepare(recipe: Recipe, options: PrepareOptions = {}): Pro
         seed: recipe.seed,
         ...(classes === undefined ? {} : { classes }),
         ...(textColumn === undefined ? {} : { textColumn }),
+        ...(unit === undefined ? {} : { unit }),
       }),
     },
     description: {

@@ -133,7 +133,7 @@ export const dataSchema = z
       .min(1)
       .optional()
       .describe(
-        "table, images, labelled texts, token-classification, question-answering, pairs: other data to evaluate on, instead of a share",
+        "table, images, labelled texts, token-classification, question-answering, multiple-choice, pairs: other data to evaluate on, instead of a share",
       ),
     invalid: z.enum(["error", "skip", "replace"]).default("error").describe("what to do with text that is not UTF-8"),
     target: z
@@ -177,11 +177,12 @@ export const dataSchema = z
         "masked-language-model",
         "token-classification",
         "question-answering",
+        "multiple-choice",
         "embedding",
       ])
       .optional()
       .describe(
-        "table, bert; gpt, llama: classification: what to learn; left out, by the target's type, classification for bert, and next tokens for gpt and llama",
+        "table, bert; gpt, llama: classification, regression, multiple-choice; textClassifier: classification, regression: what to learn; left out, by the target's type, classification for bert and textClassifier, and next tokens for gpt and llama",
       ),
     masking: maskingSchema.prefault({}),
     objective: z

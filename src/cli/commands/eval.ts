@@ -1,7 +1,7 @@
 // athanor eval: the held-out loss of a trained model, or what a task in a file says of a model.
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { evaluateRun, heldOutPairs, load, pairsOfFile, readLabelledTask } from "../../api/index.ts";
+import { evaluateRun, heldOutTask, load, taskOfFile } from "../../api/index.ts";
 import { fail, shellWord } from "../../base/index.ts";
 import { parseTask } from "../../eval/index.ts";
 import { type BleuTokenization, bleuTokenizations } from "../../metrics/index.ts";
@@ -16,7 +16,7 @@ export const defineEval: DefineCommand = (program, run) => {
     .argument("<run>", "folder of a run; with --task, of a saved model too")
     .option(
       "--task <file>",
-      `JSON lines of { question, choices, answer }, { prompt, answer } or { text }; questions about texts, labelled words, pairs of texts, or ${heldOutTask}`,
+      `JSON lines of { question, choices, answer }, { prompt, answer } or { text }; questions about texts, labelled words, pairs of texts, texts with numbers, or ${heldOut}`,
     )
     .option("--batch <n>", "rows of a task scored at once; changes no score", wholeOption("--batch"))
     .option("--stride <n>", "tokens from window to window over a text", wholeOption("--stride"))
@@ -29,8 +29,11 @@ export const defineEval: DefineCommand = (program, run) => {
     .action(run(evaluate));
 };
 
-/** In place of a file: the pairs that the run held out. */
-const heldOutTask = "held-out";
+/** In place of a file: the rows that the run held out. */
+const heldOut = "held-out";
+
+/** What a model is scored on in columns of its run's names. */
+const ofColumns: readonly string[] = ["sequence-to-sequence", "embedding", "regression"];
 
 const ofTasks = ["batch", "stride", "beams", "lengthPenalty", "tokenization", "adapter"];
 
@@ -75,21 +78,24 @@ async function evaluateTask(
   const { batch, stride, tokenization, adapter, raw, set = [], beams, lengthPenalty } = flags;
   const model = await load(folder, { adapter, weights: raw ? "raw" : "averaged", onNote: output.note });
   const kind = model.description.task;
-  if (kind === "classification" || kind === "regression")
-    fail("model/task", "a task in a file is for models that write, answer or label words", {
+  if (kind === "classification" || model.encoder !== undefined)
+    fail("model/task", "a task in a file is for models of texts that do not only name a class", {
       where: folder,
-      expected: "a language model, or one that makes texts, answers questions or labels words",
-      got: `a model for ${kind}`,
-      fix: `npx athanor eval ${shellWord(folder)} --set data.heldOutPath=FILE, on rows like those it was trained on`,
+      expected:
+        "a language model, or one that makes texts or vectors, answers, labels words, chooses or tells a number",
+      got: model.encoder === undefined ? `a model for ${kind}` : "a model of tables",
+      fix:
+        file === heldOut
+          ? `npx athanor eval ${shellWord(folder)}, which is of its held-out rows`
+          : `npx athanor eval ${shellWord(folder)} --set data.heldOutPath=${shellWord(file)}, on rows like those it was trained on`,
     });
-  if (kind !== "sequence-to-sequence") {
+  if (kind !== "sequence-to-sequence")
     refuseUnused(command, ["beams", "lengthPenalty", "tokenization"], "this model writes no texts from texts");
-    if (file !== heldOutTask) refuseUnused(command, ["set"], "a task is run on the model as it is");
-  }
+  if (!ofColumns.includes(kind) && file !== heldOut)
+    refuseUnused(command, ["set"], "a task is run on the model as it is");
   const readTask = async () => {
-    if (file === heldOutTask) return await heldOutPairs(folder, { set, onNote: output.note });
-    if (kind === "sequence-to-sequence") return await pairsOfFile(folder, file, { set });
-    return (await readLabelledTask(file, kind)) ?? parseTask(await readText(file), file);
+    if (file === heldOut) return await heldOutTask(folder, { set, onNote: output.note });
+    return (await taskOfFile(folder, file, { task: kind, set })) ?? parseTask(await readText(file), file);
   };
   const task = await readTask();
   if (task.kind !== "text") refuseUnused(command, ["stride"], "it is of windows over texts");

@@ -1,4 +1,4 @@
-// athanor predict: answers of a trained model for the rows of a file: classes, numbers, texts made from texts.
+// athanor predict: answers of a trained model for the rows of a file: classes, numbers, choices, texts made from texts.
 import type { Command } from "commander";
 import { load, type PredictInput, type Prediction } from "../../api/index.ts";
 import { fail, shellWord } from "../../base/index.ts";
@@ -40,7 +40,7 @@ async function predict(
     });
   if (model.description.task !== "sequence-to-sequence")
     refuseUnused(command, ["beams", "lengthPenalty"], "this model writes no texts");
-  const isNested = ["question-answering", "token-classification"].includes(model.description.task);
+  const isNested = ["question-answering", "token-classification", "multiple-choice"].includes(model.description.task);
   const rowsOf = isNested && /json/.test(file) ? nested : records;
   const readRows = /\.txt(\.gz)?$/.test(file) ? lines : /idx\d-ubyte(\.gz)?$/.test(file) ? images : rowsOf;
   const rows: readonly PredictInput[] = await readRows(file);
@@ -57,6 +57,7 @@ async function predict(
 function printed(prediction: Prediction): string {
   if ("text" in prediction) return prediction.text;
   if ("entities" in prediction) return prediction.words.map((word, at) => `${word}/${prediction.labels[at]}`).join(" ");
+  if ("choice" in prediction) return `${prediction.index}\t${prediction.probability.toFixed(4)}\t${prediction.choice}`;
   if ("answer" in prediction) return `${prediction.answer}\t${prediction.score.toFixed(4)}`;
   if ("vector" in prediction) return prediction.vector.join("\t");
   return "label" in prediction ? `${prediction.label}\t${prediction.probability.toFixed(4)}` : String(prediction.value);

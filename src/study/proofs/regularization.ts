@@ -60,9 +60,7 @@ async function trainNet(setting: Setting, seed: number, folder: string, signal?:
   const model = await load<"yes" | "no", Row>(folder);
   const lossOn = async (data: readonly Row[]) => {
     const metric = logLoss({ from: "probabilities" });
-    const answers = (await model.predict(data)).map((answer) =>
-      "probabilities" in answer ? answer.probabilities.yes : 0,
-    );
+    const answers = (await model.predict(data)).map((answer) => ("label" in answer ? answer.probabilities.yes : 0));
     metric.update(
       fromNumbers("f64", [data.length], answers),
       fromNumbers(
