@@ -171,6 +171,14 @@ test("texts that belong together get vectors of nearly one direction", async () 
   });
   expect(asked[0]).toHaveLength(32);
   expect(right.length).toBeGreaterThan(0.75 * rows.length); // by chance one of forty
+  // all of 40 targets are candidates; by chance the own one is first in one of forty
+  const scored = await cli("eval", "vectors", "--task", "related.jsonl", "--json");
+  expect(scored.records[0]).toMatchObject({ kind: "pairs", count: 40, candidates: 40 });
+  expect(scored.records[0]!["recall@1"]).toBe(right.length / rows.length);
+  const held = await cli("eval", "vectors", "--task", "held-out", "--json");
+  expect(held.records[0]).toMatchObject({ count: 4, candidates: 4, "recall@5": 1 });
+  const lost = await cli("eval", "vectors", "--task", "asked.txt");
+  expect([lost.code, lost.stderr.includes("asked.txt")]).toEqual([2, true]);
   const wrong = await cli("train", "related.json", "--set", "loss=hinge");
   expect(wrong.stderr).toContain("the loss infoNce");
 }, 120_000);

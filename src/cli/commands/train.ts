@@ -107,7 +107,7 @@ const endings = {
 /** Three things worth trying with a finished run of a recipe, named with its changes. */
 function nextCommands(named: string, { folder }: { folder: string }, { model, samples, data, loss }: Recipe): string {
   const run = shellWord(folder);
-  const isScorer = loss?.bradleyTerry !== undefined;
+  const isScorer = loss?.bradleyTerry !== undefined || data.task !== undefined;
   const writesText =
     !isScorer && Object.keys(model).some((family) => modelFamily(family).tasks.includes("language-model"));
   // one of ours might have a character that the data has not
