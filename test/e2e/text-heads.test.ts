@@ -95,7 +95,7 @@ test("numbers are learnt in their own unit, resumed exactly, scored, exported an
     expect(begun.code, begun.stderr).toBe(0);
     (await valuesOf(run, "plain.jsonl")).forEach((value, at) => expect(value).toBeCloseTo(values[at]!, 2));
   }
-}, 180_000);
+}, 300_000);
 
 test("what is no number, and a loss or a task that does not fit, is refused before training", async () => {
   write("bad.jsonl", [...numbered.slice(0, 40), { review: "the room was fine", stars: "many" }]);
@@ -109,7 +109,7 @@ test("what is no number, and a loss or a task that does not fit, is refused befo
   expect(rnn.stderr).toContain("this model does not learn that");
   const scored = await cli("eval", "stars", "--task", "bad.jsonl");
   expect([scored.code, scored.stderr.includes("row 41, column stars")]).toEqual([2, true]);
-}, 60_000);
+}, 300_000);
 
 const colours = ["red", "blue", "green", "black", "white"];
 const asked = Array.from({ length: 100 }, (_, at) => {
@@ -142,7 +142,7 @@ test("choices are learnt in rows of two to four, resumed exactly, scored, and ex
   expect(again.records).toEqual(records);
   const printed = await cli("predict", "choices", "choices.jsonl");
   expect(printed.stdout.split("\n")[0]).toMatch(/^[01]\t\d\.\d{4}\ta \w+ one$/);
-}, 180_000);
+}, 300_000);
 
 test.each(["gpt", "llama"])(
   "%s learns both",
@@ -179,4 +179,4 @@ test("rows that are no questions with choices are refused before training", asyn
   expect(smooth.stderr).toContain("a setting has no meaning for this model");
   const asks = await cli("predict", "choices", "stars.jsonl");
   expect([asks.code, asks.stderr.includes("a row asks no question")]).toEqual([2, true]);
-}, 60_000);
+}, 300_000);
