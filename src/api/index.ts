@@ -29,7 +29,7 @@ export { type PreviewPart, type PreviewRow, previewRecipe } from "./preview.ts";
 export { type RunReport, renderReport, type Stage, type StageName } from "./report.ts";
 export { recipeHash } from "./run-folder.ts";
 export { findRun, runStatus } from "./run-path.ts";
-export { heldOutTask, taskOfFile } from "./run-tasks.ts";
+export { heldOutTask, isOfColumns, taskOfFile } from "./run-tasks.ts";
 export type { TextPrediction } from "./sequence-texts.ts";
 export type { ChoicePrediction } from "./text-choices.ts";
 export { type RecordRecipe, Training, train } from "./train.ts";

@@ -23,7 +23,7 @@ import {
   type StoredTensor,
   shardsOf,
 } from "../hub/index.ts";
-import type { TaskName } from "../models/index.ts";
+import { headNames, type TaskName } from "../models/index.ts";
 import { isQuantizedPart, type LoraConfig } from "../nn/index.ts";
 import type { AdapterConfig } from "../recipe/index.ts";
 import { makeFolders } from "../track/index.ts";
@@ -237,6 +237,21 @@ function published(
       ? tensor
       : { ...tensor, data: async () => inUnit(name, await value(), { family, from: unit }).data };
   };
+  if (
+    unit !== undefined &&
+    unit.mean !== 0 &&
+    !headNames(family, task, tensors.keys()).some((name) => name.endsWith(".bias"))
+  )
+    fail(
+      "hub/export",
+      "the model's last layer has no bias, so that it cannot give numbers around another mean than 0",
+      {
+        where: "layout",
+        expected: `athanor, which keeps the mean ${unit.mean} beside the model`,
+        got: layout,
+        fix: "leave --layout out; or train a bert, or on numbers less their mean",
+      },
+    );
   const stored = new Map([...tensors].map(([name, tensor]) => [name, storedAs(dtype, told(name, tensor), name)]));
   const isBefore = adapter?.prompt !== undefined || adapter?.prefix !== undefined;
   if (isBefore && layout === "huggingface")

@@ -160,7 +160,11 @@ test.each(["gpt", "llama"])(
       };
       const [held] = (await cli("eval", run, "--task", "held-out", "--json")).records;
       if (name === "choices") expect(held!.accuracy).toBe(metrics.accuracy);
-      else expect(held!.meanSquaredError as number).toBeCloseTo(loss, 3);
+      else {
+        expect(held!.meanSquaredError as number).toBeCloseTo(loss, 3);
+        const exported = await cli("export", run, `${run}-published`, "--layout", "huggingface");
+        expect(exported.stderr).toContain("the model's last layer has no bias");
+      }
       expect(loss).toBeLessThan(name === "stars" ? 15 : 1.2);
     }
   },

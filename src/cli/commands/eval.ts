@@ -1,7 +1,7 @@
 // athanor eval: the held-out loss of a trained model, or what a task in a file says of a model.
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { evaluateRun, heldOutTask, load, taskOfFile } from "../../api/index.ts";
+import { evaluateRun, heldOutTask, isOfColumns, load, taskOfFile } from "../../api/index.ts";
 import { fail, shellWord } from "../../base/index.ts";
 import { parseTask } from "../../eval/index.ts";
 import { type BleuTokenization, bleuTokenizations } from "../../metrics/index.ts";
@@ -31,9 +31,6 @@ export const defineEval: DefineCommand = (program, run) => {
 
 /** In place of a file: the rows that the run held out. */
 const heldOut = "held-out";
-
-/** What a model is scored on in columns of its run's names. */
-const ofColumns: readonly string[] = ["sequence-to-sequence", "embedding", "regression"];
 
 const ofTasks = ["batch", "stride", "beams", "lengthPenalty", "tokenization", "adapter"];
 
@@ -91,8 +88,7 @@ async function evaluateTask(
     });
   if (kind !== "sequence-to-sequence")
     refuseUnused(command, ["beams", "lengthPenalty", "tokenization"], "this model writes no texts from texts");
-  if (!ofColumns.includes(kind) && file !== heldOut)
-    refuseUnused(command, ["set"], "a task is run on the model as it is");
+  if (!isOfColumns(kind) && file !== heldOut) refuseUnused(command, ["set"], "a task is run on the model as it is");
   const readTask = async () => {
     if (file === heldOut) return await heldOutTask(folder, { set, onNote: output.note });
     return (await taskOfFile(folder, file, { task: kind, set })) ?? parseTask(await readText(file), file);
