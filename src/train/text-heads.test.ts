@@ -1,14 +1,11 @@
-// Numbers read off texts, and choices among them, by the heads that recipes train: logits, loss and gradients as Transformers' heads have them, and a
-// row's choices scored each for itself.
+// Numbers read off texts, and choices among them, by the heads that recipes train: logits, loss and gradients as Transformers' heads have them.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { assertClose } from "../../test/support/close.ts";
 import { runReference } from "../../test/support/run-reference.ts";
 import { type StatedStart, startOf } from "../../test/support/tiny-gpt.ts";
 import { fromNumbers, type HostArray, toNumbers } from "../base/index.ts";
-import { currentTrace, gradients, normal, type Tensor, trace, withContext } from "../core/index.ts";
-import { evaluate } from "../engine/index.ts";
-import { choiceScores } from "../models/choices.ts";
+import { gradients, type Tensor, trace } from "../core/index.ts";
 import { modelFamily, type TaskName } from "../models/index.ts";
 import { functionalCall } from "../nn/index.ts";
 import { classificationTask, regressionTask } from "./index.ts";
@@ -97,28 +94,4 @@ test.each(golden.cases.map((one) => [`${one.family}, ${one.task}`, one] as const
   const norms = names.map((one) => toNumbers(outputs[`norm ${one}`]!)[0]!);
   assertClose(norms, wanted.gradNorms, { absolute, what: "gradient norms" });
   if (name !== "regression") expect([...first.slice(3), ...second.slice(2)]).toEqual([-1e9, -1e9, -1e9]);
-});
-
-test("each choice of each row draws its own random numbers, the same in any batch", () => {
-  const draw = (samples: number[]) => {
-    const shape = [samples.length, 3, 2];
-    const { data } = evaluate(
-      (key: Tensor, rows: Tensor, tokens: Tensor) =>
-        withContext({ mode: "train", random: { key, rows } }, () =>
-          choiceScores(tokens, (texts) => {
-            const { key, rows } = currentTrace().random!;
-            return normal(key, rows, [texts.shape[0]!, 1], "noise");
-          }),
-        ),
-      {
-        key: fromNumbers("i32", [3], [1, 0, 0]),
-        rows: fromNumbers("i32", [samples.length], samples),
-        tokens: fromNumbers("i32", shape, new Array(6 * samples.length).fill(1)),
-      },
-    );
-    return Array.from(data, Number);
-  };
-  const drawn = draw([5, 8, 9]);
-  expect(new Set(drawn).size).toBe(9);
-  expect(draw([8])).toEqual(drawn.slice(3, 6));
 });
