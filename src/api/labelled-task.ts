@@ -15,10 +15,8 @@ import {
   entityScores,
   meanAbsoluteError,
   meanSquaredError,
-  pearson,
   rootMeanSquaredError,
   rSquared,
-  spearman,
 } from "../metrics/index.ts";
 import type { TaskName } from "../models/index.ts";
 import type { HeldOutRows } from "../recipe/index.ts";
@@ -61,7 +59,7 @@ type Predict = (rows: readonly (object | string)[]) => Promise<readonly object[]
 
 /**
  * `exactMatch`, `f1` and `unanswerableRecall` of questions by SQuAD's rules; `precision`, `recall` and `f1` of entities by conlleval's, over all and
- * of each type; `accuracy` of choices; of numbers their errors, R² and correlations. Errors with `model/task` for a model of another task.
+ * of each type; `accuracy` of choices; of numbers their errors and R². Errors with `model/task` for a model of another task.
  */
 export async function scoreLabelledTask(labelled: LabelledTask, task: TaskName, predict: Predict): Promise<Figures> {
   const needed = tasksOf[labelled.kind];
@@ -92,17 +90,16 @@ async function scoreAnswers(rows: readonly Question[], predict: Predict): Promis
   return { ...answerScores(pairs) };
 }
 
-/** Of one row, or where all numbers are alike, there is no correlation: it is left out. */
 async function scoreNumbers(rows: readonly TextNumber[], predict: Predict): Promise<Figures> {
   const found = (await predict(rows.map(({ text }) => text))) as readonly NumberPrediction[];
   const of = (values: readonly number[]) => fromNumbers("f64", [values.length], values);
   const [predicted, wanted] = [of(found.map(({ value }) => value)), of(rows.map(({ value }) => value))];
-  const errors = [meanSquaredError(), rootMeanSquaredError(), meanAbsoluteError()];
-  const isVaried = [predicted, wanted].every(({ data }) => data.some((value) => value !== data[0]));
-  const shown = isVaried ? [...errors, rSquared(), pearson(), spearman()] : errors;
-  const figures = shown.map((metric) => {
-    metric.update(predicted, wanted);
-    return [metric.name, metric.value()];
-  });
-  return { ...Object.fromEntries(figures), count: rows.length };
+  const metrics = [
+    meanSquaredError(),
+    rootMeanSquaredError(),
+    meanAbsoluteError(),
+    ...(rows.length > 1 ? [rSquared()] : []),
+  ];
+  for (const metric of metrics) metric.update(predicted, wanted);
+  return { ...Object.fromEntries(metrics.map((metric) => [metric.name, metric.value()])), count: rows.length };
 }

@@ -6,17 +6,11 @@ import { modelFamily } from "../models/index.ts";
 
 export const ownUnit: TargetUnit = { mean: 0, scale: 1 };
 
-export interface UnitChange {
-  readonly family: string;
-  readonly from?: TargetUnit | undefined;
-  readonly to?: TargetUnit | undefined;
-}
-
 /** A parameter of a last layer of one output, so that what it gave in one unit it gives in another; other parameters as they are. */
 export function inUnit(
   name: string,
   tensor: HostArray,
-  { family, from = ownUnit, to = ownUnit }: UnitChange,
+  { family, from = ownUnit, to = ownUnit }: { family: string; from?: TargetUnit | undefined; to?: TargetUnit },
 ): HostArray {
   const { dtype, shape } = tensor;
   const { isHead = () => true } = modelFamily(family);

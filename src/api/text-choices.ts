@@ -1,5 +1,5 @@
 // Which of several texts fits a question, by a model that scores each of them beside it.
-import { ChoiceEncoder, choiceBatch, readChoiceRow, type Tokenizer } from "../data/index.ts";
+import { ChoiceDataset, type ChoiceEncoding, readChoiceRow } from "../data/index.ts";
 import { type Predictor, softmaxOf } from "../train/index.ts";
 
 export interface ChoicePrediction {
@@ -14,18 +14,15 @@ export interface ChoicePrediction {
 /** Chooses in rows of a question and its choices, of any number, in the layouts that `readChoiceRow` knows. Errors with `data/choices`. */
 export async function chooseTexts(
   rows: readonly unknown[],
-  options: {
-    readonly predictor: Predictor;
-    readonly tokenizer: Tokenizer;
-    readonly length: number;
-    readonly isFramed: boolean;
-  },
+  { predictor, ...encoding }: ChoiceEncoding & { readonly predictor: Predictor },
 ): Promise<ChoicePrediction[]> {
-  const encoder = new ChoiceEncoder(options.tokenizer, options.length, options.isFramed);
   const asked = rows.map((row, at) => readChoiceRow(row, `row ${at + 1}`, { answered: false }));
-  const encoded = asked.flatMap(({ question, choices }) => choices.map((choice) => [encoder.encode(question, choice)]));
-  const feeds = Object.entries(choiceBatch(encoded, encoder, 1)).map(([name, { data }]) => [name, data] as const);
-  const scores = await options.predictor.run(Object.fromEntries(feeds), encoded.length);
+  const alone = asked.flatMap(({ question, choices }) =>
+    choices.map((one) => ({ question, choices: [one], answer: 0 })),
+  );
+  const { targets: _, ...feeds } = new ChoiceDataset(alone, { ...encoding, most: 1 }, "").collate([...alone.keys()]);
+  const features = Object.fromEntries(Object.entries(feeds).map(([name, { data }]) => [name, data]));
+  const scores = await predictor.run(features, alone.length);
   return asked.map(({ choices }) => {
     const probabilities = softmaxOf(scores.splice(0, choices.length).map(([score]) => score!));
     const index = probabilities.indexOf(Math.max(...probabilities));

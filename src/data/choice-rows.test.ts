@@ -1,15 +1,7 @@
 // Questions with choices: the layouts of public sets, what is no such row, and rows of tokens that keep what tells the choices apart.
 import { expect, test } from "vitest";
 import type { AthanorError } from "../base/index.ts";
-import {
-  byteTokenizer,
-  ChoiceDataset,
-  ChoiceEncoder,
-  choiceBatch,
-  readChoiceFile,
-  readChoiceRow,
-  specialIds,
-} from "./index.ts";
+import { byteTokenizer, ChoiceDataset, encodeChoice, readChoiceFile, readChoiceRow, specialIds } from "./index.ts";
 
 const wanted = { question: "Which is hot?", choices: ["ice", "fire", "snow"], answer: 1 };
 const { question, choices } = wanted;
@@ -95,8 +87,7 @@ const { cls, sep } = specialIds(tokenizer);
 const text = (tokens: Int32Array) => tokenizer.decode(tokens.filter((id) => id >= 0 && id !== cls && id !== sep));
 
 test("a framed row is [CLS] question [SEP] choice [SEP], the second kind from the choice on", () => {
-  const encoder = new ChoiceEncoder(tokenizer, 24, true);
-  const { tokens, second, isCut } = encoder.encode("hot?", "fire");
+  const { tokens, second, isCut } = encodeChoice("hot?", "fire", { tokenizer, length: 24, isFramed: true });
   expect([tokens[0], tokens[5], tokens.at(-1), tokens.length, second, isCut]).toEqual([cls, sep, sep, 11, 6, false]);
   expect(text(tokens.subarray(second))).toBe("fire");
 });
@@ -107,20 +98,20 @@ test.each([
   ["a short question leaves a choice the rest", "01", "abcdefghij", 13, "01|abcdefgh", true],
   ["what fits is whole", "01", "abcdefgh", 13, "01|abcdefgh", false],
 ])("of what is too long %s", (_, asked, given, length, kept, cut) => {
-  const { tokens, second, isCut } = new ChoiceEncoder(tokenizer, length, true).encode(asked, given);
+  const { tokens, second, isCut } = encodeChoice(asked, given, { tokenizer, length: length, isFramed: true });
   expect(`${text(tokens.subarray(0, second))}|${text(tokens.subarray(second))}`).toBe(kept);
   expect([tokens.length <= length, isCut]).toEqual([true, cut]);
 });
 
 test("without a frame a space stands between the two, and the end of both is kept", () => {
-  expect(text(new ChoiceEncoder(tokenizer, 20, false).encode("hot?", "fire").tokens)).toBe("hot? fire");
-  expect(text(new ChoiceEncoder(tokenizer, 6, false).encode("hot?", "fire").tokens)).toBe("? fire");
+  expect(text(encodeChoice("hot?", "fire", { tokenizer, length: 20, isFramed: false }).tokens)).toBe("hot? fire");
+  expect(text(encodeChoice("hot?", "fire", { tokenizer, length: 6, isFramed: false }).tokens)).toBe("? fire");
 });
 
 test("rows of fewer choices leave places of −1 alone", () => {
-  const encoder = new ChoiceEncoder(tokenizer, 8, true);
+  const sizes = { tokenizer, length: 8, isFramed: true, most: 4 };
   const rows = [wanted, { question, choices: ["ice", "fire"], answer: 0 }];
-  const batch = new ChoiceDataset(rows, encoder, { most: 4, fingerprint: "x" }).collate([1, 0]);
+  const batch = new ChoiceDataset(rows, sizes, "x").collate([1, 0]);
   expect([batch.tokens.shape, batch.tokenTypes!.shape]).toEqual([
     [2, 4, 8],
     [2, 4, 8],
@@ -128,6 +119,6 @@ test("rows of fewer choices leave places of −1 alone", () => {
   const isThere = Array.from({ length: 8 }, (_, at) => batch.tokens.data[at * 8] !== -1);
   expect(isThere).toEqual([true, true, false, false, true, true, true, false]);
   expect(batch.targets.data).toEqual(Int32Array.of(0, 1));
-  expect(choiceBatch([], new ChoiceEncoder(tokenizer, 8, false), 1).tokenTypes).toBeUndefined();
-  expect(new ChoiceDataset(rows, encoder, { most: 4, fingerprint: "x" }).cut).toBe(2);
+  const plain = new ChoiceDataset(rows, { ...sizes, isFramed: false }, "x");
+  expect([plain.collate([0]).tokenTypes, plain.cut]).toEqual([undefined, 2]);
 });

@@ -86,102 +86,71 @@ export async function readChoiceFile(input: JsonInput, options: TextOptions = {}
   return { ...report, rows: records.map((record, at) => readChoiceRow(record, places[at])) };
 }
 
-/** A question and one of its choices as tokens. */
-export interface EncodedChoice {
-  readonly tokens: Int32Array;
-  /** Tokens from here on are of the second kind, the choice's. */
-  readonly second: number;
-  readonly isCut: boolean;
+export interface ChoiceEncoding {
+  readonly tokenizer: Tokenizer;
+  readonly length: number;
+  /** `[CLS] question [SEP] choice [SEP]`; else the question, a space and the choice. */
+  readonly isFramed: boolean;
 }
 
 /**
- * Questions beside one choice each, in at most `length` tokens: `[CLS] question [SEP] choice [SEP]`, or without a frame the question, a space and
- * the choice. Of what is too long the end of the question stays, and of the choice its beginning, at least a half of the room.
+ * A question beside one choice, in at most `length` tokens, those of the second kind from `second` on. Of what is too long the end of the question
+ * stays, and of a framed choice its beginning, at least a half of the room.
  */
-export class ChoiceEncoder {
-  private readonly tokenizer: Tokenizer;
-  readonly length: number;
-  readonly isFramed: boolean;
-
-  constructor(tokenizer: Tokenizer, length: number, isFramed: boolean) {
-    this.tokenizer = tokenizer;
-    this.length = length;
-    this.isFramed = isFramed;
+export function encodeChoice(question: string, choice: string, { tokenizer, length, isFramed }: ChoiceEncoding) {
+  if (!isFramed) {
+    const ids = tokenizer.encode(`${question} ${choice}`);
+    return { tokens: ids.slice(-length), second: 0, isCut: ids.length > length };
   }
-
-  encode(question: string, choice: string): EncodedChoice {
-    const { tokenizer, length, isFramed } = this;
-    if (!isFramed) {
-      const ids = tokenizer.encode(`${question} ${choice}`);
-      return { tokens: ids.slice(-length), second: 0, isCut: ids.length > length };
-    }
-    const { cls, sep } = specialIds(tokenizer);
-    const [asked, given] = [tokenizer.encode(question), tokenizer.encode(choice)];
-    const room = length - 3;
-    const kept = given.subarray(0, Math.max(room - asked.length, Math.ceil(room / 2)));
-    const before = asked.subarray(Math.max(0, asked.length - (room - kept.length)));
-    return {
-      tokens: Int32Array.of(cls, ...before, sep, ...kept, sep),
-      second: before.length + 2,
-      isCut: asked.length + given.length > room,
-    };
-  }
+  const { cls, sep } = specialIds(tokenizer);
+  const [asked, given, room] = [tokenizer.encode(question), tokenizer.encode(choice), length - 3];
+  const kept = given.subarray(0, Math.max(room - asked.length, Math.ceil(room / 2)));
+  const before = asked.subarray(Math.max(0, asked.length - (room - kept.length)));
+  const tokens = Int32Array.of(cls, ...before, sep, ...kept, sep);
+  return { tokens, second: before.length + 2, isCut: asked.length + given.length > room };
 }
 
 /** `tokens`, and of framed rows `tokenTypes`, i32 [B, N, T], −1 and 0 behind a text's end and where a row has fewer choices; `targets` i32 [B]. */
 export type ChoiceBatch = { tokens: HostArray; tokenTypes?: HostArray; targets: HostArray };
 
-/** Rows of encoded choices, `most` in each. */
-export function choiceBatch(
-  rows: readonly (readonly EncodedChoice[])[],
-  { length, isFramed }: ChoiceEncoder,
-  most: number,
-): { tokens: HostArray; tokenTypes?: HostArray } {
-  const shape = [rows.length, most, length];
-  const tokens = new Int32Array(rows.length * most * length).fill(-1);
-  const tokenTypes = new Int32Array(tokens.length);
-  rows.forEach((row, at) => {
-    row.forEach(({ tokens: ids, second }, choice) => {
-      const start = (at * most + choice) * length;
-      tokens.set(ids, start);
-      tokenTypes.fill(1, start + second, start + ids.length);
-    });
-  });
-  const array = (data: Int32Array): HostArray => ({ dtype: "i32", shape, data });
-  return { tokens: array(tokens), ...(isFramed ? { tokenTypes: array(tokenTypes) } : {}) };
-}
-
 /** Questions with their choices and answers; `most` is the greatest number of choices. */
 export class ChoiceDataset implements Dataset<ChoiceBatch> {
   readonly unit = "question";
+  readonly length: number;
   readonly fingerprint: string;
   /** Questions that are, with a choice, longer than what is read of them. */
   readonly cut: number;
-  private readonly rows: readonly ChoiceRow[];
-  private readonly encoder: ChoiceEncoder;
-  private readonly most: number;
-  private readonly encoded: readonly (readonly EncodedChoice[])[];
+  private readonly rows: readonly { choices: ReturnType<typeof encodeChoice>[]; answer: number }[];
+  private readonly sizes: ChoiceEncoding & { readonly most: number };
 
-  constructor(rows: readonly ChoiceRow[], encoder: ChoiceEncoder, given: { most: number; fingerprint: string }) {
-    this.rows = rows;
-    this.encoder = encoder;
-    this.most = given.most;
-    this.fingerprint = given.fingerprint;
-    this.encoded = rows.map(({ question, choices }) => choices.map((choice) => encoder.encode(question, choice)));
-    this.cut = this.encoded.filter((row) => row.some(({ isCut }) => isCut)).length;
-  }
-
-  get length(): number {
-    return this.rows.length;
+  constructor(rows: readonly ChoiceRow[], sizes: ChoiceEncoding & { readonly most: number }, fingerprint: string) {
+    this.length = rows.length;
+    this.fingerprint = fingerprint;
+    this.sizes = sizes;
+    this.rows = rows.map(({ question, choices, answer }) => ({
+      choices: choices.map((choice) => encodeChoice(question, choice, sizes)),
+      answer,
+    }));
+    this.cut = this.rows.filter(({ choices }) => choices.some(({ isCut }) => isCut)).length;
   }
 
   collate(positions: readonly number[]): ChoiceBatch {
+    const { most, length, isFramed } = this.sizes;
+    const array = (data: Int32Array, ...shape: number[]): HostArray => ({ dtype: "i32", shape, data });
+    const tokens = new Int32Array(positions.length * most * length).fill(-1);
+    const types = new Int32Array(tokens.length);
+    positions.forEach((position, row) => {
+      for (const [at, { tokens: ids, second }] of this.rows[position].choices.entries()) {
+        const start = (row * most + at) * length;
+        tokens.set(ids, start);
+        types.fill(1, start + second, start + ids.length);
+      }
+    });
     const answers = Int32Array.from(positions, (position) => this.rows[position].answer);
-    const batch = choiceBatch(
-      positions.map((position) => this.encoded[position]),
-      this.encoder,
-      this.most,
-    );
-    return { ...batch, targets: { dtype: "i32", shape: [positions.length], data: answers } };
+    return {
+      tokens: array(tokens, positions.length, most, length),
+      ...(isFramed ? { tokenTypes: array(types, positions.length, most, length) } : {}),
+      targets: array(answers, positions.length),
+    };
   }
 }

@@ -22,8 +22,8 @@ export {
   tokenizerConfig,
   tokenizerConfigName,
 } from "./chat-templates.ts";
-export type { ChoiceBatch, ChoiceRow, EncodedChoice } from "./choice-rows.ts";
-export { ChoiceDataset, ChoiceEncoder, choiceBatch, readChoiceFile, readChoiceRow } from "./choice-rows.ts";
+export type { ChoiceBatch, ChoiceEncoding, ChoiceRow } from "./choice-rows.ts";
+export { ChoiceDataset, encodeChoice, readChoiceFile, readChoiceRow } from "./choice-rows.ts";
 export type { Separator } from "./csv.ts";
 export type { DocumentData, DocumentOptions } from "./documents.ts";
 export { prepareDocuments } from "./documents.ts";

@@ -6,7 +6,6 @@ import * as answers from "./answers.ts";
 import * as bleu from "./bleu.ts";
 import * as bleuTokens from "./bleu-tokens.ts";
 import * as chrf from "./chrf.ts";
-import * as correlation from "./correlation.ts";
 import * as entities from "./entities.ts";
 import * as all from "./index.ts";
 import {
@@ -23,20 +22,17 @@ import {
   type Metric,
   meanAbsoluteError,
   meanSquaredError,
-  pearson,
   perplexity,
   precision,
   rocArea,
   rootMeanSquaredError,
   rSquared,
-  spearman,
   topKAccuracy,
 } from "./index.ts";
-import * as retrieval from "./retrieval.ts";
 import * as rouge from "./rouge.ts";
 
-/** Their figures are in tests of their own; those of correlations beside the errors of regression. */
-const apart = [answers, bleu, bleuTokens, chrf, correlation, entities, retrieval, rouge];
+/** Their figures are in tests of their own. */
+const scoresOfText = [answers, bleu, bleuTokens, chrf, entities, rouge];
 
 const classIds = (values: readonly number[]) => fromNumbers("i32", [values.length], values);
 const column = (values: readonly number[]) => fromNumbers("f64", [values.length], values);
@@ -135,12 +131,6 @@ test.each(golden.regression)("regression: $name", (expected) => {
   expectClose(evaluate(meanSquaredError, rows, column, column), expected.mse);
   expectClose(evaluate(rootMeanSquaredError, rows, column, column), expected.rmse);
   expectClose(evaluate(rSquared, rows, column, column), expected.r2);
-  for (const metric of [pearson, spearman]) {
-    const { name } = metric();
-    const wanted = expected[name as "pearson"];
-    if (wanted !== undefined) expectClose(evaluate(metric, rows, column, column), wanted);
-    else expect(() => evaluate(metric, rows, column, column)).toThrow(`${name} is not defined on these rows`);
-  }
 });
 
 interface Figure {
@@ -211,7 +201,7 @@ describe("figures of scikit-learn, numpy and PyTorch", () => {
   );
 
   test("every metric has figures", () => {
-    const elsewhere = ["MeanLoss", "Bootstrap", "averages", ...apart.flatMap((file) => Object.keys(file))];
+    const elsewhere = ["MeanLoss", "Bootstrap", "averages", ...scoresOfText.flatMap((file) => Object.keys(file))];
     const metrics = Object.keys(all).filter((name) => !elsewhere.includes(name));
     expect(new Set(figures.map(({ metric }) => metric))).toEqual(new Set(metrics));
   });

@@ -102,13 +102,8 @@ export const bertFamily: ModelFamily<BertModelConfig> = {
     const outputs = classTasks.includes(facts.task)
       ? settleOutputs("model.bert.outputs", rest.outputs, facts.outputs)
       : undefined;
-    if (facts.task === "multiple-choice" && (rest.choices ?? Number.POSITIVE_INFINITY) < (facts.outputs ?? 0))
-      fail("model/bert", "model and data do not fit", {
-        where: "model.bert.choices",
-        expected: `at least ${facts.outputs}, the most that a row has`,
-        got: String(rest.choices),
-        fix: "leave choices out, so that the data decides",
-      });
+    if (rest.choices !== undefined && facts.task === "multiple-choice")
+      settleOutputs("model.bert.choices", rest.choices, facts.outputs);
     const complete: BertModelConfig = { vocab, ...rest, ...(outputs === undefined ? {} : { outputs }) };
     const head = heads[facts.task];
     if (head === undefined)

@@ -30,15 +30,15 @@ export function pickPosition(hidden: Tensor, at: Tensor): Tensor {
   return take(hidden.reshape(batch * time, width), at.add(iota([batch], 0).mul(time)));
 }
 
-/** Classes of a head: as many as are given, else the data's. Errors with `model/outputs`. */
+/** Classes of a head, or texts to choose from: as many as are given, else the data's. Errors with `model/outputs`. */
 export function settleOutputs(where: string, given: number | undefined, data: number | undefined): number {
   const outputs = given ?? data;
   if (outputs !== undefined && outputs >= (data ?? 0)) return outputs;
   return fail("model/outputs", "model and data do not fit", {
     where,
-    expected: `at least ${data ?? 1}, the data's classes`,
+    expected: `at least ${data ?? 1}, as the data have`,
     got: outputs === undefined ? "not known" : String(outputs),
-    fix: "leave outputs out, so that the data decides",
+    fix: `leave ${where.split(".").at(-1)} out, so that the data decides`,
   });
 }
 

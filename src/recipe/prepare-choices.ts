@@ -1,13 +1,5 @@
 // Questions with texts to choose from, for a model that scores each: read, split, tokenized as one row for each choice.
-import {
-  ChoiceDataset,
-  ChoiceEncoder,
-  type ChoiceRow,
-  makeTokenizer,
-  readChoiceFile,
-  specialIds,
-  splitRows,
-} from "../data/index.ts";
+import { ChoiceDataset, type ChoiceRow, makeTokenizer, readChoiceFile, specialIds, splitRows } from "../data/index.ts";
 import { modelFamily } from "../models/index.ts";
 import { classificationTask } from "../train/index.ts";
 import { evaluationRows, heldOutBatches, trainingSource } from "./batches.ts";
@@ -30,29 +22,20 @@ export async function prepareChoices(recipe: Recipe, options: PrepareOptions): P
   const heldOut = other?.rows ?? split.validation.map((at) => rows[at]!);
   const all = [...rows, ...(other?.rows ?? [])];
   const written = (some: readonly ChoiceRow[]) => some.flatMap(({ question, choices }) => [question, ...choices]);
-  const tokenizer = await makeTokenizer(
-    tokenizerSpec(recipe.tokenizer ?? "byte", options),
-    written(train),
-    written(all),
-  );
+  const spec = tokenizerSpec(recipe.tokenizer ?? "byte", options);
+  const tokenizer = await makeTokenizer(spec, written(train), written(all));
   const [family, config] = chosenModel(recipe);
   const { isFramed = false } = modelFamily(family);
-  const most = all.reduce((longest, { choices }) => Math.max(longest, choices.length), 0);
   const built = modelFamily(family).build(config, {
     task: "multiple-choice",
     vocab: isFramed ? specialIds(tokenizer).size : tokenizer.vocabSize,
-    outputs: most,
+    outputs: all.reduce((longest, { choices }) => Math.max(longest, choices.length), 0),
   });
-  const [width, length] = built.inputs.tokens!.shape as [number, number];
-  const encoder = new ChoiceEncoder(tokenizer, length, isFramed);
+  const [most, length] = built.inputs.tokens!.shape as [number, number];
   const sha256 = other === undefined ? own : hashOf([own, other.sha256]);
   const part = (some: readonly ChoiceRow[], name: string) => {
-    const fingerprint = hashOf([
-      sha256,
-      tokenizer.hash,
-      ...[width, length, isFramed, name, data.heldOut, seed].map(String),
-    ]);
-    return new ChoiceDataset(some, encoder, { most: width, fingerprint: fingerprint.slice(0, 16) });
+    const fingerprint = hashOf([sha256, tokenizer.hash, name, String([most, length, isFramed, data.heldOut, seed])]);
+    return new ChoiceDataset(some, { tokenizer, length, isFramed, most }, fingerprint.slice(0, 16));
   };
   const [trained, held] = [part(train, "train"), part(heldOut, "held out")];
   const chance = heldOut.reduce((sum, { choices }) => sum + 1 / choices.length, 0) / Math.max(1, heldOut.length);
@@ -68,13 +51,7 @@ export async function prepareChoices(recipe: Recipe, options: PrepareOptions): P
     heldOut: () => heldOutBatches(held, evaluationRows(recipe)),
     heldOutRows: { kind: "choices", rows: heldOut },
     baseline: train.reduce((sum, { choices }) => sum + Math.log(choices.length), 0) / Math.max(1, train.length),
-    warnings:
-      options.files === undefined
-        ? await textWarnings(trained, held, trained.cut + held.cut, {
-            data: data.path ?? "data.rows",
-            context: `model.${family}.context`,
-          })
-        : [],
+    warnings: options.files === undefined ? await textWarnings(trained, held, { path: data.path, family }) : [],
     dataHash: sha256,
     tokenizer,
     files: { "tokenizer.json": JSON.stringify(tokenizer) },

@@ -84,13 +84,7 @@ export async function prepareTextClasses(recipe: Recipe, options: PrepareOptions
     heldOut: () => heldOutBatches(withMarkedPadding(validation), evaluationRows(recipe)),
     baseline: isCrossEntropy(recipe) ? entropy(train.targets) : undefined,
     isSameLoss: isPlain(recipe),
-    warnings:
-      options.files === undefined
-        ? await textWarnings(train, validation, train.cut + validation.cut, {
-            data: data.path ?? "data.rows",
-            context: `model.${family}.context`,
-          })
-        : [],
+    warnings: options.files === undefined ? await textWarnings(train, validation, { path: data.path, family }) : [],
     dataHash: sha256,
     tokenizer,
     files: { "tokenizer.json": JSON.stringify(tokenizer) },

@@ -45,13 +45,7 @@ export async function prepareTextsWithNumbers(recipe: Recipe, options: PrepareOp
     heldOut: () => heldOutBatches(rows(validation), evaluationRows(recipe)),
     heldOutRows: { kind: "numbers", rows: other?.rows ?? read.heldOut },
     baseline: isSquared ? unit.scale ** 2 : undefined,
-    warnings:
-      options.files === undefined
-        ? await textWarnings(withMarkedPadding(train), withMarkedPadding(validation), train.cut + validation.cut, {
-            data: data.path ?? "data.rows",
-            context: `model.${family}.context`,
-          })
-        : [],
+    warnings: options.files === undefined ? await textWarnings(train, validation, { path: data.path, family }) : [],
     dataHash: other === undefined ? sha256 : hashOf([sha256, other.sha256]),
     tokenizer,
     files: { "tokenizer.json": JSON.stringify(tokenizer) },

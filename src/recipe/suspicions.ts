@@ -54,22 +54,20 @@ export async function tableWarnings(
 
 /** Labelled texts: those that stand on both sides, and how many the model reads a part of. */
 export async function textWarnings<B extends Batch>(
-  train: Dataset<B>,
-  heldOut: Dataset<B>,
-  cut: number,
-  where: { readonly data: string; readonly context: string },
+  train: Dataset<B> & { readonly cut: number },
+  heldOut: Dataset<B> & { readonly cut: number },
+  { path = "data.rows", family }: { readonly path: string | undefined; readonly family: string },
 ): Promise<AthanorError[]> {
-  const texts = train.length + heldOut.length;
-  const isCut = cut > 0.1 * texts;
+  const [texts, cut, context] = [train.length + heldOut.length, train.cut + heldOut.cut, `model.${family}.context`];
   return [
-    ...seenWarning(await seenRows(train, heldOut), "texts", where.data),
-    ...(isCut
+    ...seenWarning(await seenRows(train, heldOut), "texts", path),
+    ...(cut > 0.1 * texts
       ? [
           new AthanorError("data/truncated", "texts are longer than what the model reads of them", {
-            where: where.context,
+            where: context,
             expected: "a context that most texts fit in",
             got: `${cut} of ${texts} texts are cut`,
-            fix: `raise ${where.context}, or shorten the texts so that what tells the class comes first`,
+            fix: `raise ${context}, or shorten the texts so that what tells the class comes first`,
           }),
         ]
       : []),

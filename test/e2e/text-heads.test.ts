@@ -50,7 +50,6 @@ test("numbers are learnt in their own unit, resumed exactly, scored, exported an
   expect(records[0]).toMatchObject({ kind: "numbers", count: 100 });
   expect(records[0]!.meanSquaredError).toBeCloseTo(squared, 6);
   expect(records[0]!.rSquared as number).toBeGreaterThan(0.8);
-  expect(records[0]!.spearman as number).toBeGreaterThan(0.8);
   // what evaluations of the run tell is the same figure, over the rows that it held out
   const [held] = (await cli("eval", "stars", "--task", "held-out", "--json")).records;
   const [told] = (await cli("eval", "stars", "--json")).records;

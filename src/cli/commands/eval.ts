@@ -81,10 +81,7 @@ async function evaluateTask(
       expected:
         "a language model, or one that makes texts or vectors, answers, labels words, chooses or tells a number",
       got: model.encoder === undefined ? `a model for ${kind}` : "a model of tables",
-      fix:
-        file === heldOut
-          ? `npx athanor eval ${shellWord(folder)}, which is of its held-out rows`
-          : `npx athanor eval ${shellWord(folder)} --set data.heldOutPath=${shellWord(file)}, on rows like those it was trained on`,
+      fix: `npx athanor eval ${shellWord(folder)}${file === heldOut ? "" : ` --set data.heldOutPath=${shellWord(file)}`}, on rows like those it was trained on`,
     });
   if (kind !== "sequence-to-sequence")
     refuseUnused(command, ["beams", "lengthPenalty", "tokenization"], "this model writes no texts from texts");
