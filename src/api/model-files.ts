@@ -230,18 +230,12 @@ function published(
   dtype: SaveOptions["dtype"],
 ): HubFiles {
   const { family, config, adapter, wholes, task, classes, unit } = description;
-  const told = (name: string, tensor: StoredTensor) => {
-    const { data } = tensor;
-    const value = async () => ({ ...tensor, data: typeof data === "function" ? await data() : data });
-    return unit === undefined
-      ? tensor
-      : { ...tensor, data: async () => inUnit(name, await value(), { family, from: unit }).data };
+  const told = (name: string, tensor: StoredTensor): StoredTensor => {
+    const value = async () => ({ ...tensor, data: await dataOf(tensor) });
+    return { ...tensor, data: async () => inUnit(name, await value(), { family, from: unit }).data };
   };
-  if (
-    unit !== undefined &&
-    unit.mean !== 0 &&
-    !headNames(family, task, tensors.keys()).some((name) => name.endsWith(".bias"))
-  )
+  const hasBias = headNames(family, task, tensors.keys()).some((name) => name.endsWith(".bias"));
+  if (unit !== undefined && unit.mean !== 0 && !hasBias)
     fail(
       "hub/export",
       "the model's last layer has no bias, so that it cannot give numbers around another mean than 0",
@@ -252,7 +246,9 @@ function published(
         fix: "leave --layout out; or train a bert, or on numbers less their mean",
       },
     );
-  const stored = new Map([...tensors].map(([name, tensor]) => [name, storedAs(dtype, told(name, tensor), name)]));
+  const stored = new Map(
+    [...tensors].map(([name, tensor]) => [name, storedAs(dtype, unit ? told(name, tensor) : tensor, name)]),
+  );
   const isBefore = adapter?.prompt !== undefined || adapter?.prefix !== undefined;
   if (isBefore && layout === "huggingface")
     fail("hub/export", "what is trained before a text is no part of the model: it cannot be merged", {
@@ -274,12 +270,14 @@ function published(
   return peftFiles({ family, config, task, adapter: adapter.lora, wholes, tensors: stored, base, files });
 }
 
+const dataOf = async ({ data }: StoredTensor) => (typeof data === "function" ? await data() : data);
+
 /** A parameter in another dtype. Its data errors with `model/range` where f16 is too narrow for it. */
 function storedAs(dtype: SaveOptions["dtype"], tensor: StoredTensor, name: string): StoredTensor {
-  const { shape, data } = tensor;
+  const { shape } = tensor;
   if (dtype === undefined || dtype === tensor.dtype) return tensor;
   const convert = async () => {
-    const values = toNumbers({ dtype: tensor.dtype, shape, data: typeof data === "function" ? await data() : data });
+    const values = toNumbers({ dtype: tensor.dtype, shape, data: await dataOf(tensor) });
     const stored = fromNumbers(dtype, shape, values);
     if (dtype === "f16") requireRange(values, toNumbers(stored), name);
     return stored.data;

@@ -81,7 +81,7 @@ export type { Feature, FeaturePolicy } from "./table-features.ts";
 export { featureWidth } from "./table-features.ts";
 export type { TextClassBatch, TextClassData, TextClassOptions, TextParts } from "./text-classification.ts";
 export { makeTokenizer, padTokens, prepareTextClassification, TextClassDataset } from "./text-classification.ts";
-export type { TargetUnit, TextNumber, TextNumberData, TextNumberOptions } from "./text-numbers.ts";
+export type { TargetUnit, TextNumber, TextNumberOptions } from "./text-numbers.ts";
 export { prepareTextNumbers, readTextNumbers } from "./text-numbers.ts";
 export type {
   PairLayout,

@@ -146,19 +146,14 @@ export async function prepareTextClassification<
   return { ...parts, classNames: classes as readonly string[] as readonly ClassName<R[L]>[] };
 }
 
-/** What `readLabelledTexts` read: a text and a label in every row. */
-export interface LabelledTexts {
-  readonly table: Table;
-  readonly texts: readonly string[];
-  /** Column of the labels. */
-  readonly index: number;
-}
+/** A text in every row, and the column of the labels. */
+export type LabelledTexts = Awaited<ReturnType<typeof readLabelledTexts>>;
 
 /** Errors: those of `readTable`, `data/empty-text`, `data/label-missing`, `data/unknown-column`. */
 export async function readLabelledTexts<R extends object, L>(
   input: TableInput<R>,
   options: Pick<TextClassOptions<R, L>, "text" | "label"> & TableReadOptions,
-): Promise<LabelledTexts> {
+): Promise<{ table: Table; texts: readonly string[]; index: number }> {
   const { text = "text", label = "label" } = options;
   const table = await readTable(input, { missingMarkers: [""], ...options });
   const texts = readTexts(table, findColumn(table, text));

@@ -3,13 +3,7 @@ import { fail } from "../base/index.ts";
 import { splitRows } from "./split.ts";
 import type { TableInput } from "./table.ts";
 import { toNumber } from "./table-columns.ts";
-import {
-  type LabelledTexts,
-  readLabelledTexts,
-  type TextClassOptions,
-  type TextParts,
-  textParts,
-} from "./text-classification.ts";
+import { type LabelledTexts, readLabelledTexts, type TextClassOptions, textParts } from "./text-classification.ts";
 
 /** What turns a model's output into the target's own unit: output · scale + mean. */
 export interface TargetUnit {
@@ -23,23 +17,16 @@ export interface TextNumber {
   readonly value: number;
 }
 
-export interface TextNumberData extends TextParts<Float32Array> {
-  /** Of the training part's numbers, or as it was given. */
-  readonly unit: TargetUnit;
-  /** The rows of `validation`. */
-  readonly heldOut: readonly TextNumber[];
-  /** The rows of all parts. */
-  readonly rows: readonly TextNumber[];
-}
-
 type Row = Record<string, string>;
 export type TextNumberOptions = Omit<TextClassOptions<Row, string>, "classes"> & {
   /** Of a model that is there; left out, the training part's mean and deviation. */
   readonly unit?: TargetUnit | undefined;
 };
 
-/** Reads texts and their numbers, splits and tokenizes them. Errors: those of `prepareTextClassification`, and `data/not-a-number`. */
-export async function prepareTextNumbers(input: TableInput<Row>, options: TextNumberOptions): Promise<TextNumberData> {
+/**
+ * Reads texts and their numbers, splits and tokenizes them; `heldOut` are the rows of the validation part, `rows` those of all. Errors: those of `prepareTextClassification`, and `data/not-a-number`.
+ */
+export async function prepareTextNumbers(input: TableInput<Row>, options: TextNumberOptions) {
   const read = await readLabelledTexts(input, options);
   const values = numbersOf(read);
   const split = splitRows(values.length, options);
