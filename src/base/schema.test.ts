@@ -56,6 +56,11 @@ test("a plain value in an object's place is shown under the first key that takes
   expect(problems({ nested: { deep: "two" } })).toEqual(['nested.deep: expected object, got "two"; known: count']);
 });
 
+test("a text that must not be empty says so", () => {
+  const read = () => parseConfig(z.strictObject({ word: z.string().min(1) }), { word: "" }, "test");
+  expect(read).toThrow(expect.objectContaining({ got: 'word: must not be empty, got ""' }));
+});
+
 test("a list that is too short says how many entries it must have", () => {
   expect(problems({ list: [1] })).toEqual(["list: must have at least 2 entries, got [1]"]);
 });

@@ -89,6 +89,7 @@ function messageOf(issue: z.core.$ZodIssue): string {
   if (issue.code === "too_big" && issue.origin === "number")
     return `must be ${issue.inclusive ? "at most" : "less than"} ${issue.maximum}`;
   if (issue.code === "too_small" && issue.origin === "array") return `must have at least ${issue.minimum} entries`;
+  if (issue.code === "too_small" && issue.origin === "string" && issue.minimum === 1) return "must not be empty";
   return issue.message
     .replace(/^Invalid (input|option|value): /, "")
     .replace(/, received .*$/, "")

@@ -93,7 +93,7 @@ function parse(text: string, where: string): unknown {
       where,
       expected: "one object per line, or one array of objects in a file",
       got: (cause as Error).message.slice(0, 120),
-      fix: "mend the line, or take it out",
+      fix: "mend the line, or take it out; jq -c . puts an object that spans lines on one",
       cause,
     });
   }

@@ -70,6 +70,7 @@ describe("prepareTextClassification", () => {
     expect(await bad([good, { text: 5, label: "y" }])).toMatchObject({
       code: "data/type",
       where: expect.stringContaining("row 2"),
+      got: "5",
     });
     expect(await bad([good, { text: "b", label: null }])).toMatchObject({
       code: "data/label-missing",

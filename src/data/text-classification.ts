@@ -237,7 +237,9 @@ export function readTexts(table: Table, column: number): string[] {
     const where = `${table.name}, row ${table.rows[row]}, column ${table.names[column]}`;
     if (cell === null || cell === "")
       return fail("data/empty-text", "a text is empty", { where, fix: "take the row out" });
-    return typeof cell === "string" ? cell : fail("data/type", "a text is not a string", { where, got: typeof cell });
+    if (typeof cell === "string") return cell;
+    const fix = "write it between quotation marks, or name the column that holds the texts";
+    return fail("data/type", "a text is not a string", { where, expected: "a string", got: String(cell), fix });
   });
 }
 

@@ -38,12 +38,20 @@ export async function prepareRelatedTexts(recipe: Recipe, options: PrepareOption
   options.onNote?.(`${counted(train.length + validation.length, "pair")} of texts that belong together`);
   tellInvalid(report, options.onNote);
   const rows = { train: relatedTexts(train, special, context), heldOut: relatedTexts(validation, special, context) };
+  const training = trainingSource(rows.train, recipe, { order: "shuffled" });
+  if (training.batches.microbatch < 2)
+    fail("config/embedding", "a pair alone has no others to be told from", {
+      where: "batch",
+      expected: "two pairs or more in a microbatch, better many",
+      got: "1",
+      fix: "raise batch.size, or batch.microbatch",
+    });
   return {
     family,
     built: modelFamily(family).build(config, { task: "embedding", vocab: special.size }),
     textColumn: source,
     task: embeddingTask(context, infoNce),
-    ...trainingSource(rows.train, recipe, { order: "shuffled" }),
+    ...training,
     heldOutPairs: heldOut,
     heldOut: () => heldOutBatches(rows.heldOut, evaluationRows(recipe)),
     warnings: [],

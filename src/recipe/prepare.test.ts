@@ -494,3 +494,21 @@ test("texts that are packed are documents of their own, in training and held out
   for await (const batch of heldOut()) collect(batch);
   expect(seen).toEqual(new Set(rows.map(({ body }) => `${body}<|endoftext|>`)));
 });
+
+test.each([
+  [{ size: 1 }, "refused"],
+  [{ size: 4, microbatch: 1 }, "refused"],
+  [{ size: 4, lanes: 4 }, "refused"],
+  [{ size: 2 }, "learnt"],
+])("pairs for vectors, batches of %j: a pair alone has no others to be told from", async (batch, outcome) => {
+  const recipe: RecipeInput = {
+    data: { rows: Array.from({ length: 9 }, (_, at) => ({ source: `a ${at}`, target: `b ${at}` })), task: "embedding" },
+    model: { bert: { layers: 1, heads: 1, width: 4, context: 8, pooling: "mean" } },
+    batch,
+  };
+  const told = await prepare(parseRecipe(recipe)).then(
+    () => "learnt",
+    (error) => (error.code === "config/embedding" && error.where === "batch" ? "refused" : error),
+  );
+  expect(told).toBe(outcome);
+});
