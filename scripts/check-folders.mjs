@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { countLines, isTest, listFiles, reportAndExit } from "./source-files.mjs";
 
-const totals = { TypeScript: 62_000, "C++": 12_000 };
+const totals = { TypeScript: 62_500, "C++": 12_000 };
 const longFile = 400;
 
 const args = process.argv.slice(2);

@@ -41,6 +41,7 @@ test.each([
   ["no question", { choices, answer: 0 }, "a row asks no question", "a row of choices, answer"],
   ["one choice", { question, choices: ["ice"], answer: 0 }, "a question does not have choices", '["ice"]'],
   ["no choices", { question, answer: 0 }, "a question does not have choices", "[]"],
+  ["a text of choices", { question, choices: "ice;fire", answer: 0 }, "a question does not have choices", '"ice;fire"'],
   [
     "a choice that is no text",
     { question, choices: ["ice", 3], answer: 0 },

@@ -51,7 +51,8 @@ function answerIn(answer: unknown, { texts, labels }: Listed): number {
 export function readChoiceRow(record: unknown, where: string, { answered = true } = {}): ChoiceRow {
   const row = isObject(record) ? record : {};
   const inner = isObject(row.question) ? row.question : row; // ARC's own files
-  const listed = listedIn(row, inner.choices ?? row.endings);
+  const offered = inner.choices ?? row.endings;
+  const listed = listedIn(row, offered);
   const refuse = (what: string, expected: string, got: string): never =>
     fail("data/choices", what, { where, expected, got, fix: "mend the row, or take it out" });
   const asked = [row.context, inner.stem ?? inner.question ?? row.ctx ?? row.sent1].filter(
@@ -64,7 +65,7 @@ export function readChoiceRow(record: unknown, where: string, { answered = true 
     refuse(
       "a question does not have choices",
       "choices: a list of at least two texts",
-      JSON.stringify(texts).slice(0, 200),
+      JSON.stringify(offered ?? texts).slice(0, 200),
     );
   const given = row.answer ?? row.answerKey ?? row.label;
   const answer = given === undefined && !answered ? 0 : answerIn(given, listed);

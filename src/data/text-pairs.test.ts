@@ -70,6 +70,10 @@ test("pairs held out by themselves are all held out, and no source of theirs is 
   );
   expect([train.length, validation.length, numShared]).toEqual([2, 3, 2]);
   expect(heldOut).toEqual(other);
+  await expect(prepareTextPairs({ records }, { ...options, heldOut: { records } })).rejects.toMatchObject({
+    code: "data/split",
+    got: "all 4 pairs have a source of the held-out ones",
+  });
   const own = await prepareTextPairs({ records }, options);
   expect(own.numShared).toBe(0);
   expect(own.heldOut.length).toBe(own.validation.length);

@@ -183,10 +183,15 @@ type Parts = Pick<Split, "train" | "validation">;
 /** Pairs held out by themselves stand behind those to train on, of which none has a source of theirs. */
 function splitAt(own: readonly TextPair[], heldOut: readonly TextPair[]): Parts {
   const held = new Set(heldOut.map(({ source }) => source));
-  return {
-    train: [...own.keys()].filter((row) => !held.has(own[row]!.source)),
-    validation: heldOut.map((_, at) => own.length + at),
-  };
+  const train = [...own.keys()].filter((row) => !held.has(own[row]!.source));
+  if (train.length === 0 && own.length > 0)
+    fail("data/split", "every text to train on is held out too", {
+      where: "data.heldOutPath",
+      expected: "texts that are not those of data.path",
+      got: `all ${own.length} pairs have a source of the held-out ones`,
+      fix: "name another file; to score a model on pairs it was trained on: npx athanor eval RUN --task FILE",
+    });
+  return { train, validation: heldOut.map((_, at) => own.length + at) };
 }
 
 /** Those of one source lie in one part. */

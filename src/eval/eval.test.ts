@@ -104,6 +104,8 @@ test("written texts have sacrebleu's scores, Chinese by its characters, in the o
 test("a file is one kind of task, and says where it is none", () => {
   const line = '{"question":"q","choices":["a","b"],"answer":1}';
   expect(parseTask(`${line}\n\n${line}\n`, "x").kind).toBe("choices");
+  const arc = { question: "q", choices: { text: ["a", "b"], label: ["1", "2"] }, answerKey: "2" };
+  expect(parseTask(JSON.stringify(arc), "x")).toEqual({ kind: "choices", rows: [JSON.parse(line)] });
   expect(parseTask('{"prompt":"q","answer":"a"}', "x").kind).toBe("exact match");
   expect(parseTask('\uFEFF{"text":"q"}\r\n', "x")).toEqual({ kind: "text", rows: [{ text: "q" }] }); // as Windows writes it
   expect(parseTask('{"text":"q"}', "x")).toEqual({ kind: "text", rows: [{ text: "q" }] });
@@ -115,10 +117,10 @@ test("a file is one kind of task, and says where it is none", () => {
     ["{", "x:1"],
     ['{"a":1}', "lines of { question, choices, answer }"],
     [`${line}\n{"text":"q"}`, "x:2"],
-    [`${line}\n{"choices":["a","b"],"answer":"b"}`, "question: missing; expected string"],
-    [`${line}\n{"choices":["a","b"],"answer":"b"}`, 'answer: expected number, got "b"'],
-    ['{"question":"q","choices":["a","b"],"answer":2}', "answer: no choice has this number"],
-    ['{"question":"q","choices":["a"],"answer":0}', "choices"],
+    [`${line}\n{"choices":["a","b"],"answer":"b"}`, "a row asks no question"],
+    [`${line}\n{"question":"q","choices":["a","b"],"answer":"b"}`, "an answer is none of the choices"],
+    ['{"question":"q","choices":["a","b"],"answer":2}', "a number from 0 to 1, a letter from A to B"],
+    [`${line}\n{"question":"q","choices":["a"],"answer":0}`, "x:2"],
   ] as const)
     expect(() => parseTask(text, "x"), text).toThrow(message);
 });

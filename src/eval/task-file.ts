@@ -1,17 +1,11 @@
 // Tasks as JSON lines: what a line holds says what kind of task the file is. All lines of a file are of one kind.
 import { z } from "zod";
 import { configProblems, fail } from "../base/index.ts";
+import { readChoiceRow } from "../data/index.ts";
 import type { ChoiceQuestion } from "./choices.ts";
 import type { OpenQuestion } from "./exact-match.ts";
 import type { WantedText } from "./written-texts.ts";
 
-const choiceSchema = z
-  .object({
-    question: z.string().min(1),
-    choices: z.array(z.string().min(1)).min(2),
-    answer: z.number().int().nonnegative(),
-  })
-  .refine(({ choices, answer }) => answer < choices.length, { path: ["answer"], message: "no choice has this number" });
 const openSchema = z.object({
   prompt: z.string().min(1),
   answer: z.union([z.string(), z.array(z.string()).min(1)]),
@@ -29,13 +23,13 @@ export type TaskRows =
   | { readonly kind: "text"; readonly rows: readonly { readonly text: string }[] };
 
 const kinds = [
-  { kind: "choices", key: "choices", schema: choiceSchema },
+  { kind: "choices", key: "choices", schema: undefined },
   { kind: "exact match", key: "prompt", schema: openSchema },
   { kind: "pairs", key: "source", schema: pairSchema },
   { kind: "text", key: "text", schema: textSchema },
 ] as const;
 
-/** The rows of a task. Errors with `eval/task`, naming the line. */
+/** The rows of a task, those of choices in the layouts of `readChoiceRow`. Errors with `eval/task` and `data/choices`, naming the line. */
 export function parseTask(text: string, path: string): TaskRows {
   const lines = text
     .replace(/^\uFEFF/, "")
@@ -61,6 +55,7 @@ export function parseTask(text: string, path: string): TaskRows {
   const found = kinds.find(({ key }) => typeof first === "object" && first !== null && key in first);
   if (found === undefined) return refuse(lines[0]?.at ?? 1, lines[0]?.line.slice(0, 80) ?? "an empty file");
   const rows = values.map((value, i) => {
+    if (found.schema === undefined) return readChoiceRow(value, `${path}:${lines[i]!.at}`);
     const { success, data, error } = found.schema.safeParse(value);
     if (success) return data;
     const problems = configProblems(found.schema, value, error.issues);

@@ -67,7 +67,7 @@ export async function textWarnings<B extends Batch>(
             where: context,
             expected: "a context that most texts fit in",
             got: `${cut} of ${texts} texts are cut`,
-            fix: `raise ${context}, or shorten the texts so that what tells the class comes first`,
+            fix: `raise ${context}, or shorten the texts so that what matters in them comes first`,
           }),
         ]
       : []),
