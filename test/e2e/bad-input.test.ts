@@ -288,7 +288,7 @@ test("what a classifier is asked that only writers of texts know; a line without
   const alone = await runCli(["eval", "saved"], folder.path);
   expect(alone.stderr).toMatch(/\[run\/missing\][\s\S]*fix {7}npx athanor eval saved --task FILE/);
   const tasked = await runCli(["eval", "said", "--task", "two.txt"], folder.path);
-  expect(tasked.stderr).toMatch(/\[model\/task\][\s\S]*fix {7}npx athanor eval said --set data.heldOutPath=FILE/);
+  expect(tasked.stderr).toMatch(/\[model\/task\][\s\S]*fix {7}npx athanor eval said --set data.heldOutPath=two\.txt/);
   expect([searched, gap, nothing, alone, tasked].map(({ code }) => code)).toEqual([2, 2, 2, 2, 2]);
   const { stdout } = await runCli(["predict", "said", "two.txt"], folder.path);
   expect(stdout.trim().split("\n")).toHaveLength(2);
