@@ -9,6 +9,10 @@ import { tellingForks } from "./test/support/telling-forks.ts";
 const addonBuilt = existsSync("native/build/Release/athanor.node");
 const report = process.env.TEST_REPORT;
 
+// Node 24 sometimes dies when a worker thread makes faster code for calls out of WebAssembly (V8: TierUpWasmToJSWrapper frees what it has already freed);
+// Seen in a core dump; without such code made, it cannot happen. Node 20 has no such flag.
+const execArgv = Number.parseInt(process.versions.node, 10) >= 24 ? ["--wasm-wrapper-tiering-budget=2147483647"] : [];
+
 interface TierOptions {
   readonly order: number;
   readonly timeoutMs: number;
@@ -24,6 +28,7 @@ const tier = (name: string, include: string[], { order, timeoutMs, maxWorkers = 
     include,
     exclude: ["**/node_modules/**"],
     pool: tellingForks,
+    execArgv,
     env: { NO_COLOR: "1" }, // what commands print must not depend on where the tests run (CI counts as a terminal)
     maxWorkers,
     isolate,
