@@ -2,7 +2,7 @@
 // JSON Schema for editors. Models and optimizers are checked by the folders that own them.
 import { z } from "zod";
 import { AthanorError, oneOf, parseBytes, varyingSchema } from "../base/index.ts";
-import { modelFamilies } from "../models/index.ts";
+import { modelFamilies, taskNames } from "../models/index.ts";
 import { batchSizeSchema, optimizerSchema } from "../optim/index.ts";
 import { anomalyPolicies, recomputeModes } from "../train/index.ts";
 import { adapterSchema } from "./adapter.ts";
@@ -171,15 +171,8 @@ export const dataSchema = z
       .default({})
       .describe("table: column types that override what is detected"),
     task: z
-      .enum([
-        "classification",
-        "regression",
-        "masked-language-model",
-        "token-classification",
-        "question-answering",
-        "multiple-choice",
-        "embedding",
-      ])
+      .enum(taskNames)
+      .exclude(["language-model", "sequence-to-sequence"])
       .optional()
       .describe(
         "table, bert; gpt, llama: classification, regression, multiple-choice; textClassifier: classification, regression: what to learn; left out, by the target's type, classification for bert and textClassifier, and next tokens for gpt and llama",
